@@ -1,0 +1,52 @@
+# Needs Python 3.11+, make and Java 17 or 21; everything else is installed into .venv (and uv into .uv where it is missing).
+.DEFAULT_GOAL := help
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+RUN := $(UV) run --no-sync
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: java | $(UV) ## make noisy datasets of the embedded synthetic signs (or of data/raw/GTSRB) and show them
+	$(UV) sync --frozen --no-dev --inexact
+	$(RUN) spark-submit jobs/make_noisy_datasets.py
+
+.PHONY: test
+test: check | $(UV) ## checks and every test that takes no more than seconds
+	$(RUN) pytest -m "not slow"
+
+.PHONY: test-slow
+test-slow: environment java | $(UV) ## the slow tests: faults, cluster, learning
+	$(RUN) pytest -m slow
+
+.PHONY: test-real
+test-real: environment java | $(UV) ## the tests on the real GTSRB in the folder that ROADSIGN_REAL_DATA names
+	@test -n "$$ROADSIGN_REAL_DATA" || { echo "set ROADSIGN_REAL_DATA to the folder that holds GTSRB/"; exit 2; }
+	$(RUN) pytest -m real
+
+.PHONY: check
+check: environment java | $(UV) ## style and types
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+.PHONY: bench-data
+bench-data: environment java | $(UV) ## the table of docs/performance.md; needs dataset=<folder of the real GTSRB>
+	$(RUN) python benchmarks/make_noisy_datasets.py $(or $(dataset),data/raw/GTSRB)
+
+.PHONY: environment
+environment: | $(UV)
+	$(UV) sync --frozen
+
+.uv/bin/uv:
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, python3 is %s" % sys.version.split()[0])'
+	python3 -m venv .uv || { echo "python3 cannot make a virtual environment: install your system's python3-venv package, or uv"; exit 1; }
+	.uv/bin/pip install --quiet uv
+
+.PHONY: java
+java:
+	@version=$$("$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
+	case "$$version" in 17|21) ;; *) \
+	  echo "Java 17 or 21 is needed (found: $${version:-none}): install it, e.g. apt-get install openjdk-17-jre-headless, or set JAVA_HOME"; \
+	  exit 1;; esac
