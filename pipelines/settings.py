@@ -1,0 +1,118 @@
+"""YAML + key=value overrides → frozen typed settings. The only reader of YAML."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+from yaml import YAMLError
+
+from pipelines.errors import SettingsError
+
+__all__ = ["Settings", "load", "parse_arguments", "to_yaml"]
+
+
+class Settings(BaseModel):
+    """A frozen, typed object; an unknown key or a value of another type is an error that names the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load(settings_type: type[SettingsT], config: Path, overrides: Sequence[str] = ()) -> SettingsT:
+    """The settings in `config`, with `overrides` ("a.b=value", YAML values) laid over them.
+
+    A key whose value names a file of the menu folder beside the config is replaced by that file: `noise: paper` reads
+    noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. Overrides of keys inside it come last.
+    Raises SettingsError, naming the file and the key.
+    """
+    choices, others = _split_overrides(overrides, config.parent)
+    try:
+        merged = _read_yaml(config)
+        for key in [str(key) for key in merged]:
+            merged[key] = _read_menu(config.parent / key, choices.get(key, merged[key]))
+        values = OmegaConf.to_container(OmegaConf.merge(merged, others), resolve=True, throw_on_missing=True)
+        return settings_type.model_validate_json(json.dumps(values))  # JSON: a list may become a tuple, a string a path
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem, settings_type)}" for problem in error.errors())
+        raise SettingsError(f"{config} with {list(overrides) or 'no overrides'}:\n{problems}") from None
+    except (OmegaConfBaseException, TypeError, ValueError) as error:
+        raise SettingsError(f"{config} with {list(overrides) or 'no overrides'}: {error}") from None
+
+
+def parse_arguments(
+    settings_type: type[SettingsT], default_config: Path, description: str, arguments: Sequence[str]
+) -> tuple[SettingsT, bool]:
+    """(settings, dry_run) from the three arguments that every job takes: [--config FILE] [--dry-run] [key=value …]."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=default_config, metavar="FILE", help=f"default {default_config}")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="laid over the config, e.g. seed=7")
+    parsed = parser.parse_intermixed_args(arguments)
+    return load(settings_type, parsed.config, parsed.overrides), parsed.dry_run
+
+
+def to_yaml(settings: Settings) -> str:
+    """The resolved settings as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(settings.model_dump(mode="json")))
+
+
+def _read_yaml(path: Path) -> DictConfig:
+    try:
+        values = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; --config takes a YAML file such as those in conf/") from None
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: not readable as YAML: {error}") from None
+    if not isinstance(values, DictConfig):
+        raise SettingsError(f"{path}: holds a list, expected key: value lines")
+    return values
+
+
+def _read_menu(folder: Path, names: Any) -> Any:
+    """The files of a menu that `names` stands for, merged; `names` itself where it is no name or there is no menu."""
+    chosen = [names] if isinstance(names, str) else names
+    if not folder.is_dir() or not isinstance(chosen, list | ListConfig):
+        return names
+    menu = sorted(path.stem for path in folder.glob("*.yaml"))
+    for name in chosen:
+        if name not in menu:
+            raise SettingsError(f"{folder.name}={name}: not in {folder}; there are: {', '.join(menu)}")
+    return OmegaConf.merge(*(_read_yaml(folder / f"{name}.yaml") for name in chosen))
+
+
+def _split_overrides(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], DictConfig]:
+    """Which menus' files are chosen (`noise=[paper,proposal]`), and all other overrides."""
+    choices: dict[str, Any] = {}
+    others: list[str] = []
+    try:
+        for override in overrides:
+            key, equals, value = override.partition("=")
+            if not key or not equals or value.strip() == "???":
+                raise SettingsError(f"{override!r}: expected key=value, e.g. seed=7")
+            if (folder / key).is_dir():
+                choices[key] = OmegaConf.from_dotlist([override])[key]
+            else:
+                others.append(override)
+        return choices, OmegaConf.from_dotlist(others)
+    except (YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
+        raise SettingsError(f"{list(overrides)}: {error}") from None
+
+
+def _describe(problem: ErrorDetails, settings_type: type[Settings]) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = f"; there are: {', '.join(settings_type.model_fields)}" if len(problem["loc"]) == 1 else ""
+        return f"{key}: unknown key{known}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r}"
+    return (f"{key}: " if key else "") + message + given

@@ -1,0 +1,295 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field, ValidationError
+
+from pipelines.errors import RoadsignError, SettingsError
+from pipelines.settings import Settings, load, parse_arguments, to_yaml
+
+
+class Camera(Settings):
+    width_px: int = Field(ge=1)
+    name: str = "front"
+
+
+class Trip(Settings):
+    """What a job's settings look like: values, a nested object, a list, a path, and a menu."""
+
+    seed: int
+    speed: float = 1.5
+    camera: Camera
+    stops: tuple[int, ...] = (1, 2)
+    folder: Path
+    wheels: dict[str, Any]
+
+
+CONFIG = """\
+seed: 1
+camera: {width_px: 640}
+folder: data/raw
+wheels: small        # a menu
+"""
+SMALL = "rim: {inch: 14, holes: 4}\ntyre: soft\n"
+LARGE = "rim: {inch: 20}\nspikes: true\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "small.yaml").write_text(SMALL)
+    (tmp_path / "wheels" / "large.yaml").write_text(LARGE)
+    (tmp_path / "trip.yaml").write_text(CONFIG)
+    return tmp_path / "trip.yaml"
+
+
+def _refused(config: Path, *overrides: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(Trip, config, overrides)
+    return str(refused.value)
+
+
+def test_a_file_becomes_typed_settings(config: Path) -> None:
+    """Numbers, nested objects and paths have their types; what the file leaves out has its default."""
+    trip = load(Trip, config)
+    assert trip == Trip(
+        seed=1,
+        camera=Camera(width_px=640),
+        folder=Path("data/raw"),
+        wheels={"rim": {"inch": 14, "holes": 4}, "tyre": "soft"},
+    )
+    assert (trip.speed, trip.stops, trip.camera.name) == (1.5, (1, 2), "front")
+
+
+def test_settings_cannot_be_changed(config: Path) -> None:
+    """Settings are a value, all the way down."""
+    trip = load(Trip, config)
+    for settings, key in ((trip, "seed"), (trip.camera, "width_px")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(settings, key, 2)
+
+
+@pytest.mark.parametrize(
+    ("override", "get", "expected"),
+    [
+        ("seed=7", lambda trip: trip.seed, 7),
+        ("seed=-7", lambda trip: trip.seed, -7),
+        ("speed=2", lambda trip: trip.speed, 2.0),
+        ("speed=1e-3", lambda trip: trip.speed, 0.001),
+        ("stops=[3,4,5]", lambda trip: trip.stops, (3, 4, 5)),
+        ("stops=[]", lambda trip: trip.stops, ()),
+        ("camera.width_px=800", lambda trip: trip.camera, Camera(width_px=800)),
+        ("camera.name=a=b", lambda trip: trip.camera.name, "a=b"),
+        ("camera={width_px: 9, name: x}", lambda trip: trip.camera, Camera(width_px=9, name="x")),
+        ("folder=/elsewhere", lambda trip: trip.folder, Path("/elsewhere")),
+        ("wheels.rim.inch=15", lambda trip: trip.wheels, {"rim": {"inch": 15, "holes": 4}, "tyre": "soft"}),
+        ("wheels.rim.colour=red", lambda trip: trip.wheels["rim"], {"inch": 14, "holes": 4, "colour": "red"}),
+        ("wheels=large", lambda trip: trip.wheels, {"rim": {"inch": 20}, "spikes": True}),
+        ("wheels=[large]", lambda trip: trip.wheels, {"rim": {"inch": 20}, "spikes": True}),
+    ],
+)
+def test_an_override_is_laid_over_the_file(
+    config: Path, override: str, get: Callable[[Trip], object], expected: object
+) -> None:
+    """key=value, a.b=value, YAML values; keys inside a menu's file too; the rest stays as it was."""
+    trip = load(Trip, config, [override])
+    assert get(trip) == expected
+    changed = override.partition("=")[0].partition(".")[0]
+    assert trip.model_dump(exclude={changed}) == load(Trip, config).model_dump(exclude={changed})
+
+
+def test_the_last_of_several_overrides_wins(config: Path) -> None:
+    """As on any command line."""
+    assert load(Trip, config, ["seed=7", "speed=3", "seed=8"]).seed == 8
+
+
+@pytest.mark.parametrize("how", ["file", "override"])
+def test_a_list_of_menus_is_merged_in_its_order(config: Path, how: str) -> None:
+    """[small, large]: large lies over small, key by key; [large, small] the other way round."""
+    merged = {}
+    for order in ("[small, large]", "[large, small]"):
+        if how == "file":
+            config.write_text(CONFIG.replace("small", order))
+        merged[order] = load(Trip, config, [] if how == "file" else [f"wheels={order}"]).wheels
+    assert merged == {
+        "[small, large]": {"rim": {"inch": 20, "holes": 4}, "tyre": "soft", "spikes": True},
+        "[large, small]": {"rim": {"inch": 14, "holes": 4}, "tyre": "soft", "spikes": True},
+    }
+
+
+def test_a_mapping_stands_for_itself_where_there_is_a_menu(config: Path) -> None:
+    """The file may say what it wants instead of naming a menu's member."""
+    config.write_text(CONFIG.replace("small ", "{rim: 3} "))
+    assert load(Trip, config).wheels == {"rim": 3}
+    assert load(Trip, config, ["wheels.tyre=hard"]).wheels == {"rim": 3, "tyre": "hard"}
+
+
+def test_a_value_may_name_another_key(config: Path) -> None:
+    """OmegaConf's ${key} is resolved, after the overrides."""
+    config.write_text(CONFIG + "stops: [4, '${seed}']\n")
+    assert load(Trip, config, ["seed=9"]).stops == (4, 9)
+
+
+@pytest.mark.parametrize("name", ["tiny", "../trip", "small.yaml", "SMALL"])
+@pytest.mark.parametrize("form", ["{}", "[small, {}]"])
+def test_an_unknown_member_lists_the_menu(config: Path, name: str, form: str) -> None:
+    """The message has the key, the folder, what was asked for and what there is."""
+    message = _refused(config, f"wheels={form.format(name)}")
+    assert message == f"wheels={name}: not in {config.parent / 'wheels'}; there are: large, small"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("sed=7", "sed: unknown key; there are: seed, speed, camera, stops, folder, wheels"),
+        ("camera.hight=7", "camera.hight: unknown key"),
+        ("seed=many", "seed: Input should be a valid integer, got 'many'"),
+        ("seed='1'", "seed: Input should be a valid integer, got '1'"),
+        ("seed=1.5", "seed: Input should be a valid integer, got 1.5"),
+        ("seed=true", "seed: Input should be a valid integer, got True"),
+        ("seed=", "seed: Input should be a valid integer, got None"),
+        ("speed=fast", "speed: Input should be a valid number, got 'fast'"),
+        ("camera.width_px=0", "camera.width_px: Input should be greater than or equal to 1, got 0"),
+        ("camera=front", "camera: Input should be an object, got 'front'"),
+        ("stops=3", "stops: Input should be a valid array, got 3"),
+        ("stops=[1,x]", "stops.1: Input should be a valid integer, got 'x'"),
+        ("folder=5", "folder: "),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_with_its_file_and_key(config: Path, override: str, told: str) -> None:
+    """Unknown key, wrong type or out of range: the file, the overrides, the key, what was expected and what was got."""
+    message = _refused(config, override)
+    assert message.startswith(f"{config} with [{override!r}]:" if "'" in override else f"{config} with ['{override}']:")
+    assert f"\n  {told}" in message
+    assert len(message.splitlines()) == 2
+
+
+def test_every_problem_is_told_at_once(config: Path) -> None:
+    """One line for each, so that one run is enough to mend a file."""
+    config.write_text("sed: 1\ncamera: {width_px: x, hight: 2}\nwheels: small\n")
+    told = {line.strip().partition(":")[0] for line in _refused(config).splitlines()[1:]}
+    assert told == {"seed", "sed", "camera.width_px", "camera.hight", "folder"}
+
+
+def test_what_is_missing_is_named(config: Path) -> None:
+    """A key that has no default and is not there."""
+    config.write_text(CONFIG.replace("seed: 1\n", "").replace("width_px", "name").replace("640", "rear"))
+    message = _refused(config)
+    assert message == f"{config} with no overrides:\n  seed: missing\n  camera.width_px: missing"
+
+
+@pytest.mark.parametrize("override", ["seed", "=7", "==7", "", "--seed", "seed:7"])
+def test_an_override_without_key_and_value_is_refused(config: Path, override: str) -> None:
+    """The message shows it and an example of one."""
+    assert _refused(config, override) == f"{override!r}: expected key=value, e.g. seed=7"
+
+
+@pytest.mark.parametrize("override", ["stops=[1", "stops={a", 'seed="1', "camera={a: {b}"])
+def test_an_override_that_is_no_yaml_is_named(config: Path, override: str) -> None:
+    """A bracket that was left open, for instance."""
+    assert repr(override) in _refused(config, override)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"seed: [1",
+        b"seed: 1\nseed: 2",
+        b"seed: \xff\xfe",
+        b"a: b: c",
+        b"\tseed: 1",
+        b"seed: !!python/object:os.system x",
+        b"5",
+    ],
+)
+def test_a_file_that_is_no_yaml_is_named(config: Path, content: bytes) -> None:
+    """Open brackets, a key twice, bytes that are no text, a tag that would run code: the file and the reason."""
+    config.write_bytes(content)
+    assert _refused(config).startswith(f"{config}: not readable as YAML: ")
+
+
+def test_a_menus_file_that_is_no_yaml_is_named(config: Path) -> None:
+    """The file to mend is the menu's."""
+    (config.parent / "wheels" / "small.yaml").write_text("rim: [")
+    assert _refused(config).startswith(f"{config.parent / 'wheels' / 'small.yaml'}: not readable as YAML: ")
+
+
+def test_a_list_where_keys_were_expected_is_named(config: Path) -> None:
+    """Valid YAML of the wrong form, in the config and in a menu."""
+    (config.parent / "wheels" / "small.yaml").write_text("- 1\n")
+    assert _refused(config) == f"{config.parent / 'wheels' / 'small.yaml'}: holds a list, expected key: value lines"
+    config.write_text("- 1\n")
+    assert _refused(config) == f"{config}: holds a list, expected key: value lines"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With what to give instead; a folder is no file either."""
+    message = _refused(tmp_path / "no.yaml")
+    assert message == f"{tmp_path / 'no.yaml'}: no such file; --config takes a YAML file such as those in conf/"
+    assert _refused(tmp_path).startswith(f"{tmp_path}: not readable as YAML: ")
+
+
+def test_a_value_that_names_a_key_that_is_not_there_is_refused(config: Path) -> None:
+    """${nowhere} inside a nested value: the file and the name."""
+    config.write_text(CONFIG.replace("640", "'${nowhere}'"))
+    message = _refused(config)
+    assert str(config) in message and "nowhere" in message
+
+
+def test_a_settings_error_has_the_exit_code_of_wrong_usage() -> None:
+    """2, as argparse has it; anything else that is the user's to mend has 1."""
+    assert (SettingsError.exit_code, RoadsignError.exit_code) == (2, 1)
+    assert issubclass(SettingsError, RoadsignError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seed", "dry_run"),
+    [
+        ([], 1, False),
+        (["--dry-run"], 1, True),
+        (["seed=7"], 7, False),
+        (["seed=7", "--dry-run", "camera.width_px=3"], 7, True),
+        (["--dry-run", "seed=7", "seed=9"], 9, True),
+        (["--config", "OTHER"], 5, False),
+        (["seed=7", "--config=OTHER", "--dry-run"], 7, True),
+    ],
+)
+def test_every_job_takes_the_same_three_arguments(config: Path, arguments: list[str], seed: int, dry_run: bool) -> None:
+    """[--config FILE] [--dry-run] [key=value …], in any order."""
+    other = config.with_name("other.yaml")
+    other.write_text(CONFIG.replace("seed: 1", "seed: 5"))
+    given = [argument.replace("OTHER", str(other)) for argument in arguments]
+    trip, is_dry_run = parse_arguments(Trip, config, "Goes on a trip.", given)
+    assert (trip.seed, is_dry_run) == (seed, dry_run)
+
+
+def test_help_says_what_the_job_does_and_which_config_it_takes(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--help exits with 0 and has the description, the default config and an override."""
+    with pytest.raises(SystemExit) as left:
+        parse_arguments(Trip, config, "Goes on a trip.", ["--help"])
+    told = capsys.readouterr().out
+    assert left.value.code == 0
+    for expected in ("Goes on a trip.", config.name, "--dry-run", "key=value"):
+        assert expected in told
+
+
+def test_an_unknown_option_ends_with_the_exit_code_of_wrong_usage(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """argparse names it."""
+    with pytest.raises(SystemExit) as left:
+        parse_arguments(Trip, config, "Goes on a trip.", ["--fast"])
+    assert left.value.code == 2
+    assert "--fast" in capsys.readouterr().err
+
+
+def test_settings_as_yaml_give_the_same_settings_again(config: Path) -> None:
+    """What a dry run prints can be saved and used."""
+    trip = load(Trip, config, ["wheels=[small, large]", "stops=[7]"])
+    saved = config.parent / "elsewhere" / "saved.yaml"
+    saved.parent.mkdir()
+    saved.write_text(to_yaml(trip))
+    assert load(Trip, saved) == trip
