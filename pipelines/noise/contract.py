@@ -1,0 +1,42 @@
+"""What every noise is: a frozen object with a strength, applied to one image with one random draw."""
+
+import hashlib
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.settings import Settings
+
+__all__ = ["Draw", "Image", "Noise", "generator"]
+
+Image = NDArray[np.uint8]
+"""height × width × RGB, 0–255."""
+Draw = Any
+"""The random part of one noise on one image; each noise says what it is."""
+
+
+class Noise(Settings):
+    """`draw` does not look at the strength, so that the levels of a noise on one image share one draw and a stronger
+    level is a stronger version of the same noise (design: scaled or nested)."""
+
+    kind: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> Draw:
+        """The random numbers for an image of `shape` (height, width, 3)."""
+
+    @abstractmethod
+    def apply(self, image: Image, draw: Draw) -> Image:
+        """A new noisy image; `image` stays as it is."""
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
+        return self.apply(image, self.draw(rng, image.shape))
+
+
+def generator(seed: int, kind: str, image_id: str) -> np.random.Generator:
+    """The generator of one noise kind on one image: the same numbers on any partition, executor or machine."""
+    key = hashlib.sha256(f"{seed}\0{kind}\0{image_id}".encode()).digest()[:16]
+    return np.random.Generator(np.random.SFC64(int.from_bytes(key, "little")))

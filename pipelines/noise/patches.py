@@ -1,0 +1,41 @@
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipelines.noise.contract import Image, Noise
+
+MOST_PATCHES = 16
+
+
+class PatchesDraw(NamedTuple):
+    """For each of MOST_PATCHES patches: its place in [0, 1)² and its colour."""
+
+    places: NDArray[np.float64]
+    colours: Image
+
+
+class Patches(Noise):
+    """Covers the image with `count` squares of one random colour each (proposal: "colored patches").
+
+    A square's side is `side_fraction` of the image's shorter side, at least one pixel; it lies wholly inside the image.
+    Squares may overlap; a level with more squares has those of the weaker level and further ones.
+    """
+
+    kind: ClassVar[str] = "patches"
+    count: int = Field(ge=0, le=MOST_PATCHES)
+    side_fraction: float = Field(default=0.25, gt=0, le=1)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> PatchesDraw:
+        return PatchesDraw(rng.random((MOST_PATCHES, 2)), rng.integers(0, 256, (MOST_PATCHES, 3), dtype=np.uint8))
+
+    def apply(self, image: Image, draw: PatchesDraw) -> Image:
+        height, width = image.shape[:2]
+        side = max(1, round(self.side_fraction * min(height, width)))
+        noisy = image.copy()
+        for (row, column), colour in zip(draw.places[: self.count], draw.colours, strict=False):
+            top, left = int(row * (height - side + 1)), int(column * (width - side + 1))
+            noisy[top : top + side, left : left + side] = colour
+        return noisy

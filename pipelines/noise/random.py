@@ -1,0 +1,29 @@
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipelines.noise.contract import Image, Noise
+
+
+class RandomDraw(NamedTuple):
+    """`order` in [0, 1) per pixel: replaced where it lies under the fraction, by `colours`."""
+
+    order: NDArray[np.float32]
+    colours: Image
+
+
+class Random(Noise):
+    """Replaces each pixel, with probability `fraction`, by a uniformly random colour (proposal: "0% - 50% - 85%
+    noise")."""
+
+    kind: ClassVar[str] = "random"
+    fraction: float = Field(ge=0, le=1)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> RandomDraw:
+        return RandomDraw(rng.random(shape[:2], dtype=np.float32), rng.integers(0, 256, shape, dtype=np.uint8))
+
+    def apply(self, image: Image, draw: RandomDraw) -> Image:
+        return np.where((draw.order < self.fraction)[:, :, None], draw.colours, image)
