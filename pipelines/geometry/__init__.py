@@ -1,0 +1,14 @@
+"""The geometries: how an image of any size becomes a square of size_px. A new one is one file and one line here."""
+
+from pipelines.geometry.contract import Geometry, Roi
+from pipelines.geometry.crop_or_pad import CropOrPad
+from pipelines.geometry.resize import Resize
+from pipelines.geometry.roi_resize import RoiResize
+
+__all__ = ["GEOMETRIES", "Geometry", "Roi"]
+
+GEOMETRIES: dict[str, type[Geometry]] = {
+    "crop_or_pad": CropOrPad,
+    "resize": Resize,
+    "roi_resize": RoiResize,
+}

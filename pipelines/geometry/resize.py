@@ -1,0 +1,16 @@
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from pipelines.geometry.contract import Resampling, Roi
+from pipelines.noise.contract import Image
+
+
+class Resize(Resampling):
+    """Stretches the whole image to a square with Pillow's antialiased bilinear filter; the aspect ratio is not kept."""
+
+    kind: ClassVar[str] = "resize"
+
+    def resample(self, image: Image, roi: Roi, size_px: int) -> Image:
+        return np.asarray(PillowImage.fromarray(image).resize((size_px, size_px), PillowImage.Resampling.BILINEAR))
