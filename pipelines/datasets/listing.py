@@ -1,0 +1,48 @@
+"""What a source says it holds, before any image is opened."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+__all__ = ["Listing", "Rejected", "SourceImage"]
+
+
+class SourceImage(NamedTuple):
+    """One image of a source. `archive` is the zip that holds `path`, or "" where path is a file.
+
+    width_px, height_px and the region of interest are the annotation's, to be checked against the image itself. `track`
+    names the one physical sign that a run of training frames shows, or "" for a test image.
+    """
+
+    image_id: str
+    label: int
+    split: Literal["train", "test"]
+    track: str
+    archive: str
+    path: str
+    width_px: int
+    height_px: int
+    roi_x1: int
+    roi_y1: int
+    roi_x2: int
+    roi_y2: int
+
+
+class Rejected(NamedTuple):
+    """An image, or a line of an annotation, that cannot be used, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """`found` says in words what was found where; `class_names` has one name per label."""
+
+    found: str
+    class_names: tuple[str, ...]
+    images: list[SourceImage] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def locations(self) -> set[Path]:
+        return {Path(image.archive or image.path) for image in self.images}

@@ -1,0 +1,139 @@
+"""Drawn road signs of the 43 GTSRB classes, in GTSRB's folders: the data where nothing was downloaded."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from pipelines.datasets.gtsrb import Gtsrb
+from pipelines.datasets.listing import Listing
+from pipelines.datasets.synthetic_drawing import SIGNS, Template, draw_template
+from pipelines.datasets.synthetic_frame import Photograph, draw_scene, photograph
+from pipelines.errors import SourceError
+from pipelines.settings import Settings
+
+__all__ = ["SyntheticSigns"]
+
+DRAWING_VERSION = 1
+"""To be raised with every change that changes a pixel, so that older folders are drawn anew."""
+FRAMES_PER_TRACK = 30
+STAMP = "synthetic_signs.json"
+CSV_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
+TRACKS, TEST_IMAGES, TEST_ORDER = range(3)
+"""The kinds of random generators; see `_generator`."""
+
+
+class _NamedPhotograph(NamedTuple):
+    name: str
+    photograph: Photograph
+    class_id: int
+
+
+class SyntheticSigns(Settings):
+    """`tracks_per_class` physical signs of each class in 30 frames each for training, and test images of signs of their
+    own. The same settings give the same bytes of every file."""
+
+    kind: Literal["synthetic_signs"] = "synthetic_signs"
+    root: Path = Path("data/raw/synthetic_signs")
+    tracks_per_class: int = Field(default=2, ge=2, le=100_000)  # validation is split off by track
+    test_images_per_class: int = Field(default=10, ge=1, le=2_000)  # file names have five digits
+    drawing_seed: int = Field(default=0, ge=0)
+
+    def ensure(self) -> Path:
+        """`root`, holding the data set of these settings: drawn now, if it is not there or there with other settings.
+
+        Raises SourceError where `root` holds something that is not a synthetic data set, or cannot be written.
+        """
+        root = self.root.resolve()
+        try:
+            if self._is_needed_at(root):
+                self._replace(root)
+        except OSError as error:
+            raise SourceError(
+                f"{self.root}: cannot write the synthetic signs: {error}; choose another dataset.root"
+            ) from error
+        return self.root
+
+    def listing(self) -> Listing:
+        """Every image, drawn first where it is not there yet. Raises SourceError."""
+        found = Gtsrb(root=self.ensure()).listing()
+        return replace(found, found=f"{self.root}, drawn synthetic signs (not photographs)")
+
+    def _stamp(self) -> str:
+        values = {"drawing_version": DRAWING_VERSION, **self.model_dump(mode="json", exclude={"root"})}
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
+
+    def _is_needed_at(self, root: Path) -> bool:
+        stamp = root / STAMP
+        if stamp.is_file():
+            return stamp.read_bytes() != self._stamp().encode()
+        if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+            raise SourceError(
+                f"{self.root}: is there, but holds no {STAMP}, so it was not drawn by us and stays as it is; "
+                "choose another dataset.root, or move it away"
+            )
+        return True
+
+    def _replace(self, root: Path) -> None:
+        partial, replaced = (root.with_name(f".{root.name}-{state}") for state in ("partial", "replaced"))
+        for left_over in (partial, replaced):
+            if left_over.exists():
+                shutil.rmtree(left_over)
+        partial.mkdir(parents=True)
+        self._draw(partial)
+        (partial / STAMP).write_bytes(self._stamp().encode())
+        if root.exists():
+            root.rename(replaced)
+        partial.rename(root)
+        if replaced.exists():
+            shutil.rmtree(replaced)
+
+    def _draw(self, folder: Path) -> None:
+        templates = [draw_template(class_id) for class_id in range(len(SIGNS))]
+        for class_id, template in enumerate(templates):
+            class_folder = folder / "Final_Training" / "Images" / f"{class_id:05d}"
+            _write(class_folder, f"GT-{class_id:05d}.csv", self._training(class_id, template))
+        _write(folder / "Final_Test" / "Images", "GT-final_test.csv", self._test(templates))
+
+    def _training(self, class_id: int, template: Template) -> Iterator[_NamedPhotograph]:
+        for track in range(self.tracks_per_class):
+            rng = self._generator(TRACKS, class_id, track)
+            scene = draw_scene(rng)
+            for frame, sign_px in enumerate(_approach(rng)):
+                name = f"{track:05d}_{frame:05d}.ppm"
+                yield _NamedPhotograph(name, photograph(template, scene, sign_px, rng), class_id)
+
+    def _test(self, templates: list[Template]) -> Iterator[_NamedPhotograph]:
+        class_ids = np.repeat(np.arange(len(templates)), self.test_images_per_class)
+        self._generator(TEST_ORDER).shuffle(class_ids)
+        for number, class_id in enumerate(class_ids.tolist()):
+            rng = self._generator(TEST_IMAGES, number)
+            scene, sign_px = draw_scene(rng), rng.choice(_approach(rng))
+            yield _NamedPhotograph(f"{number:05d}.ppm", photograph(templates[class_id], scene, sign_px, rng), class_id)
+
+    def _generator(self, kind: int, first: int = 0, second: int = 0) -> np.random.Generator:
+        """One for each track and test image, so that what is drawn does not depend on what was drawn before."""
+        return np.random.default_rng([kind, first, second, self.drawing_seed])
+
+
+def _approach(rng: np.random.Generator) -> list[float]:
+    """The sign's longer side in each frame, in pixels, as a car comes nearer at constant speed; few come very near."""
+    first_px = rng.uniform(20, 28)
+    last_px = rng.uniform(165, 185) if rng.random() < 0.08 else rng.uniform(50, 98)
+    distances = np.linspace(1 / first_px, 1 / last_px, FRAMES_PER_TRACK)
+    return list((1 / distances).tolist())
+
+
+def _write(folder: Path, csv_name: str, photographs: Iterator[_NamedPhotograph]) -> None:
+    folder.mkdir(parents=True)
+    lines = [CSV_HEADER]
+    for name, (image, roi), class_id in photographs:
+        height, width = image.shape[:2]
+        (folder / name).write_bytes(f"P6\n{width} {height}\n255\n".encode() + image.tobytes())
+        lines.append(";".join(str(value) for value in (name, width, height, *roi, class_id)))
+    (folder / csv_name).write_bytes("".join(f"{line}\r\n" for line in lines).encode())

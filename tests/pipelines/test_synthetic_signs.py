@@ -1,0 +1,241 @@
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.datasets.synthetic_drawing import SIGNS, draw_template
+from pipelines.datasets.synthetic_frame import draw_scene, photograph
+from pipelines.datasets.synthetic_signs import CSV_HEADER, FRAMES_PER_TRACK, STAMP, SyntheticSigns
+from pipelines.errors import SourceError
+
+CLASSES = 43
+SMALL = SyntheticSigns(tracks_per_class=2, test_images_per_class=2, drawing_seed=5)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _at(tmp_path_factory.mktemp("drawn") / "signs").ensure()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two classes of two frames, where a test is about folders rather than about drawings."""
+    monkeypatch.setattr("pipelines.datasets.synthetic_signs.SIGNS", SIGNS[:2])
+    monkeypatch.setattr("pipelines.datasets.synthetic_signs.FRAMES_PER_TRACK", 2)
+
+
+def _at(root: Path, drawing_seed: int = SMALL.drawing_seed, tracks_per_class: int = 2) -> SyntheticSigns:
+    changed = {"root": root, "drawing_seed": drawing_seed, "tracks_per_class": tracks_per_class}
+    return SMALL.model_copy(update=changed)
+
+
+def _bytes(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def _annotations(root: Path) -> list[tuple[Path, dict[str, int]]]:
+    """Each annotated image file with its numbers."""
+    found = []
+    for annotations in sorted(root.rglob("GT-*.csv")):
+        with annotations.open(newline="") as lines:
+            for row in csv.DictReader(lines, delimiter=";"):
+                name = row.pop("Filename")
+                found.append((annotations.parent / name, {key: int(value) for key, value in row.items()}))
+    return found
+
+
+def test_the_folders_are_those_of_gtsrb(drawn: Path) -> None:
+    classes = [f"{class_id:05d}" for class_id in range(CLASSES)]
+    training = {
+        f"Final_Training/Images/{name}/{track:05d}_{frame:05d}.ppm"
+        for name, track, frame in itertools.product(classes, range(2), range(30))
+    }
+    annotations = {f"Final_Training/Images/{name}/GT-{name}.csv" for name in classes}
+    test = {f"Final_Test/Images/{number:05d}.ppm" for number in range(2 * CLASSES)}
+    assert set(_bytes(drawn)) == training | annotations | test | {"Final_Test/Images/GT-final_test.csv", STAMP}
+
+
+def test_annotations_are_written_as_in_gtsrb(drawn: Path) -> None:
+    for path in sorted(drawn.rglob("GT-*.csv")):
+        lines = path.read_bytes().split(b"\r\n")
+        assert lines[0].decode() == CSV_HEADER == "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
+        assert lines[-1] == b"" and b"\n" not in b"".join(lines)
+        assert len(lines) - 2 == (2 * CLASSES if "final" in path.name else 2 * 30)
+
+
+def test_annotations_match_the_images(drawn: Path) -> None:
+    annotated = _annotations(drawn)
+    assert {path for path, _ in annotated} == set(drawn.rglob("*.ppm"))
+    for path, row in annotated:
+        assert path.read_bytes().startswith(b"P6\n")
+        with Image.open(path) as image:
+            assert (image.mode, *image.size) == ("RGB", row["Width"], row["Height"])
+        if "Final_Training" in path.parts:
+            assert row["ClassId"] == int(path.parent.name)
+
+
+def test_the_sign_lies_in_the_middle_inside_a_border(drawn: Path) -> None:
+    for _, row in _annotations(drawn):
+        borders = (
+            row["Roi.X1"],
+            row["Roi.Y1"],
+            row["Width"] - 1 - row["Roi.X2"],
+            row["Height"] - 1 - row["Roi.Y2"],
+        )
+        assert min(borders) >= 5
+        assert max(borders) <= 0.15 * max(row["Width"], row["Height"]) + 5
+
+
+def test_sizes_are_those_of_gtsrb(drawn: Path) -> None:
+    sides = np.array([(row["Width"], row["Height"]) for _, row in _annotations(drawn)])
+    assert sides.min() >= 25 and sides.max() <= 243
+    assert 40 <= sides.mean() <= 65
+    assert np.mean(sides[:, 0] != sides[:, 1]) > 0.5
+
+
+def test_signs_grow_along_a_track(drawn: Path) -> None:
+    widths: dict[str, list[int]] = {}
+    for path, row in _annotations(drawn / "Final_Training"):
+        widths.setdefault(f"{row['ClassId']}/{path.name[:5]}", []).append(row["Roi.X2"] - row["Roi.X1"] + 1)
+    assert len(widths) == 2 * CLASSES
+    for track in widths.values():
+        assert len(track) == FRAMES_PER_TRACK == 30
+        assert min(np.diff(track)) >= -1
+        assert track[-1] > 1.6 * track[0]
+
+
+def test_frames_of_one_track_resemble_each_other_more_than_other_tracks(drawn: Path) -> None:
+    def pixels(track: int, frame: int) -> NDArray[np.float64]:
+        name = f"{track:05d}_{frame:05d}.ppm"
+        images = [Image.open(folder / name) for folder in sorted((drawn / "Final_Training" / "Images").iterdir())]
+        return np.stack([np.asarray(image.resize((24, 24)), dtype=np.float64) for image in images])
+
+    last = pixels(0, 29)
+    assert np.abs(last - pixels(0, 28)).mean() < 0.3 * np.abs(last - pixels(1, 29)).mean()
+
+
+def test_test_images_are_in_no_order_of_classes(drawn: Path) -> None:
+    class_ids = [row["ClassId"] for _, row in _annotations(drawn / "Final_Test")]
+    assert sorted(class_ids) == sorted([*range(CLASSES), *range(CLASSES)])
+    assert class_ids != sorted(class_ids)
+
+
+def test_the_same_settings_give_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
+    assert _bytes(_at(tmp_path / "elsewhere").ensure()) == _bytes(drawn)
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_seed_gives_other_images(tmp_path: Path) -> None:
+    one, other = (_bytes(_at(tmp_path / str(seed), drawing_seed=seed).ensure()) for seed in (5, 6))
+    images = [name for name in one if name.endswith(".ppm")]
+    assert set(one) == set(other)
+    assert not [name for name in images if one[name] == other[name]]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_track_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
+    two = _bytes(_at(tmp_path / "two").ensure())
+    three = _bytes(_at(tmp_path / "three", tracks_per_class=3).ensure())
+    shared = [name for name in two if name.endswith(".ppm")]
+    assert len(shared) == 12
+    assert all(three[name] == two[name] for name in shared)
+
+
+def test_what_is_there_is_left_alone(drawn: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (drawn, *drawn.rglob("*"))}
+    assert _at(drawn).ensure() == drawn
+    assert {path: path.stat().st_mtime_ns for path in (drawn, *drawn.rglob("*"))} == before
+
+
+@pytest.mark.usefixtures("quick")
+def test_other_settings_replace_what_is_there(tmp_path: Path) -> None:
+    root = _at(tmp_path / "signs").ensure()
+    _at(root, drawing_seed=6, tracks_per_class=3).ensure()
+    assert json.loads((root / STAMP).read_bytes()) == {
+        "drawing_seed": 6,
+        "drawing_version": 1,
+        "kind": "synthetic_signs",
+        "test_images_per_class": 2,
+        "tracks_per_class": 3,
+    }
+    assert len(list(root.glob("Final_Training/Images/00001/*.ppm"))) == 3 * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["signs"]
+
+
+@pytest.mark.parametrize("foreign", ["a folder", "a file"])
+def test_what_is_not_ours_is_refused_and_stays(foreign: str, tmp_path: Path) -> None:
+    root = tmp_path / "signs"
+    thesis = root / "thesis.tex" if foreign == "a folder" else root
+    thesis.parent.mkdir(exist_ok=True)
+    thesis.write_text("mine")
+    with pytest.raises(SourceError, match=r"signs: is there, but holds no .*choose another dataset.root"):
+        _at(root).ensure()
+    assert thesis.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["signs"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    assert (_at(tmp_path).ensure() / STAMP).is_file()
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    for state in ("partial", "replaced"):
+        (tmp_path / f".signs-{state}" / "Final_Test").mkdir(parents=True)
+        (tmp_path / f".signs-{state}" / "Final_Test" / "left.ppm").write_bytes(b"P6")
+    root = _at(tmp_path / "signs").ensure()
+    assert [path.name for path in tmp_path.iterdir()] == ["signs"]
+    assert not list(root.rglob("left.ppm"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_failed_run_leaves_no_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SourceError, match=r"cannot write the synthetic signs: .*No space left"):
+        _at(tmp_path / "signs").ensure()
+    assert not (tmp_path / "signs").exists()
+
+
+def test_every_two_signs_are_clearly_different() -> None:
+    assert len(SIGNS) == CLASSES
+    grey = Image.new("RGBA", (256, 256), (128, 128, 128, 255))
+    images = [Image.alpha_composite(grey, draw_template(class_id).image).convert("RGB") for class_id in range(CLASSES)]
+    pixels = np.stack([np.asarray(image.resize((64, 64)), dtype=np.float64) for image in images])
+    for one, other in itertools.combinations(range(CLASSES), 2):
+        assert np.abs(pixels[one] - pixels[other]).mean() > 2.5, (one, other)
+
+
+@pytest.mark.parametrize(("left", "right"), [(19, 20), (34, 33), (37, 36), (39, 38)])
+def test_left_is_right_in_a_mirror(left: int, right: int) -> None:
+    mirrored = np.asarray(draw_template(right).image)[:, ::-1].astype(int)
+    assert np.abs(mirrored - np.asarray(draw_template(left).image)).mean() < 1
+
+
+def test_the_region_of_interest_is_where_the_sign_is() -> None:
+    """A red rim in front of a white wall, without blur and noise."""
+    template = draw_template(15)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        scene = draw_scene(rng)._replace(
+            background=Image.new("RGB", (96, 96), "white"),
+            has_pole=False,
+            gain=np.ones(3),
+            contrast=1.0,
+            defocus_px=0.0,
+            motion_fraction=0.0,
+            noise_std_grey=0.0,
+        )
+        image, (x1, y1, x2, y2) = photograph(template, scene, 60, rng)
+        rows, columns = np.nonzero(image.min(axis=2) < 130)
+        seen = np.array([columns.min(), rows.min(), columns.max(), rows.max()])
+        assert np.abs(seen - (x1, y1, x2, y2)).max() <= 1
+        assert max(x2 - x1, y2 - y1) + 1 == 60
