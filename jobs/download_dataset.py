@@ -1,0 +1,51 @@
+"""Fetches the official archives of a dataset, verifies them and unpacks them: download_dataset.py gtsrb.
+
+An interrupted run resumes where it stopped; a finished one is left as it is.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.datasets.download import GTSRB_ARCHIVES, DownloadSettings, archive_folder, fetch
+from pipelines.errors import RoadsignError
+from pipelines.settings import parse_arguments
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "conf" / "download_dataset.yaml"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code."""
+    try:
+        settings, dry_run = parse_arguments(DownloadSettings, DEFAULT_CONFIG, __doc__ or "", _name_dataset(arguments))
+        if dry_run:
+            _print_plan(settings)
+        elif fetch(settings, GTSRB_ARCHIVES):
+            print(f"{settings.destination}: downloaded, verified and unpacked")
+        else:
+            print(f"{settings.destination}: already there, nothing to do")
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted; run again to resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _name_dataset(arguments: Sequence[str]) -> list[str]:
+    first = list(arguments[:1])
+    if first and not first[0].startswith("-") and "=" not in first[0]:
+        first = [f"dataset={first[0]}"]
+    return first + list(arguments[1:])
+
+
+def _print_plan(settings: DownloadSettings) -> None:
+    for archive in GTSRB_ARCHIVES:
+        print(f"would fetch {settings.url(archive)} ({archive.size_bytes:,} bytes, MD5 {archive.md5})")
+    print(f"to {archive_folder(settings.destination.resolve())}")
+    print(f"and unpack into {settings.destination.resolve()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
