@@ -1,0 +1,71 @@
+"""Raw road signs in, Parquet datasets out: clean and every noise, at every size.
+
+    spark-submit jobs/make_noisy_datasets.py [--config FILE] [--dry-run] [key=value …]
+
+What there is to choose, and the defaults, stand in conf/make_noisy_datasets.yaml.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from pipelines import report, session, store
+from pipelines.datasets import Listing
+from pipelines.errors import RoadsignError
+from pipelines.frames import make_renderer
+from pipelines.provenance import made_by
+from pipelines.render import Rendering
+from pipelines.settings import parse_arguments
+from pipelines.sources import parts_frame, prepare_source, refuse_damaged
+from pipelines.variants import NoisyDatasets
+
+CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
+
+
+def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console: Console) -> None:
+    """Makes the variants that are not there yet or are out of date."""
+    root = settings.dataset_folder
+    with store.locked(root):
+        source = prepare_source(spark, listing, settings)
+        table = store.write_rejected(root, source.rejected)
+        refuse_damaged(source, settings.max_rejected_fraction, table)
+        console.print(source.sentence())
+        wanted = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
+        outdated = {cell: wanted[cell] for cell in wanted if not store.is_current(cell.folder(root), wanted[cell])}
+        if outdated:
+            report.warn_of_small_disk(console, root, outdated, source.counts)
+            plan = store.Plan(
+                root, outdated, source.counts, source.summary(), made_by(),
+                settings.images_per_row_group, settings.compression,
+            )  # fmt: skip
+            rendering = Rendering(settings.geometry, settings.sizes_px, settings.chosen, settings.seed).only(outdated)
+            store.write_datasets(parts_frame(spark, source, settings.partitions), make_renderer(rendering), plan)
+            from pipelines.figures import draw_figures  # here: matplotlib is a second that a run without work can save
+
+            draw_figures(root, settings, source.listing.class_names)
+    console.print(f"{len(outdated)} datasets made, {len(wanted) - len(outdated)} were there already, unchanged")
+    report.print_datasets(console, root, settings.cells)
+
+
+def main(arguments: Sequence[str]) -> int:
+    console = Console()
+    try:
+        settings, dry_run = parse_arguments(NoisyDatasets, CONFIG, __doc__ or "", arguments)
+        report.announce(console, settings)
+        if dry_run:
+            report.print_plan(console, settings)
+            return 0
+        listing = settings.dataset.listing()  # before Spark starts: what is wrong with it shows at once
+        with session.started("make_noisy_datasets") as spark:
+            make(spark, listing, settings, console)
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""DataFrame → DataFrame."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, get_type_hints
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.datasets import FileReader, Location, UnreadableImageError, decode
+from pipelines.errors import SourceError
+from pipelines.geometry import Roi
+from pipelines.noise import Image
+from pipelines.render import Block, Original, Rendering
+
+__all__ = ["in_parts", "make_renderer", "read_image", "rows_frame", "with_pixel_digest"]
+
+_DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.string()), ("reason", pa.string())])
+
+
+def rows_frame(spark: SparkSession, row_type: type[NamedTuple], rows: Sequence[Any]) -> DataFrame:
+    """Named tuples of `row_type` as a frame; an int is int32, everything else a string."""
+    types = {name: pa.int32() if hint is int else pa.string() for name, hint in get_type_hints(row_type).items()}
+    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
+    return spark.createDataFrame(pa.table([pa.array(column) for column in columns], schema=pa.schema(types.items())))
+
+
+def with_pixel_digest(images: DataFrame) -> DataFrame:
+    """SourceImage rows → (image_id, pixel_digest, reason): SHA-256 of shape and pixels, or why there are none.
+
+    The digest is of the decoded pixels, so a PNG and a PPM of the same picture have the same.
+    """
+
+    def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with FileReader() as reader:
+            for batch in batches:
+                rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
+                yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
+
+    return images.mapInArrow(scan, "image_id string, pixel_digest string, reason string")
+
+
+def _digest_or_reason(reader: FileReader, row: dict[str, Any]) -> tuple[str | None, str | None]:
+    try:
+        image = read_image(reader, Location(row["archive"], row["path"]))
+    except UnreadableImageError as error:
+        return None, str(error)
+    height, width = image.shape[:2]
+    if (width, height) != (row["width_px"], row["height_px"]):
+        return None, f"is {width} × {height}, but its annotation says {row['width_px']} × {row['height_px']}"
+    return hashlib.sha256(f"{height} {width} ".encode() + image.tobytes()).hexdigest(), None
+
+
+def read_image(reader: FileReader, location: Location) -> Image:
+    """The pixels of a source image. Raises UnreadableImageError with the reason, whatever went wrong."""
+    try:
+        data = reader.read(location)
+    except Exception as error:  # noqa: BLE001 - file systems and damaged zips fail in many types
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
+    return decode(data)
+
+
+def make_renderer(rendering: Rendering) -> Callable[[], Callable[[pa.Table], Iterator[Block]]]:
+    """For store.write_datasets: PlacedImage rows → blocks, each image decoded once."""
+
+    def make() -> Callable[[pa.Table], Iterator[Block]]:
+        reader = FileReader()
+
+        def expand(rows: pa.Table) -> Iterator[Block]:
+            return rendering.blocks([_original(reader, row) for row in rows.to_pylist()])
+
+        return expand
+
+    return make
+
+
+def _original(reader: FileReader, row: dict[str, Any]) -> Original:
+    location = Location(row["archive"], row["path"])
+    try:
+        pixels = read_image(reader, location)
+    except UnreadableImageError as error:
+        raise SourceError(f"{location}: was readable when the run began, and now: {error}; run again") from None
+    return Original(row["image_id"], pixels, Roi(row["roi_x1"], row["roi_y1"], row["roi_x2"], row["roi_y2"]))
+
+
+def in_parts(images: DataFrame, partitions: int) -> DataFrame:
+    """Rows with `part` and `position`: every part whole in one of `partitions` partitions, and in order."""
+    return images.repartitionById(partitions, images["part"] % partitions).sortWithinPartitions("part", "position")

@@ -1,0 +1,81 @@
+"""What a person reads on the console before and after a run."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from pipelines.datasets import SyntheticSigns
+from pipelines.schema import Cell, Manifest, Split
+from pipelines.settings import to_yaml
+from pipelines.variants import NoisyDatasets
+
+__all__ = ["announce", "print_datasets", "print_plan", "warn_of_small_disk"]
+
+
+def announce(console: Console, settings: NoisyDatasets) -> None:
+    """Which data the run takes, so that drawn signs and photographs cannot be mistaken for each other."""
+    if isinstance(settings.dataset, SyntheticSigns):
+        console.print(
+            Panel(
+                "DRAWN, SYNTHETIC road signs: good for trying the pipeline, not for judging a classifier.\n"
+                "For the real GTSRB: python jobs/download_dataset.py gtsrb, or dataset.root=<folder that holds it>.",
+                title=f"dataset: {settings.dataset.kind}",
+            )
+        )
+    else:
+        console.print(Panel(f"{settings.dataset.root}", title=f"dataset: {settings.dataset.kind}"))
+    console.print(
+        f"{len(settings.sizes_px)} sizes × {len(settings.chosen)} variants, geometry {settings.geometry.kind}, "
+        f"seed {settings.seed} → {settings.dataset_folder}"
+    )
+
+
+def print_plan(console: Console, settings: NoisyDatasets) -> None:
+    """For --dry-run: the settings in full, what the source lists, and which folders would be made."""
+    console.print(to_yaml(settings), markup=False, highlight=False)
+    if isinstance(settings.dataset, SyntheticSigns):
+        console.print(f"{settings.dataset.root} would be drawn if it is not there")
+    else:
+        listing = settings.dataset.listing()
+        console.print(
+            f"{listing.found}: {len(listing.images):,} images listed, {len(listing.rejected)} lines or files rejected"
+        )
+    for cell in settings.cells:
+        console.print(f"{cell.folder(settings.dataset_folder)}", soft_wrap=True)
+    console.print("dry run: nothing was made")
+
+
+def warn_of_small_disk(console: Console, root: Path, cells: Iterable[Cell], counts: Mapping[Split, int]) -> None:
+    """Says so where the uncompressed pixels would not fit on the disk."""
+    need = sum(sum(counts.values()) * cell.size_px**2 * 3 for cell in cells)
+    free = shutil.disk_usage(root).free
+    if need > free:
+        console.print(
+            f"up to {need / 1e9:,.1f} GB to write and {free / 1e9:,.1f} GB free on the disk of {root}: "
+            "if it does not fit, nothing is changed; make fewer sizes at a time, e.g. sizes_px=[28]"
+        )
+
+
+def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
+    """A table with one line per variant, from the manifests."""
+    table = Table(title=f"{root}/geometry={cells[0].geometry}", box=SIMPLE_HEAD)
+    for heading in ("size_px", "variant", "train", "validation", "test", "MB", "SNR dB", "PSNR dB"):
+        table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
+    for cell in cells:
+        manifest = Manifest.read(cell.folder(root))
+        if manifest is None:
+            continue
+        statistics = manifest.statistics["test" if "test" in manifest.statistics else next(iter(manifest.statistics))]
+        table.add_row(
+            str(cell.size_px),
+            cell.variant,
+            *(f"{manifest.counts.get(split, 0):,}" for split in ("train", "validation", "test")),
+            f"{sum(part.bytes for part in manifest.parts) / 1e6:,.0f}",
+            *("" if value is None else f"{value:.1f}" for value in (statistics.snr_db, statistics.psnr_db)),
+        )
+    console.print(table)

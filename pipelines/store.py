@@ -1,0 +1,303 @@
+"""Writes datasets so that each becomes visible in one step, and reads their manifests. The only writer of datasets.
+
+Executors write into a hidden staging folder through a Spark Data Source; its commit, on the driver, moves whole
+variants into place. What a killed run leaves lies in the staging folder alone, and the next run removes it."""
+
+import contextlib
+import csv
+import fcntl
+import os
+import re
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
+from pyspark.sql.types import StructType
+
+from pipelines.datasets import Rejected
+from pipelines.errors import StoreError
+from pipelines.render import Block
+from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split, parquet_schema
+from pipelines.statistics import Tally
+
+__all__ = ["Plan", "is_current", "locked", "write_datasets", "write_rejected"]
+
+ZSTD_LEVEL = -5
+"""Costs hardly more time than no compression and halves the bytes; noise leaves little for higher levels to find."""
+
+MakeExpand = Callable[[], Callable[[pa.Table], Iterator[Block]]]
+"""Called once per task: gives the function that turns rows of the frame into blocks, one per cell."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What write_datasets shall make: fingerprints by cell, rows by split, and the facts that go into every
+    manifest."""
+
+    root: Path
+    fingerprints: Mapping[Cell, dict[str, Any]]
+    counts: Mapping[Split, int]
+    source: Mapping[str, Any]
+    made_by: Mapping[str, str]
+    images_per_row_group: int
+    compression: str
+
+    @property
+    def staging(self) -> Path:
+        """Beside `root`, so that no pattern under it matches a file that is being written; on the same file system."""
+        return staging_folder(self.root)
+
+
+def staging_folder(root: Path) -> Path:
+    return root.with_name(f".{root.name}.staging")
+
+
+@dataclass
+class Written(WriterCommitMessage):
+    """What one task has written: its files in the staging folder, and their sums."""
+
+    parts: list[tuple[Cell, Part, str]] = field(default_factory=list)
+    tallies: dict[tuple[Cell, Split], Tally] = field(default_factory=dict)
+
+
+def is_current(folder: Path, fingerprint: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds a whole dataset made with `fingerprint`: the manifest says so and its files have their
+    sizes."""
+    manifest = Manifest.read(folder)
+    if manifest is None or manifest.fingerprint != fingerprint:
+        return False
+    with contextlib.suppress(OSError):
+        return all((folder / part.path).stat().st_size == part.bytes for part in manifest.parts)
+    return False
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Holds `root` for one writer; the lock goes with the process, however it ends. Raises StoreError."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be made or opened ({error.strerror}); choose another output_root") from None
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{root}: another run is writing here; wait, or choose another output_root") from None
+        shutil.rmtree(staging_folder(root), ignore_errors=True)
+        yield
+    finally:
+        os.close(folder)
+
+
+def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
+    """The table of what could not be used, and why; none where nothing was rejected."""
+    path = root / "_rejected.csv"
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return path
+    partial = path.with_name(".rejected.partial")
+    with partial.open("w", newline="") as file:
+        csv.writer(file).writerows([Rejected._fields, *rejected])
+    partial.replace(path)
+    return path
+
+
+def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> None:
+    """Writes what `make_expand` makes of the frame's rows, and publishes every cell of the plan.
+
+    `frame` has image_id, label, split, part, part_in_split, in order of part within its partitions (frames.in_parts).
+    Raises StoreError; then nothing that was visible has changed.
+    """
+
+    class PlannedSource(DataSource):
+        @classmethod
+        def name(cls) -> str:
+            return "roadsign_datasets"
+
+        def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
+            return StagingWriter(plan, make_expand)
+
+    frame.sparkSession.dataSource.register(PlannedSource)
+    try:
+        frame.write.format("roadsign_datasets").mode("append").save()
+    except PySparkException as error:
+        raise StoreError(f"{plan.root}: nothing was changed there; {_cause(error)}") from error
+
+
+def _cause(error: PySparkException) -> str:
+    """The line of a Python worker's traceback that says what went wrong, and what to do."""
+    text = str(error)
+    if "No space left on device" in text:
+        return "no space left on its disk; free some, or make fewer sizes at a time (sizes_px=[28])"
+    found = re.findall(r"^(?:[\w.]*(?:Error|Exception)): .+$", text, re.MULTILINE)
+    return found[-1] if found else text.strip().splitlines()[0]
+
+
+class StagingWriter(DataSourceArrowWriter):
+    """write runs on executors, once per task; commit and abort on the driver."""
+
+    def __init__(self, plan: Plan, make_expand: MakeExpand) -> None:
+        self.plan = plan
+        self.make_expand = make_expand
+
+    def write(self, iterator: Iterator[pa.RecordBatch]) -> Written:
+        attempt = self.plan.staging / f"attempt-{uuid.uuid4().hex}"
+        written = Written()
+        try:
+            expand = self.make_expand()
+            for _, batches in _by_part(iterator):
+                self._write_part(batches, expand, attempt, written)
+        except BaseException:
+            shutil.rmtree(attempt, ignore_errors=True)
+            raise
+        return written
+
+    def _write_part(
+        self, rows: pa.Table, expand: Callable[[pa.Table], Iterator[Block]], attempt: Path, written: Written
+    ) -> None:
+        split, number = rows["split"][0].as_py(), rows["part_in_split"][0].as_py()
+        cells = {(cell.size_px, cell.variant): cell for cell in self.plan.fingerprints}
+        with contextlib.ExitStack() as stack:
+            files: dict[Cell, PartFile] = {}
+            for start in range(0, len(rows), self.plan.images_per_row_group):
+                group = rows.slice(start, self.plan.images_per_row_group)
+                for block in expand(group):
+                    cell = cells.get((block.size_px, block.variant))
+                    if cell is None:
+                        continue
+                    if cell not in files:
+                        files[cell] = stack.enter_context(PartFile(attempt, cell, split, number, self.plan.compression))
+                    tally = written.tallies.setdefault((cell, split), Tally())
+                    files[cell].write(group, block, tally)
+        written.parts += [(cell, file.part(), str(file.path)) for cell, file in files.items()]
+
+    def commit(self, messages: list[WriterCommitMessage | None]) -> None:
+        publish(self.plan, [message for message in messages if isinstance(message, Written)])
+
+    def abort(self, messages: list[WriterCommitMessage | None]) -> None:
+        shutil.rmtree(self.plan.staging, ignore_errors=True)
+
+
+class PartFile:
+    """One Parquet file being written."""
+
+    def __init__(self, attempt: Path, cell: Cell, split: Split, number: int, compression: str) -> None:
+        self.split = split
+        self.name = f"split={split}/part-{number:05d}.parquet"
+        self.path = cell.folder(attempt) / self.name
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.schema = parquet_schema(cell.size_px)
+        self.rows = 0
+        self.writer = pq.ParquetWriter(
+            self.path,
+            self.schema,
+            compression=compression,
+            compression_level=ZSTD_LEVEL if compression == "zstd" else None,
+            use_dictionary=False,
+            write_statistics=["image_id", "label"],
+        )
+
+    def __enter__(self) -> "PartFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    def write(self, rows: pa.Table, block: Block, tally: Tally) -> None:
+        """One row group."""
+        ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
+        snr = tally.add(self.split, ids, labels, block.pixels, block.signal, block.noise)
+        offsets = pa.array(range(0, block.pixels.size + 1, block.pixels.shape[1]), pa.int32())
+        images = pa.BinaryArray.from_buffers(
+            pa.binary(), len(ids), [None, offsets.buffers()[1], pa.py_buffer(block.pixels)]
+        )
+        columns = [pa.array(ids), pa.array(labels, pa.int32()), images, pa.array(snr)]
+        self.writer.write_table(pa.table(columns, schema=self.schema), row_group_size=len(ids))
+        self.rows += len(ids)
+
+    def part(self) -> Part:
+        return Part(path=self.name, split=self.split, rows=self.rows, bytes=self.path.stat().st_size)
+
+
+def _by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
+    """(part, its rows) from batches sorted by part."""
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        parts = batch["part"].to_numpy()
+        start = 0
+        while start < len(parts):
+            if pending and pending[-1]["part"][0] != batch["part"][start]:
+                yield pending[-1]["part"][0].as_py(), pa.Table.from_batches(pending)
+                pending = []
+            length = int((parts[start:] == parts[start]).sum())
+            pending.append(batch.slice(start, length))
+            start += length
+    if pending:
+        yield pending[-1]["part"][0].as_py(), pa.Table.from_batches(pending)
+
+
+def publish(plan: Plan, messages: Sequence[Written]) -> None:
+    """Moves what the tasks wrote into place, one rename per cell, each with its manifest. Raises StoreError."""
+    parts: defaultdict[Cell, list[tuple[Part, str]]] = defaultdict(list)
+    tallies: defaultdict[Cell, dict[Split, Tally]] = defaultdict(dict)
+    for message in messages:
+        for cell, part, path in message.parts:
+            parts[cell].append((part, path))
+        for (cell, split), tally in message.tallies.items():
+            tallies[cell].setdefault(split, Tally()).__iadd__(tally)
+    for cell in plan.fingerprints:
+        made = {split: tally.images for split, tally in tallies[cell].items()}
+        if made != dict(plan.counts):
+            raise StoreError(f"{cell.folder(plan.root)}: {made} images written, {dict(plan.counts)} expected")
+    whole = plan.staging / "whole"
+    for cell, fingerprint in plan.fingerprints.items():
+        for part, path in parts[cell]:
+            target = cell.folder(whole) / part.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(path).replace(target)
+        manifest = _manifest(plan, fingerprint, tallies[cell], [part for part, _ in parts[cell]])
+        _write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
+    for cell in plan.fingerprints:
+        _swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
+    shutil.rmtree(plan.staging)
+
+
+def _manifest(
+    plan: Plan, fingerprint: dict[str, Any], tallies: Mapping[Split, Tally], parts: Sequence[Part]
+) -> Manifest:
+    digest = sum(tally.digest for tally in tallies.values()) % 2**256
+    return Manifest(
+        fingerprint=fingerprint,
+        content_digest=f"{digest:064x}",
+        counts={split: tally.images for split, tally in tallies.items()},
+        counts_per_class={split: dict(sorted(tally.labels.items())) for split, tally in tallies.items()},
+        statistics={split: tally.statistics() for split, tally in tallies.items()},
+        parts=tuple(sorted(parts, key=lambda part: part.path)),
+        source=dict(plan.source),
+        made_by=dict(plan.made_by),
+    )
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        old.parent.mkdir(parents=True, exist_ok=True)
+        target.replace(old)
+    new.replace(target)

@@ -1,0 +1,111 @@
+"""The main job as a user types it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import fake_gtsrb
+import pandas as pd
+import polars as pl
+import pytest
+from pyspark.sql import SparkSession
+
+PLAIN = {**os.environ, "COLUMNS": "200"}
+
+
+def run(repository: Path, cwd: Path, *arguments: str, submit: bool = False) -> subprocess.CompletedProcess[str]:
+    """jobs/make_noisy_datasets.py by python, or by spark-submit."""
+    program = Path(sys.executable).with_name("spark-submit") if submit else Path(sys.executable)
+    command = [str(program), str(repository / "jobs" / "make_noisy_datasets.py"), *arguments]
+    environment = PLAIN | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def no_arguments(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working directory in which the job was submitted with no argument at all."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    done = run(repository, cwd, submit=True)
+    assert done.returncode == 0, done.stderr
+    (cwd / "stdout").write_text(done.stdout)
+    return cwd
+
+
+def test_without_arguments_it_makes_synthetic_signs_and_says_so(no_arguments: Path) -> None:
+    said = (no_arguments / "stdout").read_text()
+    assert "DRAWN, SYNTHETIC road signs" in said
+    assert "python jobs/download_dataset.py gtsrb" in said
+    assert "40 datasets made, 0 were there already" in said
+    assert re.search(r"40\s+gaussian-max\s+1,290\s+1,290\s+430", said)
+    assert not list(no_arguments.glob("data/datasets/gtsrb*"))
+
+
+def test_the_pictures_lie_beside_the_data(no_arguments: Path) -> None:
+    folder = no_arguments / "data/datasets/synthetic_signs/geometry=crop_or_pad/_figures"
+    assert {path.name for path in folder.iterdir()} == {
+        "images_per_class.png",
+        "noise_levels-75px.png",
+        "one_sample_per_class-75px.png",
+    }
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
+
+
+def test_a_second_run_does_nothing(repository: Path, no_arguments: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in no_arguments.rglob("*")}
+    done = run(repository, no_arguments)
+    assert "0 datasets made, 40 were there already, unchanged" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in no_arguments.rglob("*")} == before
+
+
+def test_four_other_readers_see_the_same_counts(no_arguments: Path, spark: SparkSession) -> None:
+    root = no_arguments / "data/datasets/synthetic_signs"
+    query = (
+        "select size_px, variant, split, count(*) from "
+        f"read_parquet('{root}/**/*.parquet', hive_partitioning=true) group by all"
+    )
+    counts = {tuple(row[:3]): row[3] for row in duckdb.sql(query).fetchall()}
+    assert len(counts) == 4 * 10 * 3
+    assert sum(counts.values()) == 40 * (43 * 60 + 430)
+    cell = root / "geometry=crop_or_pad/size_px=40/variant=gaussian-max"
+    expected = {split: counts[40, "gaussian-max", split] for split in ("train", "validation", "test")}
+    in_pandas = pd.read_parquet(cell).groupby("split", observed=True).size()
+    assert in_pandas.to_dict() == expected
+    in_polars = pl.scan_parquet(cell / "**/*.parquet", hive_partitioning=True).group_by("split").len().collect()
+    assert dict(in_polars.iter_rows()) == expected
+    in_spark = spark.read.parquet(str(root / "geometry=crop_or_pad")).where("size_px = 40 and variant = 'gaussian-max'")
+    assert {row["split"]: row["count"] for row in in_spark.groupBy("split").count().collect()} == expected
+
+
+def test_dry_run_makes_nothing(repository: Path, tmp_path: Path) -> None:
+    fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())
+    done = run(repository, tmp_path, "--dry-run", f"dataset.root={tmp_path / 'raw'}", "sizes_px=[28]")
+    assert done.returncode == 0
+    assert "22 images listed, 0 lines or files rejected" in done.stdout
+    assert "data/datasets/gtsrb/geometry=crop_or_pad/size_px=28/variant=periodic-avg" in done.stdout
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["sizes=[28]"], 2, "sizes: unknown key; there are: dataset, output_root,"),
+        (["seed=many"], 2, "seed: Input should be a valid integer, got 'many'"),
+        (["variants=[gaussian-huge]"], 2, "variants: gaussian-huge unknown; with this noise there are: clean,"),
+        (["noise=nothing"], 2, "there are: paper, proposal"),
+        (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: Input should be greater"),
+        (["geometry=stretch"], 2, "expected one of crop_or_pad, resize, roi_resize, got 'stretch'"),
+        (["--config", "missing.yaml"], 2, "missing.yaml: no such file"),
+        (["dataset.root=nowhere"], 1, "nowhere: holds no GTSRB; expected the official archives"),
+        (["output_root=/proc/nothing"], 1, "cannot be made or opened"),
+    ],
+)
+def test_bad_input_is_named_without_a_traceback(
+    repository: Path, tmp_path: Path, arguments: list[str], exit_code: int, message: str
+) -> None:
+    done = run(repository, tmp_path, *arguments)
+    assert done.returncode == exit_code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
