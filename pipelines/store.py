@@ -50,14 +50,16 @@ class Plan:
     made_by: Mapping[str, str]
     images_per_row_group: int
     compression: str
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Keeps what is left alive of a killed run out of the way of the next one."""
 
     @property
     def staging(self) -> Path:
-        """Beside `root`, so that no pattern under it matches a file that is being written; on the same file system."""
-        return staging_folder(self.root)
+        return staging_folder(self.root) / self.run
 
 
 def staging_folder(root: Path) -> Path:
+    """Beside `root`, so that no pattern under it matches a file that is being written; on the same file system."""
     return root.with_name(f".{root.name}.staging")
 
 
@@ -155,8 +157,8 @@ class StagingWriter(DataSourceArrowWriter):
         written = Written()
         try:
             expand = self.make_expand()
-            for _, batches in _by_part(iterator):
-                self._write_part(batches, expand, attempt, written)
+            for rows in _by_part(iterator):
+                self._write_part(rows, expand, attempt, written)
         except BaseException:
             shutil.rmtree(attempt, ignore_errors=True)
             raise
@@ -185,7 +187,7 @@ class StagingWriter(DataSourceArrowWriter):
         publish(self.plan, [message for message in messages if isinstance(message, Written)])
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
-        shutil.rmtree(self.plan.staging, ignore_errors=True)
+        shutil.rmtree(staging_folder(self.plan.root), ignore_errors=True)
 
 
 class PartFile:
@@ -229,21 +231,21 @@ class PartFile:
         return Part(path=self.name, split=self.split, rows=self.rows, bytes=self.path.stat().st_size)
 
 
-def _by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
-    """(part, its rows) from batches sorted by part."""
+def _by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows of each part, from batches sorted by part."""
     pending: list[pa.RecordBatch] = []
     for batch in batches:
         parts = batch["part"].to_numpy()
         start = 0
         while start < len(parts):
             if pending and pending[-1]["part"][0] != batch["part"][start]:
-                yield pending[-1]["part"][0].as_py(), pa.Table.from_batches(pending)
+                yield pa.Table.from_batches(pending)
                 pending = []
             length = int((parts[start:] == parts[start]).sum())
             pending.append(batch.slice(start, length))
             start += length
     if pending:
-        yield pending[-1]["part"][0].as_py(), pa.Table.from_batches(pending)
+        yield pa.Table.from_batches(pending)
 
 
 def publish(plan: Plan, messages: Sequence[Written]) -> None:
@@ -269,7 +271,7 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
         _write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
     for cell in plan.fingerprints:
         _swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
-    shutil.rmtree(plan.staging)
+    shutil.rmtree(staging_folder(plan.root))
 
 
 def _manifest(

@@ -1,0 +1,61 @@
+"""The Makefile on a machine where something is missing."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def run_make(repository: Path, target: str, path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {"PATH": str(path), "HOME": os.environ.get("HOME", "/"), **environment}
+    command = [shutil.which("make") or "make", "--no-print-directory", target]
+    return subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=False)
+
+
+def tools(folder: Path, *names: str) -> Path:
+    """A PATH on which there is nothing but `names`."""
+    for name in names:
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+    return folder
+
+
+def fake(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_missing_java_is_said_in_one_line(repository: Path, tmp_path: Path) -> None:
+    done = run_make(repository, "java", tools(tmp_path, "sh", "sed"))
+    assert done.returncode != 0
+    assert done.stdout.splitlines() == [
+        "Java 17 or 21 is needed (found: none): "
+        "install it, e.g. apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
+    ]
+
+
+def test_java_of_another_version_is_said_in_one_line(repository: Path, tmp_path: Path) -> None:
+    path = tools(tmp_path, "sh", "sed")
+    fake(path, "java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
+    done = run_make(repository, "java", path)
+    assert done.returncode != 0
+    assert done.stdout.startswith("Java 17 or 21 is needed (found: 11)")
+
+
+def test_java_home_comes_before_the_path(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "jdk" / "bin").mkdir(parents=True)
+    fake(tmp_path / "jdk" / "bin", "java", "echo 'openjdk version \"21.0.1\" 2023-10-17' >&2")
+    done = run_make(repository, "java", tools(tmp_path, "sh", "sed"), JAVA_HOME=str(tmp_path / "jdk"))
+    assert done.returncode == 0, done.stdout
+
+
+def test_uv_comes_from_a_virtual_environment_of_its_own_where_it_is_missing(repository: Path, tmp_path: Path) -> None:
+    done = run_make(repository, "--dry-run", tools(tmp_path, "sh", "sed"))
+    assert done.returncode == 0
+    variables = {"PATH": str(tmp_path)}
+    command = [shutil.which("make") or "make", "--dry-run", "--always-make", "environment"]
+    done = subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=True)
+    assert "python3 -m venv .uv" in done.stdout
+    assert ".uv/bin/pip install --quiet uv" in done.stdout
+    assert ".uv/bin/uv sync --frozen" in done.stdout
