@@ -19,7 +19,7 @@ from pipelines.frames import make_renderer
 from pipelines.provenance import made_by
 from pipelines.render import Rendering
 from pipelines.settings import parse_arguments
-from pipelines.sources import parts_frame, prepare_source, refuse_damaged
+from pipelines.sources import is_unchanged, parts_frame, prepare_source, refuse_damaged
 from pipelines.variants import NoisyDatasets
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
@@ -47,7 +47,6 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
 
             draw_figures(root, settings, source.listing.class_names)
     console.print(f"{len(outdated)} datasets made, {len(wanted) - len(outdated)} were there already, unchanged")
-    report.print_datasets(console, root, settings.cells)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,8 +58,12 @@ def main(arguments: Sequence[str]) -> int:
             report.print_plan(console, settings)
             return 0
         listing = settings.dataset.listing()  # before Spark starts: what is wrong with it shows at once
-        with session.started("make_noisy_datasets") as spark:
-            make(spark, listing, settings, console)
+        if is_unchanged(listing, settings):
+            console.print(f"0 datasets made, {len(settings.cells)} were there already, unchanged")
+        else:
+            with session.started("make_noisy_datasets") as spark:
+                make(spark, listing, settings, console)
+        report.print_datasets(console, settings.dataset_folder, settings.cells)
     except RoadsignError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

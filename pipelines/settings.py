@@ -26,18 +26,21 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def load(settings_type: type[SettingsT], config: Path, overrides: Sequence[str] = ()) -> SettingsT:
+def load(
+    settings_type: type[SettingsT], config: Path, overrides: Sequence[str] = (), menus: Path | None = None
+) -> SettingsT:
     """The settings in `config`, with `overrides` ("a.b=value", YAML values) laid over them.
 
-    A key whose value names a file of the menu folder beside the config is replaced by that file: `noise: paper` reads
-    noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. Overrides of keys inside it come last.
-    Raises SettingsError, naming the file and the key.
+    A key whose value names a file of the folder of that key in `menus` (by default the config's own folder) is replaced
+    by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. Overrides
+    of keys inside it come last. Raises SettingsError, naming the file and the key.
     """
-    choices, others = _split_overrides(overrides, config.parent)
+    menus = config.parent if menus is None else menus
+    choices, others = _split_overrides(overrides, menus)
     try:
         merged = _read_yaml(config)
         for key in [str(key) for key in merged]:
-            merged[key] = _read_menu(config.parent / key, choices.get(key, merged[key]))
+            merged[key] = _read_menu(menus / key, choices.get(key, merged[key]))
         values = OmegaConf.to_container(OmegaConf.merge(merged, others), resolve=True, throw_on_missing=True)
         return settings_type.model_validate_json(json.dumps(values))  # JSON: a list may become a tuple, a string a path
     except ValidationError as error:
@@ -56,7 +59,7 @@ def parse_arguments(
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="laid over the config, e.g. seed=7")
     parsed = parser.parse_intermixed_args(arguments)
-    return load(settings_type, parsed.config, parsed.overrides), parsed.dry_run
+    return load(settings_type, parsed.config, parsed.overrides, default_config.parent), parsed.dry_run
 
 
 def to_yaml(settings: Settings) -> str:

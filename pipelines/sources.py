@@ -11,11 +11,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines.datasets import Listing, Rejected, SourceImage
 from pipelines.errors import SourceError
 from pipelines.frames import in_parts, rows_frame, with_pixel_digest
-from pipelines.schema import SPLITS, Split
+from pipelines.schema import SPLITS, Manifest, Split
 from pipelines.splits import Duplicates, find_duplicates, validation_tracks
+from pipelines.store import is_current
 from pipelines.variants import NoisyDatasets
 
-__all__ = ["PlacedImage", "Source", "parts_frame", "prepare_source", "refuse_damaged"]
+__all__ = ["PlacedImage", "Source", "is_unchanged", "parts_frame", "prepare_source", "refuse_damaged"]
 
 
 class PlacedImage(NamedTuple):
@@ -63,6 +64,7 @@ class Source(NamedTuple):
         return {
             "found": self.listing.found,
             "digest": self.digest,
+            "state": self.listing.state(),
             "rejected": len(self.rejected),
             "duplicate_groups": self.duplicates.groups,
             "duplicate_images": self.duplicates.images,
@@ -87,6 +89,20 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     assert len(usable) + len(unreadable) == len(listing.images), "an image was neither read nor rejected"
     digest = _source_digest(usable, digests)
     return Source(listing, digest, len(usable), placed, listing.rejected + unreadable, duplicates)
+
+
+def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
+    """Whether all variants are there already, as far as can be told without opening an image: their manifests were
+    written for files of the same names, sizes and times of change."""
+    root = settings.dataset_folder
+    state = listing.state()
+    for cell in settings.cells:
+        manifest = Manifest.read(cell.folder(root))
+        if manifest is None or manifest.source.get("state") != state:
+            return False
+        if not is_current(cell.folder(root), settings.fingerprint(cell, manifest.source["digest"])):
+            return False
+    return True
 
 
 def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) -> None:

@@ -152,11 +152,13 @@ def _match(found: str, files: SourceFiles, annotations: list[_Annotation]) -> Li
     accepted: set[str] = set()
     for annotation in annotations:
         image = _source_image(annotation, files, accepted)
+        if isinstance(image, SourceImage) and image.image_id in accepted:
+            image = Rejected(annotation.where, f"a second file for {image.image_id}; the first is kept")
         if isinstance(image, Rejected):
             listing.rejected.append(image)
         else:
             listing.images.append(image)
-            accepted.add(annotation.image)
+            accepted.update((annotation.image, image.image_id))
     for path in sorted(files.by_path.keys() - {annotation.image for annotation in annotations}):
         if path.lower().endswith(_IMAGE_SUFFIXES):
             listing.rejected.append(Rejected(str(files.by_path[path]), "no line of an annotation file names it"))

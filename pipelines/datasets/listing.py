@@ -1,5 +1,6 @@
 """What a source says it holds, before any image is opened."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -44,5 +45,13 @@ class Listing:
     images: list[SourceImage] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
-    def locations(self) -> set[Path]:
-        return {Path(image.archive or image.path) for image in self.images}
+    def state(self) -> str:
+        """A digest of all that is listed and of every file's size and time of change, without opening one: while it is
+        the same, nothing has changed. Raises OSError where a file has gone."""
+        digest = hashlib.sha256()
+        for entry in (*self.images, *self.rejected):
+            digest.update(f"{entry}\n".encode())
+        for path in sorted({image.archive or image.path for image in self.images}):
+            status = Path(path).stat()
+            digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()

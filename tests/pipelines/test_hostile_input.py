@@ -127,3 +127,16 @@ def test_a_good_second_line_after_a_bad_first_one(tmp_path: Path) -> None:
     listing = Gtsrb(root=tmp_path).listing()
     assert [rejected.reason for rejected in listing.rejected] == ["label 99 is outside 0–42"]
     assert len(listing.images) == len(IMAGES)
+
+
+def test_two_files_of_one_name_are_one_image(tmp_path: Path) -> None:
+    fake_gtsrb.write_official(tmp_path, IMAGES)
+    folder = tmp_path / "Final_Training/Images/00014"
+    (folder / "00000_00000.png").write_bytes(fake_gtsrb.encode(IMAGES[0].pixels, "PNG"))
+    csv = folder / "GT-00014.csv"
+    first = csv.read_text().splitlines()[1]
+    csv.write_text(csv.read_text() + first.replace(".ppm", ".png") + "\n")
+    listing = Gtsrb(root=tmp_path).listing()
+    assert [rejected.reason for rejected in listing.rejected] == [
+        "a second file for train/00014/00000_00000; the first is kept"
+    ]

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.errors import RoadsignError, SettingsError
 from pipelines.settings import Settings, load, parse_arguments, to_yaml
+from pipelines.variants import NoisyDatasets
 
 
 class Camera(Settings):
@@ -293,3 +294,12 @@ def test_settings_as_yaml_give_the_same_settings_again(config: Path) -> None:
     saved.parent.mkdir()
     saved.write_text(to_yaml(trip))
     assert load(Trip, saved) == trip
+
+
+def test_a_config_elsewhere_uses_the_menus_of_the_default_config(tmp_path: Path, repository: Path) -> None:
+    default = repository / "conf" / "make_noisy_datasets.yaml"
+    own = tmp_path / "own.yaml"
+    own.write_text(default.read_text().replace("seed: 0", "seed: 7"))
+    settings, _ = parse_arguments(NoisyDatasets, default, "", ["--config", str(own), "noise=proposal"])
+    assert settings.seed == 7
+    assert "blur-max" in settings.noise

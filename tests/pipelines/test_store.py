@@ -19,6 +19,7 @@ from pipelines import store
 from pipelines.errors import SourceError, StoreError
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest
 from pipelines.settings import load
+from pipelines.sources import is_unchanged
 from pipelines.variants import NoisyDatasets
 
 Make = Callable[..., Path]
@@ -90,6 +91,23 @@ def test_the_bytes_of_every_file_do_not_depend_on_partitions(
     assert len(files_of(made)) == 6 * (2 + 2 + 1)  # 15 train, 15 validation and 4 test images in parts of 8
 
 
+def test_digests_are_those_of_every_machine(made: Path, repository: Path) -> None:
+    """If the change of bytes is meant: raise schema.FORMAT_VERSION, and renew tests/golden."""
+    golden = json.loads((repository / "tests" / "golden" / "dataset_digests.json").read_text())
+    assert digests_of(made) == golden
+
+
+def test_all_noises_and_a_resampling_geometry_lie_apart(make: Make, raw: Path, tmp_path: Path) -> None:
+    settings = ("geometry=roi_resize", "noise=[paper,proposal]", "variants=all", "sizes_px=[28]")
+    root = make(raw, tmp_path, *settings)
+    made = manifests_of(root)
+    assert len(made) == 25
+    assert {name.partition("/")[0] for name in made} == {"geometry=roi_resize"}
+    unchanged = Cell("roi_resize", 28, "random-min").folder(root)
+    assert made[unchanged.relative_to(root).as_posix()].statistics["test"].snr_db_infinite == 4
+    assert (root / "geometry=roi_resize" / "_figures" / "noise_levels-28px.png").is_file()
+
+
 @pytest.mark.parametrize("write", [fake_gtsrb.write_zips, fake_gtsrb.write_kaggle], ids=["zips", "kaggle"])
 def test_every_layout_of_the_source_gives_the_same_bytes(
     make: Make, made: Path, tmp_path: Path, write: Callable[[Path, list[fake_gtsrb.FakeImage]], None]
@@ -141,6 +159,34 @@ def test_a_second_run_changes_nothing(make: Make, raw: Path, made: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
     assert make(raw, made.parent) == made
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+
+
+def test_whether_all_is_there_is_told_without_opening_an_image(make: Make, tmp_path: Path, repository: Path) -> None:
+    fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images(frames=5))
+    root = make(tmp_path / "raw", tmp_path / "out")
+
+    def unchanged(*overrides: str) -> bool:
+        arguments = [f"dataset.root={tmp_path / 'raw'}", f"output_root={tmp_path / 'out'}", *SMALL, *overrides]
+        settings = load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml", arguments)
+        return is_unchanged(settings.dataset.listing(), settings)
+
+    assert unchanged()
+    assert not unchanged("seed=1")
+    assert not unchanged("sizes_px=[28,40,50]")
+    image = tmp_path / "raw" / "Final_Test" / "Images" / "00001.ppm"
+    times_ns = (image.stat().st_atime_ns, image.stat().st_mtime_ns)
+    os.utime(image)
+    assert not unchanged()
+    os.utime(image, ns=times_ns)
+    assert unchanged()
+    annotations = image.with_name("GT-final_test.csv")
+    text = annotations.read_bytes()
+    annotations.write_bytes(text.replace(b";14\r\n", b";0\r\n"))
+    assert not unchanged()
+    annotations.write_bytes(text)
+    assert unchanged()
+    next(root.rglob("*.parquet")).unlink()
+    assert not unchanged()
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete", "manifest"])
