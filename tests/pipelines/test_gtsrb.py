@@ -117,10 +117,7 @@ def test_every_layout_lists_the_same_images(write: Write, tmp_path: Path) -> Non
             assert (found.roi_x1, found.roi_y1, found.roi_x2, found.roi_y2) == image.roi
             pixels = decode(reader.read(Location(found.archive, found.path)))
             np.testing.assert_array_equal(pixels, image.pixels)
-    assert {Path(image.archive or image.path) for image in listing.images} == {
-        Path(image.archive or image.path) for image in listing.images
-    }
-    assert all(location.is_file() for location in {Path(image.archive or image.path) for image in listing.images})
+    assert all(Path(image.archive or image.path).is_file() for image in listing.images)
 
 
 @pytest.mark.parametrize(
