@@ -1,5 +1,6 @@
 """Pictures that lie beside a dataset, for a person to see what was made."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -96,12 +97,12 @@ def _one_sample_per_class(folder: Path, class_names: Sequence[str]) -> Figure:
             break
     columns = 9
     rows = -(-len(class_names) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.7 * rows))
+    figure = Figure(figsize=(1.5 * columns, 1.9 * rows))
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for label, image in samples.items():
-        _show(axes.flat[label], image, f"{label} {class_names[label][:22]}")
+        _show(axes.flat[label], image, "\n".join(textwrap.wrap(f"{label} {class_names[label]}", 21)[:2]))
     return figure
 
 
