@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
@@ -25,14 +24,12 @@ from pyspark.sql.types import StructType
 
 from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
+from pipelines.part_files import PartFile, by_part
 from pipelines.render import Block
-from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split, parquet_schema
+from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split
 from pipelines.statistics import Tally
 
 __all__ = ["Plan", "is_current", "locked", "write_datasets", "write_rejected"]
-
-ZSTD_LEVEL = -5
-"""Costs hardly more time than no compression and halves the bytes; noise leaves little for higher levels to find."""
 
 MakeExpand = Callable[[], Callable[[pa.Table], Iterator[Block]]]
 """Called once per task: gives the function that turns rows of the frame into blocks, one per cell."""
@@ -157,7 +154,7 @@ class StagingWriter(DataSourceArrowWriter):
         written = Written()
         try:
             expand = self.make_expand()
-            for rows in _by_part(iterator):
+            for rows in by_part(iterator):
                 self._write_part(rows, expand, attempt, written)
         except BaseException:
             shutil.rmtree(attempt, ignore_errors=True)
@@ -188,64 +185,6 @@ class StagingWriter(DataSourceArrowWriter):
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
         shutil.rmtree(staging_folder(self.plan.root), ignore_errors=True)
-
-
-class PartFile:
-    """One Parquet file being written."""
-
-    def __init__(self, attempt: Path, cell: Cell, split: Split, number: int, compression: str) -> None:
-        self.split = split
-        self.name = f"split={split}/part-{number:05d}.parquet"
-        self.path = cell.folder(attempt) / self.name
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.schema = parquet_schema(cell.size_px)
-        self.rows = 0
-        self.writer = pq.ParquetWriter(
-            self.path,
-            self.schema,
-            compression=compression,
-            compression_level=ZSTD_LEVEL if compression == "zstd" else None,
-            use_dictionary=False,
-            write_statistics=["image_id", "label"],
-        )
-
-    def __enter__(self) -> "PartFile":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.writer.close()
-
-    def write(self, rows: pa.Table, block: Block, tally: Tally) -> None:
-        """One row group."""
-        ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
-        snr = tally.add(self.split, ids, labels, block.pixels, block.signal, block.noise)
-        offsets = pa.array(range(0, block.pixels.size + 1, block.pixels.shape[1]), pa.int32())
-        images = pa.BinaryArray.from_buffers(
-            pa.binary(), len(ids), [None, offsets.buffers()[1], pa.py_buffer(block.pixels)]
-        )
-        columns = [pa.array(ids), pa.array(labels, pa.int32()), images, pa.array(snr)]
-        self.writer.write_table(pa.table(columns, schema=self.schema), row_group_size=len(ids))
-        self.rows += len(ids)
-
-    def part(self) -> Part:
-        return Part(path=self.name, split=self.split, rows=self.rows, bytes=self.path.stat().st_size)
-
-
-def _by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows of each part, from batches sorted by part."""
-    pending: list[pa.RecordBatch] = []
-    for batch in batches:
-        parts = batch["part"].to_numpy()
-        start = 0
-        while start < len(parts):
-            if pending and pending[-1]["part"][0] != batch["part"][start]:
-                yield pa.Table.from_batches(pending)
-                pending = []
-            length = int((parts[start:] == parts[start]).sum())
-            pending.append(batch.slice(start, length))
-            start += length
-    if pending:
-        yield pa.Table.from_batches(pending)
 
 
 def publish(plan: Plan, messages: Sequence[Written]) -> None:
