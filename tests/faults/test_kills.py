@@ -58,6 +58,13 @@ def java_driver(job: subprocess.Popen[bytes]) -> psutil.Process:
     return psutil.Process(job.pid)
 
 
+def test_one_core_makes_the_same(raw: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
+    arguments = (f"dataset.root={raw}", f"output_root={tmp_path / 'out'}", *SETTINGS)
+    job = job_runs.start(tmp_path / "log", *arguments, submit=("--master", "local[1]"))
+    assert job_runs.finish(job) == 0, (tmp_path / "log").read_text()
+    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
+
+
 @pytest.mark.parametrize("victim", [python_worker, python_driver, java_driver])
 def test_a_killed_local_run_leaves_nothing_and_a_rerun_makes_the_same(
     raw: Path, undisturbed: dict[str, str], tmp_path: Path, victim: Callable[[subprocess.Popen[bytes]], psutil.Process]
