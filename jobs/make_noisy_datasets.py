@@ -36,6 +36,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
         wanted = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
         outdated = {cell: wanted[cell] for cell in wanted if not store.is_current(cell.folder(root), wanted[cell])}
         if outdated:
+            report.announce_replacements(console, root, outdated)
             report.warn_of_small_disk(console, root, outdated, source.counts)
             plan = store.Plan(
                 root, outdated, source.counts, source.summary(), made_by(),

@@ -1,8 +1,10 @@
 """What a person reads on the console before and after a run."""
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,7 +16,7 @@ from pipelines.schema import Cell, Manifest, Split
 from pipelines.settings import to_yaml
 from pipelines.variants import NoisyDatasets
 
-__all__ = ["announce", "print_datasets", "print_plan", "warn_of_small_disk"]
+__all__ = ["announce", "announce_replacements", "print_datasets", "print_plan", "warn_of_small_disk"]
 
 
 def announce(console: Console, settings: NoisyDatasets) -> None:
@@ -59,6 +61,21 @@ def warn_of_small_disk(console: Console, root: Path, cells: Iterable[Cell], coun
             f"up to {need / 1e9:,.1f} GB to write and {free / 1e9:,.1f} GB free on the disk of {root}: "
             "if it does not fit, nothing is changed; make fewer sizes at a time, e.g. sizes_px=[28]"
         )
+
+
+def announce_replacements(console: Console, root: Path, fingerprints: Mapping[Cell, Mapping[str, Any]]) -> None:
+    """Says which datasets that are there will be replaced, and by which of their settings they differ."""
+    changes: Counter[str] = Counter()
+    for cell, fingerprint in fingerprints.items():
+        manifest = Manifest.read(cell.folder(root))
+        if manifest and manifest.fingerprint != fingerprint:
+            keys = sorted(fingerprint.keys() | manifest.fingerprint.keys())
+            changed = [key for key in keys if fingerprint.get(key) != manifest.fingerprint.get(key)]
+            changes[
+                ", ".join(f"{key} {manifest.fingerprint.get(key)} → {fingerprint.get(key)}" for key in changed)
+            ] += 1
+    for change, datasets in changes.items():
+        console.print(f"{datasets} datasets will be replaced: {change}")
 
 
 def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:

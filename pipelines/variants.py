@@ -108,10 +108,15 @@ class NoisyDatasets(Settings):
 
     @field_validator("sizes_px", "splits", "variants")
     @classmethod
-    def _unique(cls, values: tuple[object, ...] | str) -> tuple[object, ...] | str:
-        if len(set(values)) < len(values) and isinstance(values, tuple):
+    def _each_once(cls, values: tuple[object, ...] | str) -> tuple[object, ...] | str:
+        if isinstance(values, tuple) and len(set(values)) < len(values):
             raise ValueError("names something twice")
-        return tuple(split for split in SPLITS if split in values) if set(values) <= set(SPLITS) else values
+        return values
+
+    @field_validator("splits")
+    @classmethod
+    def _in_order(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
+        return tuple(split for split in SPLITS if split in splits)
 
     @model_validator(mode="after")
     def _variants_exist(self) -> Self:

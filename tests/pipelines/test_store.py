@@ -52,7 +52,7 @@ def make(spark: SparkSession, make_noisy_datasets: ModuleType, repository: Path)
     def run(raw: Path, output_root: Path, *overrides: str) -> Path:
         arguments = [f"dataset.root={raw}", f"output_root={output_root}", *SMALL, *overrides]
         settings = load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml", arguments)
-        make_noisy_datasets.make(spark, settings.dataset.listing(), settings, Console(quiet=True))
+        make_noisy_datasets.make(spark, settings.dataset.listing(), settings, Console(file=sys.stdout, width=500))
         return settings.dataset_folder
 
     return run
@@ -208,9 +208,13 @@ def test_a_damaged_variant_is_made_again_and_the_others_stay(
     assert {path: path.stat().st_mtime_ns for path in others} == others
 
 
-def test_other_settings_replace_what_was_there(make: Make, raw: Path, made: Path, tmp_path: Path) -> None:
+def test_other_settings_replace_what_was_there(
+    make: Make, raw: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And say so first."""
     root = make(raw, tmp_path)
     make(raw, tmp_path, "seed=1")
+    assert "6 datasets will be replaced: seed 0 → 1" in capsys.readouterr().out
     assert digests_of(root) != digests_of(made)
     assert {manifest.fingerprint["seed"] for manifest in manifests_of(root).values()} == {1}
     assert not list(tmp_path.glob(".*"))
