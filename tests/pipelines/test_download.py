@@ -424,8 +424,7 @@ def test_what_is_no_zip_is_named(tmp_path: Path) -> None:
 
 def test_host_and_test_archives_are_those_of_torchvision() -> None:
     torchvision = find_spec("torchvision")
-    if torchvision is None or torchvision.origin is None:
-        pytest.skip("torchvision is not installed")
+    assert torchvision is not None and torchvision.origin is not None
     source = Path(torchvision.origin).with_name("datasets").joinpath("gtsrb.py").read_text(encoding="utf-8")
     assert DownloadSettings().base_url in source
     for archive in GTSRB_ARCHIVES[1:]:
