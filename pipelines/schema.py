@@ -9,15 +9,18 @@
 * A folder is there with all its rows or not at all.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 __all__ = [
-    "CLEAN", "FORMAT_VERSION", "MANIFEST_NAME", "SPLITS", "Cell", "Manifest", "Part", "Split", "VariantStatistics",
-    "parquet_schema",
+    "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "MANIFEST_NAME", "SPLITS", "Cell", "Manifest", "Part", "Split",
+    "VariantStatistics", "parquet_schema", "row_digest",
 ]  # fmt: skip
 
 Split = Literal["train", "validation", "test"]
@@ -26,6 +29,7 @@ CLEAN = "clean"
 MANIFEST_NAME = "_manifest.json"
 FORMAT_VERSION = 1
 """Raised whenever the same settings and source would give other bytes; older datasets are then made anew."""
+DIGEST_MODULUS = 2**256
 
 
 class Cell(NamedTuple):
@@ -48,6 +52,15 @@ def parquet_schema(size_px: int, pixel_dtype: str = "uint8") -> pa.Schema:
         pa.field("snr_db", pa.float32(), nullable=False),
     ]
     return pa.schema(columns, {"pixel_dtype": pixel_dtype, "size_px": str(size_px), "layout": "HWC RGB"})
+
+
+def row_digest(split: str, image_id: str, label: int, snr: np.float32, pixels: NDArray[Any]) -> int:
+    """SHA-256 of one row as an integer. A dataset's digest is the sum of its rows' digests modulo 2²⁵⁶, so it does not
+    depend on their order or on files (M. Bellare, D. Micciancio, "A new paradigm for collision-free hashing", 1997)."""
+    digest = hashlib.sha256(f"{split}\0{image_id}\0{label}\0".encode())
+    digest.update(snr.tobytes())
+    digest.update(pixels.data)
+    return int.from_bytes(digest.digest(), "big")
 
 
 class _Record(BaseModel):

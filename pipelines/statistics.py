@@ -1,7 +1,6 @@
 """Exact sums over images, and what follows from them. Integers throughout, so that no order of adding changes a
 digit."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,16 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.schema import VariantStatistics
+from pipelines.schema import DIGEST_MODULUS, VariantStatistics, row_digest
 
-__all__ = ["Tally", "difference_energy", "energy", "row_digest", "snr_db"]
+__all__ = ["Tally", "difference_energy", "energy", "snr_db"]
 
 Pixels = NDArray[np.uint8]
 """(N, D): D = size_px × size_px × 3 values of N images."""
 Energies = NDArray[np.uint64]
 """(N,): sums of squared grey levels."""
 
-DIGEST_MODULUS = 2**256
 CACHE_BYTES = 2**18
 
 
@@ -61,15 +59,6 @@ def snr_db(signal: Energies, noise: Energies) -> NDArray[np.float32]:
         np.divide(signal, noise, out=ratio, where=noise > 0)
         decibels: NDArray[np.float32] = (10 * np.log10(ratio)).astype(np.float32)
     return decibels
-
-
-def row_digest(split: str, image_id: str, label: int, snr: np.float32, pixels: Pixels) -> int:
-    """SHA-256 of one row as an integer. A dataset's digest is the sum of its rows' digests modulo 2²⁵⁶, so it does not
-    depend on their order or on files (M. Bellare, D. Micciancio, "A new paradigm for collision-free hashing", 1997)."""
-    digest = hashlib.sha256(f"{split}\0{image_id}\0{label}\0".encode())
-    digest.update(snr.tobytes())
-    digest.update(pixels.data)
-    return int.from_bytes(digest.digest(), "big")
 
 
 @dataclass
