@@ -1,6 +1,6 @@
 """What can be wrong with what a user gave us; each message names the file or key and says what to do."""
 
-__all__ = ["RoadsignError", "SettingsError", "SourceError", "StoreError"]
+__all__ = ["RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError"]
 
 
 class RoadsignError(Exception):
@@ -21,3 +21,7 @@ class SourceError(RoadsignError):
 
 class StoreError(RoadsignError):
     """A dataset cannot be written, or what is on disk is not what its manifest says."""
+
+
+class StreamError(RoadsignError):
+    """A dataset cannot be read, or what is read is not what its manifest and its files promised."""

@@ -13,7 +13,7 @@ OWNERS = {
     "omegaconf": "pipelines/settings.py",
     "matplotlib": "pipelines/figures.py",
     "requests": "pipelines/datasets/download.py",
-    "petastorm": "training/data.py",
+    "petastorm": "training/petastorm_bridge.py",
     "mlflow": "training/tracking.py",
 }
 """Libraries with one owner; matplotlib's in training is training/evaluation."""
@@ -45,8 +45,8 @@ def test_pipelines_know_nothing_of_torch_mlflow_training_or_jobs(path: Path) -> 
     assert [name for name in imports(path) for package in closed if is_of(name, package)] == []
 
 
-def test_training_takes_three_names_of_pipelines_and_no_job() -> None:
-    doors = ("pipelines.schema", "pipelines.settings", "pipelines.datasets")
+def test_training_takes_four_names_of_pipelines_and_no_job() -> None:
+    doors = ("pipelines.schema", "pipelines.settings", "pipelines.datasets", "pipelines.errors")
     for path in sources("training"):
         for name in imports(path):
             assert not is_of(name, "jobs"), path

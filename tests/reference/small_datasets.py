@@ -1,0 +1,89 @@
+"""Datasets that follow the contract, written row by row without Spark: what the streams are tested on."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split, VariantStatistics, parquet_schema
+
+STATISTICS = VariantStatistics(
+    channel_mean=(0.5, 0.5, 0.5),
+    channel_std=(0.1, 0.1, 0.1),
+    snr_db=None,
+    psnr_db=None,
+    snr_db_mean=None,
+    snr_db_min=None,
+    snr_db_max=None,
+    snr_db_infinite=0,
+)
+
+
+@dataclass(frozen=True)
+class Small:
+    """`parts`: of each split, the rows of each row group of each file."""
+
+    parts: Mapping[Split, Sequence[Sequence[int]]]
+    variants: Sequence[str] = ("clean",)
+    size_px: int = 4
+    pixel_dtype: str = "uint8"
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+
+    def count(self, split: Split) -> int:
+        return sum(map(sum, self.parts[split]))
+
+    def write(self, root: Path) -> Path:
+        for variant in self.variants:
+            self._write_variant(Cell("crop_or_pad", self.size_px, variant).folder(root), variant)
+        return root
+
+    def image(self, variant: str, image_id: str) -> np.ndarray[Any, Any]:
+        """The image that `variant` has under that id."""
+        seed = int.from_bytes(hashlib.sha256(f"{variant} {image_id}".encode()).digest()[:8], "big")
+        pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), np.uint8)
+        return pixels if self.pixel_dtype == "uint8" else pixels.astype(np.float32) / np.float32(255)
+
+    def _rows(self, variant: str, split: Split, first: int, rows: int) -> Iterator[dict[str, Any]]:
+        for number in range(first, first + rows):
+            image_id = f"{split}/{number:05d}"
+            image = self.image(variant, image_id).tobytes()
+            yield {"image_id": image_id, "label": number % 43, "image": image, "snr_db": float(number)}
+
+    def _write_variant(self, folder: Path, variant: str) -> None:
+        schema = parquet_schema(self.size_px, self.pixel_dtype)
+        parts, digest = [], 0
+        for split, files in self.parts.items():
+            first = 0
+            for file, row_groups in enumerate(files):
+                name = f"split={split}/part-{file:05d}.parquet"
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with pq.ParquetWriter(folder / name, schema, compression="zstd", use_dictionary=False) as writer:
+                    for rows in row_groups:
+                        values = list(self._rows(variant, split, first, rows))
+                        writer.write_table(pa.Table.from_pylist(values, schema))
+                        digest += sum(_digest(split, row) for row in values)
+                        first += rows
+                size = (folder / name).stat().st_size
+                parts.append(Part(path=name, split=split, rows=sum(row_groups), bytes=size))
+        manifest = Manifest(
+            fingerprint={"source_digest": "0", "seed": 0, "noise": variant, **self.fingerprint},
+            content_digest=f"{digest % 2**256:064x}",
+            counts={split: self.count(split) for split in self.parts},
+            counts_per_class={},
+            statistics=dict.fromkeys(self.parts, STATISTICS),
+            parts=tuple(parts),
+            source={},
+            made_by={},
+        )
+        (folder / MANIFEST_NAME).write_text(manifest.model_dump_json())
+
+
+def _digest(split: str, row: Mapping[str, Any]) -> int:
+    key = f"{split}\0{row['image_id']}\0{row['label']}\0".encode()
+    data = key + np.float32(row["snr_db"]).tobytes() + row["image"]
+    return int.from_bytes(hashlib.sha256(data).digest(), "big")

@@ -1,0 +1,1 @@
+"""Training on PyTorch: streams of images, models and what is measured of them."""
