@@ -1,0 +1,221 @@
+"""Parquet → batches of images for PyTorch: each image once per epoch, in an order fixed by the seed.
+
+The order of an epoch is a function of (seed, epoch, dataset) alone, not of workers, pools or ranks: all row groups are
+permuted and read in windows of `window_row_groups`; the rows of a window are permuted together. Rank r of W takes the
+r-th run of batch_size rows of each global batch (order.Share), so every rank reads every row group: its rows lie in all
+of them, reading costs less than training, and so the order does not depend on how many ranks there are.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from itertools import islice
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from pipelines.errors import StreamError
+from pipelines.schema import CLEAN, Split
+from pipelines.settings import Settings
+from training.opening import OpenSplit, open_split
+from training.order import Integers, Share, Slot, Window, assign_variants, generator, plan_epoch
+from training.row_groups import Pool, Rows, read_row_groups
+
+__all__ = ["Batch", "Batches", "Cache", "CachedStream", "Data", "Stream", "open_stream", "to_unit_floats"]
+
+Cache = Literal["none", "host", "device"]
+
+
+class Data(Settings):
+    """Which images, and how they are read.
+
+    `root` is a dataset's folder (data/datasets/gtsrb) or an fsspec URL (s3://…). `mixture` gives the share of each
+    variant; an epoch shows each image once, in one of them. `verify` reads everything at the start and compares it
+    with the manifests' digests."""
+
+    root: str
+    geometry: str = "crop_or_pad"
+    size_px: int = Field(default=40, ge=1)
+    mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={CLEAN: 1.0})
+    pool: Pool = "thread"
+    workers: int = Field(default=1, ge=1)
+    window_row_groups: int = Field(default=8, ge=1)
+    verify: bool = False
+
+    @field_validator("mixture")
+    @classmethod
+    def _whole(cls, mixture: dict[str, float]) -> dict[str, float]:
+        if abs(sum(mixture.values()) - 1) > 1e-6:
+            raise ValueError(f"weights must sum to 1, these sum to {sum(mixture.values()):g}")
+        return mixture
+
+
+class Batch(NamedTuple):
+    """N images as stored: (N, 3, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Where `valid`
+    is False the row is there to fill up the last batch: leave it out of loss and metrics."""
+
+    image_ids: list[str]
+    images: torch.Tensor
+    labels: torch.Tensor
+    valid: torch.Tensor
+
+
+class Batches(ABC):
+    """Epochs of batches of one split, for one rank; len() is the number of steps of each epoch on every rank."""
+
+    def __init__(self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share) -> None:
+        self.source = source
+        self.weights = weights
+        self.seed = seed
+        self.share = share
+        self.images = sum(source.rows)
+
+    def __len__(self) -> int:
+        return self.share.steps(self.images)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from `start_step` on, the same each time. Raises StreamError where the images that
+        come are not those that the files' footers promise, at the latest before the last batch."""
+        if not 0 <= start_step <= len(self):
+            raise ValueError(f"start_step={start_step}: an epoch has {len(self)} steps")
+        return self._epoch(epoch, start_step)
+
+    @abstractmethod
+    def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]: ...
+
+
+class Stream(Batches):
+    """Reads each epoch from the files. Holds the windows that a global batch spans, and reads one window ahead."""
+
+    def __init__(
+        self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share,
+        pool: Pool = "thread", workers: int = 1, window_row_groups: int = 8,
+    ) -> None:  # fmt: skip
+        super().__init__(source, weights, seed, share)
+        self.pool: Pool = pool
+        self.workers = workers
+        self.window_row_groups = window_row_groups
+
+    def read(self, slots: list[Slot]) -> Generator[Rows, None, None]:
+        """Row groups in this order."""
+        return read_row_groups(self.source, slots, self.pool, self.workers, self.window_row_groups + self.workers)
+
+    def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        windows = plan_epoch(self.source.rows, self.weights, self.seed, epoch, self.window_row_groups)
+        waiting = deque(window for window in windows if window.end > self.share.start(start_step))
+        loaded: deque[tuple[Window, list[Rows]]] = deque()
+        with closing(self.read([slot for window in waiting for slot in window.slots])) as row_groups:
+            for step in range(start_step, len(self)):
+                rows, valid = self.share.rows(step, self.images)
+                while loaded and loaded[0][0].end <= self.share.start(step):
+                    loaded.popleft()
+                while waiting and waiting[0].start <= rows.max():
+                    window = waiting.popleft()
+                    loaded.append((window, list(islice(row_groups, len(window.slots)))))
+                if step == len(self) - 1:
+                    deque(row_groups, maxlen=0)  # what other ranks take from the rest is counted too
+                image_ids, labels, images = self._gather(rows, loaded)
+                yield Batch(
+                    image_ids,
+                    torch.from_numpy(images).permute(0, 3, 1, 2),
+                    torch.from_numpy(labels),
+                    torch.from_numpy(valid),
+                )
+
+    def _gather(
+        self, rows: Integers, loaded: deque[tuple[Window, list[Rows]]]
+    ) -> tuple[list[str], Integers, NDArray[Any]]:
+        """Copies the epoch's rows out of the windows that hold them."""
+        size = self.source.size_px
+        image_ids = np.empty(len(rows), np.object_)
+        labels = np.empty(len(rows), np.int64)
+        images = np.empty((len(rows), size, size, 3), self.source.pixel_dtype)
+        for window, row_groups in loaded:
+            inside = np.flatnonzero((window.start <= rows) & (rows < window.end))
+            places = window.order[rows[inside] - window.start]
+            holders = np.searchsorted(window.bounds, places, side="right") - 1
+            for holder in np.unique(holders):
+                here = holders == holder
+                to, at = inside[here], places[here] - window.bounds[holder]
+                image_ids[to] = row_groups[holder].image_ids[at]
+                labels[to] = row_groups[holder].labels[at]
+                images[to] = row_groups[holder].images[at]
+        return image_ids.tolist(), labels, images
+
+
+class CachedStream(Batches):
+    """Reads all variants of a set once, through a stream, into one tensor on `device`, and serves epochs from it.
+
+    All images are permuted at once and each gets its own variant, so an epoch is another one than the stream's; it is
+    as much a function of (seed, epoch, dataset) alone. Every rank holds the whole set."""
+
+    def __init__(self, stream: Stream, device: torch.device) -> None:
+        super().__init__(stream.source, stream.weights, stream.seed, stream.share)
+        self.device = device
+        self._names = sorted(stream.weights)
+        size, dtype = self.source.size_px, getattr(torch, self.source.pixel_dtype)
+        self._pixels = torch.empty((len(self._names) * self.images, size, size, 3), dtype=dtype, device=device)
+        slots = [Slot(name, group) for name in self._names for group in range(len(self.source.rows))]
+        first: list[Rows] = []
+        start = 0
+        with closing(stream.read(slots)) as row_groups:
+            for slot, rows in zip(slots, row_groups, strict=True):
+                self._pixels[start : start + len(rows.labels)] = torch.from_numpy(rows.images.copy())
+                start += len(rows.labels)
+                if slot.variant == self._names[0]:
+                    first.append(rows._replace(images=rows.images[:0]))
+                elif not np.array_equal(rows.image_ids, first[slot.row_group].image_ids):
+                    raise StreamError(
+                        f"{slot.variant} and {self._names[0]} cannot be mixed: their rows are in another order; "
+                        "make both in one run of spark-submit jobs/make_noisy_datasets.py"
+                    )
+        self._image_ids = np.concatenate([rows.image_ids for rows in first])
+        self._labels = torch.from_numpy(np.concatenate([rows.labels for rows in first])).to(device)
+
+    def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        random = generator(self.seed, epoch)
+        variants = assign_variants([self.weights[name] for name in self._names], self.images, random)
+        order = random.permutation(self.images)
+        for step in range(start_step, len(self)):
+            rows, valid = self.share.rows(step, self.images)
+            chosen = torch.from_numpy(order[rows]).to(self.device)
+            where = torch.from_numpy(variants[rows] * self.images + order[rows]).to(self.device)
+            yield Batch(
+                self._image_ids[order[rows]].tolist(),
+                self._pixels.index_select(0, where).permute(0, 3, 1, 2),
+                self._labels.index_select(0, chosen),
+                torch.from_numpy(valid).to(self.device),
+            )
+
+
+def open_stream(
+    data: Data,
+    split: Split,
+    *,
+    seed: int,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+    cache: Cache = "none",
+    device: torch.device = torch.device("cpu"),  # noqa: B008
+) -> Batches:
+    """Epochs of `split`, shuffled by `seed`, batch_size images per step on each rank. `cache` keeps the set in memory:
+    on the host, or on `device`. Raises StreamError, which says what to do."""
+    share = Share(rank, world_size, batch_size)
+    source = open_split(data.root, data.geometry, data.size_px, list(data.mixture), split, data.verify)
+    stream = Stream(source, data.mixture, seed, share, data.pool, data.workers, data.window_row_groups)
+    if cache == "none":
+        return stream
+    return CachedStream(stream, device if cache == "device" else torch.device("cpu"))
+
+
+def to_unit_floats(images: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A batch's images as float32 in [0, 1] on `device`; they travel as they are stored and are converted there."""
+    if device.type == "cuda" and not images.is_cuda:
+        images = images.pin_memory()
+    moved = images.to(device, non_blocking=True)
+    return moved if moved.is_floating_point() else moved.to(torch.float32).div_(255)

@@ -1,0 +1,246 @@
+"""Opens the variants of a dataset for reading, and refuses what is not what its manifest says."""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
+
+import numpy as np
+import pyarrow as pa
+from fsspec.core import url_to_fs
+from numpy.typing import NDArray
+
+from pipelines.errors import StreamError
+from pipelines.schema import (
+    DIGEST_MODULUS,
+    MANIFEST_NAME,
+    SPLITS,
+    Cell,
+    Manifest,
+    Split,
+    parquet_schema,
+    row_digest,
+)  # fmt: skip
+from training.parquet_pieces import Opener, ParquetDatasetPiece
+
+__all__ = ["OpenSplit", "OpenVariant", "RowGroup", "images_of", "open_split"]
+
+JOB = "spark-submit jobs/make_noisy_datasets.py"
+AGAIN = f"delete the variant's folder and make it again: {JOB}"
+PIXEL_BYTES = {"uint8": 1, "float32": 4}
+SAME_IN_ALL_VARIANTS = (
+    "dataset", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction", "images_per_part",
+    "images_per_row_group",
+)  # fmt: skip
+"""Of the manifests' fingerprints: what decides which image is row i of a part."""
+
+
+class RowGroup(NamedTuple):
+    path: str
+    number: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class OpenVariant:
+    """One variant's folder, its manifest, and the row groups of one split in order of their files."""
+
+    folder: str
+    manifest: Manifest
+    pixel_dtype: str
+    row_groups: tuple[RowGroup, ...]
+
+
+@dataclass(frozen=True)
+class OpenSplit:
+    """One split in several variants whose row groups hold the same images in the same order."""
+
+    opener: Opener
+    size_px: int
+    pixel_dtype: str
+    variants: Mapping[str, OpenVariant]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Of each row group; they are the same in all variants."""
+        return tuple(group.rows for group in next(iter(self.variants.values())).row_groups)
+
+    @property
+    def image_bytes(self) -> int:
+        return _image_bytes(self.size_px, self.pixel_dtype)
+
+
+def open_split(
+    root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
+) -> OpenSplit:
+    """`split` of the variants under `root`, a folder or an fsspec URL. `verify` reads everything once and compares it
+    with the manifests' digests. Raises StreamError, which says what to do."""
+    if split not in get_args(Split):
+        raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
+    try:
+        filesystem, path = url_to_fs(root)
+    except (ImportError, ValueError) as error:
+        raise StreamError(f"{root}: {error}") from None
+    opener = Opener(filesystem)
+    opened = {name: _open_variant(opener, path, Cell(geometry, size_px, name), cast(Split, split)) for name in variants}
+    _check_alignment(opened)
+    if verify:
+        _verify(opener, size_px, opened)
+    return OpenSplit(opener, size_px, next(iter(opened.values())).pixel_dtype, opened)
+
+
+def images_of(column: pa.ChunkedArray, image_bytes: int, where: str) -> NDArray[np.uint8]:
+    """(N, image_bytes), without a copy."""
+    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    _, offsets_buffer, data = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int32)[array.offset : array.offset + len(array) + 1]
+    lengths = np.diff(offsets)
+    if array.null_count or (lengths != image_bytes).any():
+        found = sorted({int(length) for length in lengths})
+        raise StreamError(f"{where}: images of {found} bytes, expected {image_bytes}; make the dataset again: {JOB}")
+    return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].reshape(len(array), image_bytes)
+
+
+def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVariant:
+    folder = posixpath.join(root, cell.folder(Path()).as_posix())
+    _check_there(opener, folder, cell)
+    manifest = _read_manifest(opener, folder)
+    _check_files(opener, folder, manifest)
+    if not manifest.counts.get(split):
+        there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
+        raise StreamError(f"{folder}: split {split} has no images; splits with images: {there}")
+    dtypes = set()
+    row_groups = []
+    for part in manifest.parts:
+        if part.split == split:
+            path = posixpath.join(folder, part.path)
+            dtypes.add(_check_schema(opener, path, cell.size_px))
+            footer = opener.footer(path)
+            if footer.num_rows != part.rows:
+                raise StreamError(f"{path}: {footer.num_rows} rows, its manifest says {part.rows}; {AGAIN}")
+            groups = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
+            row_groups += [RowGroup(path, index, rows) for index, rows in enumerate(groups) if rows]
+    found = sum(group.rows for group in row_groups)
+    if found != manifest.counts[split]:
+        raise StreamError(
+            f"{folder}: {found} rows in split {split}, its manifest says {manifest.counts[split]}; {AGAIN}"
+        )
+    if len(dtypes) > 1:
+        raise StreamError(f"{folder}: files of {' and '.join(sorted(dtypes))} pixels; {AGAIN}")
+    return OpenVariant(folder, manifest, dtypes.pop(), tuple(row_groups))
+
+
+def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
+    if opener.filesystem.isdir(folder):
+        return
+    beside = posixpath.dirname(folder)
+    names = opener.filesystem.ls(beside, detail=False) if opener.filesystem.isdir(beside) else []
+    found = [
+        posixpath.basename(name.rstrip("/")).removeprefix("variant=") for name in sorted(names) if "variant=" in name
+    ]
+    raise StreamError(
+        f"{folder}: no such dataset (variants there: {', '.join(found) or 'none'}); make it: "
+        f"{JOB} geometry={cell.geometry} 'sizes_px=[{cell.size_px}]' 'variants=[{cell.variant}]'"
+    )
+
+
+def _read_manifest(opener: Opener, folder: str) -> Manifest:
+    path = posixpath.join(folder, MANIFEST_NAME)
+    try:
+        return Manifest.model_validate_json(opener.filesystem.cat_file(path))
+    except OSError:
+        raise StreamError(f"{path}: no manifest, so this is no dataset or part of one; {AGAIN}") from None
+    except ValueError as error:
+        raise StreamError(f"{path}: not a manifest of this version ({str(error).splitlines()[0]}); {AGAIN}") from None
+
+
+def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
+    found = {path: info["size"] for path, info in opener.filesystem.find(folder, detail=True).items()}
+    for path in found:
+        if posixpath.basename(path) == "_common_metadata":
+            raise StreamError(f"{path}: petastorm would unpickle this file, and that can run code; remove it")
+    for part in manifest.parts:
+        size = found.pop(posixpath.join(folder, part.path), None)
+        if size != part.bytes:
+            got = "is missing" if size is None else f"has {size} bytes"
+            raise StreamError(f"{folder}/{part.path}: {got}, its manifest says {part.bytes} bytes; {AGAIN}")
+    if others := [path for path in sorted(found) if path.endswith(".parquet")]:
+        raise StreamError(f"{others[0]}: not in the folder's manifest, but other readers would read it; remove it")
+
+
+def _check_schema(opener: Opener, path: str, size_px: int) -> str:
+    """The pixels' dtype."""
+    try:
+        schema = opener.footer(path).schema.to_arrow_schema()
+    except (OSError, pa.ArrowException) as error:
+        raise StreamError(f"{path}: not readable as Parquet ({error}); {AGAIN}") from None
+    pixel_dtype = str((schema.metadata or {}).get(b"pixel_dtype", b"").decode())
+    expected = parquet_schema(size_px, pixel_dtype)
+    if pixel_dtype not in PIXEL_BYTES or not schema.equals(expected, check_metadata=True):
+        raise StreamError(
+            f"{path}: its schema is not the contract's for {size_px} px and uint8 or float32 pixels; it is:\n{schema}\n"
+            f"{AGAIN}"
+        )
+    return pixel_dtype
+
+
+def _check_alignment(variants: Mapping[str, OpenVariant]) -> None:
+    (first_name, first), *others = variants.items()
+    for name, other in others:
+        facts = {
+            key: (first.manifest.fingerprint.get(key), other.manifest.fingerprint.get(key))
+            for key in SAME_IN_ALL_VARIANTS
+        }
+        facts["counts"] = (first.manifest.counts, other.manifest.counts)
+        facts["row groups"] = (_layout(first), _layout(other))
+        facts["pixel_dtype"] = (first.pixel_dtype, other.pixel_dtype)
+        for fact, (expected, got) in facts.items():
+            if expected != got:
+                raise StreamError(
+                    f"{name} and {first_name} cannot be mixed: their {fact} differ ({got} and {expected}); "
+                    f"make both in one run: {JOB} 'variants=[{first_name},{name}]'"
+                )
+
+
+def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
+    return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
+
+
+def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant]) -> None:
+    orders = {name: _check_digest(opener, size_px, variant) for name, variant in variants.items()}
+    first_name, first = next(iter(orders.items()))
+    for name, order in orders.items():
+        if order != first:
+            raise StreamError(
+                f"{name} and {first_name} cannot be mixed: their rows are in another order; {JOB} makes both"
+            )
+
+
+def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tuple[str, int]]:
+    """(image_id, label) of all rows of the variant, whose digest is the manifest's."""
+    total = 0
+    rows: list[tuple[str, int]] = []
+    columns = parquet_schema(size_px).names
+    for part in variant.manifest.parts:
+        path = posixpath.join(variant.folder, part.path)
+        for index in range(opener.footer(path).num_row_groups):
+            try:
+                table = ParquetDatasetPiece(path, opener, index).read(columns)
+            except (OSError, pa.ArrowException) as error:
+                raise StreamError(f"{path}: cannot be read ({error}); {AGAIN}") from error
+            images = images_of(table["image"], _image_bytes(size_px, variant.pixel_dtype), path)
+            ids, labels = table["image_id"].to_pylist(), table["label"].to_pylist()
+            rows += zip(ids, labels, strict=True)
+            for row in zip(ids, labels, table["snr_db"].to_numpy(), images, strict=True):
+                total += row_digest(part.split, *row)
+    digest = f"{total % DIGEST_MODULUS:064x}"
+    if digest != variant.manifest.content_digest:
+        raise StreamError(
+            f"{variant.folder}: content digest {digest}, its manifest says {variant.manifest.content_digest}; {AGAIN}"
+        )
+    return rows
+
+
+def _image_bytes(size_px: int, pixel_dtype: str) -> int:
+    return size_px * size_px * 3 * PIXEL_BYTES[pixel_dtype]

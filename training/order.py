@@ -1,0 +1,99 @@
+"""Which image comes when: a function of the dataset, the seed and the epoch alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Integers", "Share", "Slot", "Window", "assign_variants", "generator", "plan_epoch"]
+
+Integers = NDArray[np.int64]
+
+
+class Slot(NamedTuple):
+    """A row group in the variant in which an epoch shows it."""
+
+    variant: str
+    row_group: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Row groups that are read one after the other and whose rows are mixed: row order[i] of them, joined, is the
+    epoch's row start + i. `bounds` are where each row group begins in them, and where the last one ends."""
+
+    start: int
+    slots: tuple[Slot, ...]
+    bounds: Integers
+    order: Integers
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.order)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of an epoch one rank takes in one step.
+
+    A global batch has world_size · batch_size rows; rank r takes the r-th run of batch_size of them, so that all ranks
+    together see what one rank with their joint batch size sees. All have as many steps: the last global batch is filled
+    up with its own rows over again, which are not valid."""
+
+    rank: int
+    world_size: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or not 0 <= self.rank < self.world_size:
+            raise ValueError(f"expected batch_size ≥ 1 and 0 ≤ rank < world_size, got {self}")
+
+    def steps(self, rows: int) -> int:
+        return -(-rows // (self.world_size * self.batch_size))
+
+    def start(self, step: int) -> int:
+        """The first row of the global batch."""
+        return step * self.world_size * self.batch_size
+
+    def rows(self, step: int, rows: int) -> tuple[Integers, NDArray[np.bool_]]:
+        """This rank's rows of a step in an epoch of `rows` rows, and which of them are no filling."""
+        start = self.start(step)
+        own = start + self.rank * self.batch_size + np.arange(self.batch_size, dtype=np.int64)
+        return np.where(own < rows, own, start + (own - start) % (rows - start)), own < rows
+
+
+def generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, epoch]))
+
+
+def assign_variants(weights: Sequence[float], places: int, random: np.random.Generator) -> Integers:
+    """For each of `places` row groups (or images) a variant, by its index in `weights`, which sum to 1.
+
+    Each variant gets weight · places of them, rounded up or down by chance so that over the epochs it gets that many on
+    average (systematic sampling). Always rounding to the nearest would never show a variant of small weight."""
+    shuffled = random.permutation(len(weights))
+    ends = np.cumsum(np.array(weights)[shuffled]) * places + random.uniform()
+    counts = np.minimum(ends, places).astype(np.int64)
+    counts[-1] = places
+    variants: Integers = random.permutation(np.repeat(shuffled, np.diff(counts, prepend=0)))
+    return variants
+
+
+def plan_epoch(
+    rows: Sequence[int], weights: Mapping[str, float], seed: int, epoch: int, window_row_groups: int
+) -> list[Window]:
+    """The windows of an epoch over row groups of `rows` rows each."""
+    random = generator(seed, epoch)
+    names = sorted(weights)
+    variants = assign_variants([weights[name] for name in names], len(rows), random)
+    sequence = [Slot(names[variants[group]], int(group)) for group in random.permutation(len(rows))]
+    windows: list[Window] = []
+    start = 0
+    for first in range(0, len(sequence), window_row_groups):
+        slots = tuple(sequence[first : first + window_row_groups])
+        bounds = np.cumsum([0, *(rows[slot.row_group] for slot in slots)], dtype=np.int64)
+        windows.append(Window(start, slots, bounds, random.permutation(int(bounds[-1]))))
+        start += int(bounds[-1])
+    return windows
