@@ -42,7 +42,7 @@ class Data(Settings):
     size_px: int = Field(default=40, ge=1)
     mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={CLEAN: 1.0})
     pool: Pool = "thread"
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=2, ge=1)
     window_row_groups: int = Field(default=8, ge=1)
     verify: bool = False
 
@@ -93,7 +93,7 @@ class Stream(Batches):
 
     def __init__(
         self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share,
-        pool: Pool = "thread", workers: int = 1, window_row_groups: int = 8,
+        pool: Pool = "thread", workers: int = 2, window_row_groups: int = 8,
     ) -> None:  # fmt: skip
         super().__init__(source, weights, seed, share)
         self.pool: Pool = pool

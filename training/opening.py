@@ -1,7 +1,7 @@
 """Opens the variants of a dataset for reading, and refuses what is not what its manifest says."""
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
@@ -80,10 +80,11 @@ def open_split(
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
         filesystem, path = url_to_fs(root)
-    except (ImportError, ValueError) as error:
-        raise StreamError(f"{root}: {error}") from None
-    opener = Opener(filesystem)
-    opened = {name: _open_variant(opener, path, Cell(geometry, size_px, name), cast(Split, split)) for name in variants}
+        opener = Opener(filesystem)
+        cells = {name: Cell(geometry, size_px, name) for name in variants}
+        opened = {name: _open_variant(opener, path, cell, cast(Split, split)) for name, cell in cells.items()}
+    except (ImportError, OSError, ValueError) as error:
+        raise StreamError(f"{root}: cannot be opened: {error}") from error
     _check_alignment(opened)
     if verify:
         _verify(opener, size_px, opened)
@@ -224,11 +225,7 @@ def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tu
     columns = parquet_schema(size_px).names
     for part in variant.manifest.parts:
         path = posixpath.join(variant.folder, part.path)
-        for index in range(opener.footer(path).num_row_groups):
-            try:
-                table = ParquetDatasetPiece(path, opener, index).read(columns)
-            except (OSError, pa.ArrowException) as error:
-                raise StreamError(f"{path}: cannot be read ({error}); {AGAIN}") from error
+        for table in _tables(opener, path, columns):
             images = images_of(table["image"], _image_bytes(size_px, variant.pixel_dtype), path)
             ids, labels = table["image_id"].to_pylist(), table["label"].to_pylist()
             rows += zip(ids, labels, strict=True)
@@ -240,6 +237,14 @@ def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tu
             f"{variant.folder}: content digest {digest}, its manifest says {variant.manifest.content_digest}; {AGAIN}"
         )
     return rows
+
+
+def _tables(opener: Opener, path: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    try:
+        for index in range(opener.footer(path).num_row_groups):
+            yield ParquetDatasetPiece(path, opener, index).read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise StreamError(f"{path}: cannot be read ({error}); {AGAIN}") from error
 
 
 def _image_bytes(size_px: int, pixel_dtype: str) -> int:

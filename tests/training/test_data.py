@@ -361,6 +361,18 @@ def test_verify_compares_every_byte_with_the_digest(copy: Path) -> None:
         opened(copy, verify=True)
 
 
+@pytest.mark.parametrize("part", ["split=train/part-00000.parquet", "split=test/part-00000.parquet"])
+@pytest.mark.parametrize("where", ["start", "end"])
+def test_verify_finds_damage_that_keeps_the_size(copy: Path, part: str, where: str) -> None:
+    path = variant_folder(copy) / part
+    data = bytearray(path.read_bytes())
+    at = slice(40, 140) if where == "start" else slice(-100, -50)
+    data[at] = bytes(len(data[at]))
+    path.write_bytes(data)
+    with pytest.raises(StreamError, match=re.escape(str(variant_folder(copy)))):
+        opened(copy, verify=True)
+
+
 @pytest.mark.parametrize(
     ("small", "fact"),
     [
