@@ -34,7 +34,8 @@ class Data(Settings):
     """Which images, and how they are read.
 
     `root` is a dataset's folder (data/datasets/gtsrb) or an fsspec URL (s3://…). `mixture` gives the share of each
-    variant; an epoch shows each image once, in one of them. `verify` reads everything at the start and compares it
+    variant; an epoch shows each image once, in one of them. `window_row_groups` row groups are mixed at a time, while
+    as many are read ahead: more mix better and take more memory. `verify` reads everything at the start and compares it
     with the manifests' digests."""
 
     root: str

@@ -14,6 +14,7 @@ import fsspec
 import pytest
 from small_datasets import Small
 
+from training.parquet_pieces import Opener
 from training.petastorm_bridge import GuardedDummyPool, GuardedThreadPool, make_batch_reader
 
 # what the bridge has made importable
@@ -111,6 +112,18 @@ def test_other_file_systems_are_read(folder: Path, workers: int) -> None:
     with make_batch_reader(f"memory://bridge-{workers}", filesystem=memory, workers_count=workers) as reader:
         found = [image_id for batch in reader for image_id in batch.image_id]
     assert sorted(found) == sorted(ids(folder))
+
+
+@pytest.mark.parametrize("protocol", ["file", "memory"])
+def test_readers_of_one_file_share_no_position(protocol: str, tmp_path: Path) -> None:
+    filesystem, path = fsspec.filesystem(protocol), str(tmp_path / "file")
+    filesystem.pipe(path, bytes(range(100)))
+    one, other = Opener(filesystem)(path), Opener(filesystem)(path)
+    one.seek(10)
+    assert other.read(5) == bytes(range(5))
+    assert one.read(5) == bytes(range(10, 15))
+    one.seek(-3, 2)
+    assert (one.read(), one.read(), one.tell()) == (bytes([97, 98, 99]), b"", 100)
 
 
 def test_folders_with_partitions_of_different_names_are_refused(folder: Path, tmp_path: Path) -> None:
