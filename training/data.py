@@ -8,19 +8,19 @@ of them, reading costs less than training, and so the order does not depend on h
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from pipelines.errors import StreamError
 from pipelines.schema import CLEAN, Split
 from pipelines.settings import Settings
+from training.mixing import MixedWindow
 from training.opening import OpenSplit, open_split
 from training.order import Integers, Share, Slot, Window, assign_variants, generator, plan_epoch
 from training.row_groups import Pool, Rows, read_row_groups
@@ -108,44 +108,43 @@ class Stream(Batches):
     def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
         windows = plan_epoch(self.source.rows, self.weights, self.seed, epoch, self.window_row_groups)
         waiting = deque(window for window in windows if window.end > self.share.start(start_step))
-        loaded: deque[tuple[Window, list[Rows]]] = deque()
+        wanted = self.share.wanted(start_step, self.images)
+        loaded: deque[MixedWindow] = deque()
         with closing(self.read([slot for window in waiting for slot in window.slots])) as row_groups:
             for step in range(start_step, len(self)):
                 rows, valid = self.share.rows(step, self.images)
-                while loaded and loaded[0][0].end <= self.share.start(step):
+                while loaded and loaded[0].end <= self.share.start(step):
                     loaded.popleft()
                 while waiting and waiting[0].start <= rows.max():
-                    window = waiting.popleft()
-                    loaded.append((window, list(islice(row_groups, len(window.slots)))))
+                    loaded.append(self._mix(waiting.popleft(), wanted, row_groups))
                 if step == len(self) - 1:
                     deque(row_groups, maxlen=0)  # what other ranks take from the rest is counted too
-                image_ids, labels, images = self._gather(rows, loaded)
+                image_ids, labels, images = _take(rows, loaded)
                 yield Batch(
-                    image_ids,
+                    image_ids.tolist(),
                     torch.from_numpy(images).permute(0, 3, 1, 2),
                     torch.from_numpy(labels),
                     torch.from_numpy(valid),
                 )
 
-    def _gather(
-        self, rows: Integers, loaded: deque[tuple[Window, list[Rows]]]
-    ) -> tuple[list[str], Integers, NDArray[Any]]:
-        """Copies the epoch's rows out of the windows that hold them."""
-        size = self.source.size_px
-        image_ids = np.empty(len(rows), np.object_)
-        labels = np.empty(len(rows), np.int64)
-        images = np.empty((len(rows), size, size, 3), self.source.pixel_dtype)
-        for window, row_groups in loaded:
-            inside = np.flatnonzero((window.start <= rows) & (rows < window.end))
-            places = window.order[rows[inside] - window.start]
-            holders = np.searchsorted(window.bounds, places, side="right") - 1
-            for holder in np.unique(holders):
-                here = holders == holder
-                to, at = inside[here], places[here] - window.bounds[holder]
-                image_ids[to] = row_groups[holder].image_ids[at]
-                labels[to] = row_groups[holder].labels[at]
-                images[to] = row_groups[holder].images[at]
-        return image_ids.tolist(), labels, images
+    def _mix(self, window: Window, wanted: Integers, row_groups: Iterator[Rows]) -> MixedWindow:
+        mixed = MixedWindow(window, wanted, self.source.size_px, self.source.pixel_dtype)
+        for number, rows in enumerate(islice(row_groups, len(window.slots))):
+            mixed.add(number, rows)
+        return mixed
+
+
+def _take(rows: Integers, windows: Iterable[MixedWindow]) -> Rows:
+    """The epoch's rows out of the windows that hold them."""
+    found = []
+    for window in windows:
+        inside = (window.start <= rows) & (rows < window.end)
+        if inside.all():
+            return window.take(rows)
+        if inside.any():
+            found.append((np.flatnonzero(inside), window.take(rows[inside])))
+    back = np.argsort(np.concatenate([places for places, _ in found]))
+    return Rows(*(np.concatenate(parts)[back] for parts in zip(*(taken for _, taken in found), strict=True)))
 
 
 class CachedStream(Batches):

@@ -63,6 +63,12 @@ class Share:
         own = start + self.rank * self.batch_size + np.arange(self.batch_size, dtype=np.int64)
         return np.where(own < rows, own, start + (own - start) % (rows - start)), own < rows
 
+    def wanted(self, start_step: int, rows: int) -> Integers:
+        """All rows that this rank takes from a step on, in ascending order."""
+        every = np.arange(self.start(start_step), rows, dtype=np.int64)
+        own = every[every // self.batch_size % self.world_size == self.rank]
+        return np.union1d(own, self.rows(self.steps(rows) - 1, rows)[0])
+
 
 def generator(seed: int, epoch: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, epoch]))

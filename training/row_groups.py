@@ -26,11 +26,14 @@ COLUMNS = ("image_id", "label", "image")
 
 
 class Rows(NamedTuple):
-    """What a row group holds; `images` is (N, size_px, size_px, 3), read-only, and lies where Arrow has put it."""
+    """N rows; `images` is (N, size_px, size_px, 3). Of a row group it is read-only, and lies where Arrow has put it."""
 
     image_ids: NDArray[np.object_]
     labels: Integers
     images: NDArray[np.uint8] | NDArray[np.float32]
+
+    def at(self, index: Integers | NDArray[np.bool_] | slice) -> "Rows":
+        return Rows(self.image_ids[index], self.labels[index], self.images[index])
 
 
 class TableResults:
