@@ -67,7 +67,9 @@ class Share:
         """All rows that this rank takes from a step on, in ascending order."""
         every = np.arange(self.start(start_step), rows, dtype=np.int64)
         own = every[every // self.batch_size % self.world_size == self.rank]
-        return np.union1d(own, self.rows(self.steps(rows) - 1, rows)[0])
+        last = self.steps(rows) - 1
+        before = own[: np.searchsorted(own, self.start(last))]
+        return np.concatenate([before, np.unique(self.rows(last, rows)[0])])
 
 
 def generator(seed: int, epoch: int) -> np.random.Generator:

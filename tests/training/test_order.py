@@ -37,6 +37,10 @@ def test_ranks_share_each_global_batch_and_have_equal_steps(world_size: int, bat
         assert all(shares[0].start(step) <= rows.min() and rows.max() < images for rows, _ in parts)
         seen += [int(row) for rows, valid in parts for row in rows[valid]]
     assert seen == list(range(images))
+    for share in shares:
+        first = share.steps(images) // 2
+        taken = [share.rows(step, images)[0] for step in range(first, share.steps(images))]
+        assert share.wanted(first, images).tolist() == sorted(set(np.concatenate(taken).tolist()))
 
 
 @pytest.mark.parametrize("share", [(0, 1, 0), (1, 1, 8), (-1, 2, 8)])
