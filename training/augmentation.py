@@ -1,0 +1,73 @@
+"""Random changes of training images, drawn and applied where the batch lies."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch.nn.functional import affine_grid, grid_sample
+
+from pipelines.settings import Settings
+
+__all__ = ["Augmentation"]
+
+MIRRORED = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)},
+            19: 20, 20: 19, 33: 34, 34: 33, 36: 37, 37: 36, 38: 39, 39: 38}  # fmt: skip
+"""GTSRB's label of the sign in the mirror (left and right exchanged), where it is a sign at all."""
+UPSIDE_DOWN = {label: label for label in (1, 5, 12, 15, 17)}
+"""The same for top and bottom exchanged: 3, 8 and 0 have a horizontal axis of symmetry, so 30 and 80 survive."""
+NUM_CLASSES = 43
+
+
+class Augmentation(Settings):
+    """Rotation by up to ± `rotation_deg`, contrast by a factor of 1 ± `contrast`, and flips (paper, section 4.1:
+    "Random rotation of 40 degrees, Random contrast of 0.6 and Horizontal and vertical flip").
+
+    The paper flips every image. That turns "keep left" into "keep right" under its old label, so flips="label_safe"
+    flips only signs that stay signs, and swaps the labels of pairs. `shift_fraction` and `zoom_fraction` are ours.
+    Contrast as Keras has it: around each channel's own mean, clipped to [0, 1]. Where an image turns, black comes in,
+    as in padding."""
+
+    rotation_deg: float = Field(default=40.0, ge=0, le=180)
+    contrast: float = Field(default=0.6, ge=0, le=1)
+    flips: Literal["none", "label_safe", "all"] = "label_safe"
+    shift_fraction: float = Field(default=0.0, ge=0, lt=1)
+    zoom_fraction: float = Field(default=0.0, ge=0, lt=1)
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, 3, S, S) floats in [0, 1] and (N,) labels, changed; `generator` is on their device."""
+        if self.flips != "none":
+            images, labels = self._flip(images, labels, MIRRORED, 3, generator)
+            images, labels = self._flip(images, labels, UPSIDE_DOWN, 2, generator)
+        return self._contrast(self._move(images, generator), generator), labels
+
+    def _flip(
+        self, images: torch.Tensor, labels: torch.Tensor, becomes: dict[int, int], axis: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+        if self.flips == "label_safe":
+            table = torch.tensor([becomes.get(label, -1) for label in range(NUM_CLASSES)], device=labels.device)
+            turned = table[labels]
+            chosen &= turned >= 0
+            labels = torch.where(chosen, turned, labels)
+        return torch.where(chosen[:, None, None, None], images.flip(axis), images), labels
+
+    def _move(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if not (self.rotation_deg or self.shift_fraction or self.zoom_fraction):
+            return images
+        draws = torch.rand((4, len(images)), generator=generator, device=images.device) * 2 - 1
+        angle = draws[0] * torch.pi * self.rotation_deg / 180
+        scale = 1 + draws[1] * self.zoom_fraction
+        cosine, sine = angle.cos() * scale, angle.sin() * scale
+        shift = draws[2:] * 2 * self.shift_fraction
+        rows = torch.stack((cosine, -sine, shift[0], sine, cosine, shift[1]), dim=1).view(-1, 2, 3)
+        grid = affine_grid(rows, list(images.shape), align_corners=False)
+        return grid_sample(images, grid.to(images.dtype), align_corners=False)
+
+    def _contrast(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        if not self.contrast:
+            return images
+        factor = 1 + (torch.rand(len(images), generator=generator, device=images.device) * 2 - 1) * self.contrast
+        mean = images.mean(dim=(2, 3), keepdim=True)
+        return ((images - mean) * factor[:, None, None, None] + mean).clamp(0, 1)

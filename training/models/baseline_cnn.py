@@ -1,0 +1,39 @@
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import nn
+
+from training.models.contract import Model
+
+CHANNELS = (16, 32, 64)
+
+
+class BaselineCnn(Model):
+    """The paper's baseline (Figure 8): three times convolution 3 × 3 and 2 × 2 max pooling, then dense 128 and the
+    classes.
+
+    234,059 parameters at 40 px and 43 classes. Figure 8 has no activations; we read ReLU, as Keras' image
+    classification tutorial has, whose rescaling layer and sizes 16, 32, 64, 128 these are. It also has no dropout:
+    `dropout` is ours. `initialization="keras"` draws weights as Keras does by default (Glorot uniform, biases zero),
+    "torch" as PyTorch does."""
+
+    kind: ClassVar[str] = "baseline_cnn"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    initialization: Literal["keras", "torch"] = "torch"
+
+    def layers(self, size_px: int, num_classes: int) -> nn.Module:
+        layers: list[nn.Module] = []
+        for channels_in, channels in zip((3, *CHANNELS), CHANNELS, strict=False):
+            layers += [nn.Conv2d(channels_in, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        features = CHANNELS[-1] * (size_px // 2 ** len(CHANNELS)) ** 2
+        head = [nn.Linear(features, 128), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(128, num_classes)]
+        network = nn.Sequential(*layers, nn.Flatten(), *head)
+        if self.initialization == "keras":
+            network.apply(_initialize_as_keras)
+        return network
+
+
+def _initialize_as_keras(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)

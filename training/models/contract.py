@@ -1,0 +1,51 @@
+"""What every classifier is: a frozen settings object that builds a network whose first layer normalizes."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from pipelines.settings import Settings
+
+__all__ = ["Model", "Normalize"]
+
+Channels = tuple[float, float, float]
+
+
+class Normalize(nn.Module):
+    """(x − mean) / std per channel, as the network's first layer, so that every attack, SNR and epsilon outside it is
+    in pixel space. Not trained; saved with the network."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: Channels, std: Channels) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, 3, S, S) in [0, 1]."""
+        return (images - self.mean) / self.std
+
+
+class Model(Settings):
+    """The architecture's settings; `build` makes the network."""
+
+    kind: ClassVar[str]
+    normalization: Literal["none", "train"] = Field(
+        default="train", description="train: by the channel mean and std of the clean training images"
+    )
+
+    @abstractmethod
+    def layers(self, size_px: int, num_classes: int) -> nn.Module:
+        """The network after normalization: (N, 3, size_px, size_px) → logits (N, num_classes)."""
+
+    def build(self, size_px: int, num_classes: int, mean: Channels, std: Channels, seed: int) -> nn.Sequential:
+        """Normalization and layers, with initial weights drawn from `seed` alone."""
+        normalize = Normalize(mean, std) if self.normalization == "train" else Normalize((0, 0, 0), (1, 1, 1))
+        with torch.random.fork_rng(devices=[]):  # torch initializes from its global generator and from no other
+            torch.manual_seed(seed)
+            return nn.Sequential(normalize, self.layers(size_px, num_classes))
