@@ -68,6 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     except RoadsignError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; make room, or choose another output_root", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -47,11 +47,14 @@ class Listing:
 
     def state(self) -> str:
         """A digest of all that is listed and of every file's size and time of change, without opening one: while it is
-        the same, nothing has changed. Raises OSError where a file has gone."""
+        the same, nothing has changed."""
         digest = hashlib.sha256()
         for entry in (*self.images, *self.rejected):
             digest.update(f"{entry}\n".encode())
         for path in sorted({image.archive or image.path for image in self.images}):
-            status = Path(path).stat()
-            digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+            try:
+                status = Path(path).stat()
+                digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+            except OSError as error:  # a broken link, say: it is rejected when it is opened
+                digest.update(f"{path} {error.strerror}\n".encode())
         return digest.hexdigest()

@@ -109,3 +109,13 @@ def test_bad_input_is_named_without_a_traceback(
     assert done.returncode == exit_code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_takes_no_file_is_named_without_a_traceback(repository: Path, tmp_path: Path) -> None:
+    fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())
+    in_the_way = tmp_path / "out" / "gtsrb" / "_rejected.csv"
+    in_the_way.mkdir(parents=True)
+    done = run(repository, tmp_path, f"dataset.root={tmp_path / 'raw'}", f"output_root={tmp_path / 'out'}")
+    assert done.returncode == 1
+    assert f"error: {in_the_way}: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -282,13 +282,17 @@ def test_unreadable_images_are_listed_and_left_out(make: Make, tmp_path: Path) -
     truncated.write_bytes(truncated.read_bytes()[:-10])
     text.write_text("not an image")
     missized.write_bytes(b"P6\n2 2\n255\n" + bytes(12))
-    with pytest.raises(SourceError, match=r"3 of 34 inputs are unusable, more than max_rejected_fraction=0\.001"):
+    broken = folder / "00000_00003.ppm"
+    broken.unlink()
+    broken.symlink_to("nowhere")
+    with pytest.raises(SourceError, match=r"4 of 34 inputs are unusable, more than max_rejected_fraction=0\.001"):
         make(tmp_path / "raw", tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.parquet"))
-    root = make(tmp_path / "raw", tmp_path / "out", "max_rejected_fraction=0.1")
+    root = make(tmp_path / "raw", tmp_path / "out", "max_rejected_fraction=0.2")
     rejected = (root / "_rejected.csv").read_text()
     assert f"{truncated},OSError: image file is truncated" in rejected
     assert f'{text},"not a PPM, PNG, JPEG or BMP image"' in rejected
+    assert f"{broken},FileNotFoundError" in rejected
     assert f'{missized},"is 2 × 2, but its annotation says' in rejected
     for manifest in manifests_of(root).values():
         assert sum(manifest.counts.values()) + manifest.source["rejected"] == len(images)
