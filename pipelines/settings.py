@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from pipelines.errors import SettingsError
 
-__all__ = ["Settings", "load", "parse_arguments", "to_yaml"]
+__all__ = ["Settings", "build_member", "choose", "describe", "load", "parse_arguments", "to_yaml"]
 
 
 class Settings(BaseModel):
@@ -24,6 +24,15 @@ class Settings(BaseModel):
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class Member(Protocol):
+    """Settings that a menu names by their kind."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
 
 def load(
@@ -65,6 +74,37 @@ def parse_arguments(
 def to_yaml(settings: Settings) -> str:
     """The resolved settings as YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(settings.model_dump(mode="json")))
+
+
+def choose(menu: Mapping[str, type[SettingsT]], given: object) -> SettingsT:
+    """The member of a menu that `given` names: its kind alone, or {"kind": …} with its settings. Raises ValueError."""
+    values = {"kind": given} if isinstance(given, str) else given
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(kind, str) or kind not in menu:
+        raise ValueError(f"expected one of {', '.join(menu)}")
+    return build_member(
+        menu[kind], {key: value for key, value in values.items() if key != "kind" and value is not None}
+    )
+
+
+def build_member(member: type[SettingsT], settings: Mapping[str, Any], within: str = "") -> SettingsT:
+    """The member with these settings. Raises ValueError, which names the key, from `within` on."""
+    try:
+        return member.model_validate_json(json.dumps(settings))
+    except ValidationError as error:
+        known = ", ".join(name for name in member.model_fields if name != "kind")
+        raise ValueError(
+            "; ".join(
+                f"{within}{'.'.join(map(str, problem['loc']))}: "
+                + (f"unknown key; there are: {known}" if problem["type"] == "extra_forbidden" else problem["msg"])
+                for problem in error.errors()
+            )
+        ) from None
+
+
+def describe(member: Member) -> dict[str, Any]:
+    """A menu's member as data: its kind and its settings."""
+    return {"kind": member.kind, **member.model_dump(mode="json")}
 
 
 def _read_yaml(path: Path) -> DictConfig:

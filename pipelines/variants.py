@@ -1,49 +1,18 @@
 """Which sizes × noises × levels a run makes: the settings of jobs/make_noisy_datasets.py."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, field_validator, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from pipelines.datasets import DATASETS, Dataset, kind_found
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.noise import NOISES, Noise
 from pipelines.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
-from pipelines.settings import Settings
+from pipelines.settings import Settings, build_member, choose, describe
 
-__all__ = ["NoisyDatasets", "describe"]
-
-
-def describe(member: Noise | Geometry | Dataset) -> dict[str, Any]:
-    """A menu's member as data: its kind and its settings."""
-    return {"kind": member.kind, **member.model_dump(mode="json")}
-
-
-def _member(menu: dict[str, Any], given: object) -> Any:
-    values = {"kind": given} if isinstance(given, str) else given
-    kind = values.get("kind") if isinstance(values, dict) else None
-    if not isinstance(values, dict) or not isinstance(kind, str) or kind not in menu:
-        raise ValueError(f"expected one of {', '.join(menu)}")
-    member = menu[kind]
-    settings = {key: value for key, value in values.items() if key != "kind" and value is not None}
-    return _build(member, settings)
-
-
-def _build(member: Any, settings: dict[str, Any], within: str = "") -> Any:
-    """The member; an error inside names its key from `within` on."""
-    try:
-        return member.model_validate_json(json.dumps(settings))
-    except ValidationError as error:
-        known = ", ".join(name for name in member.model_fields if name != "kind")
-        raise ValueError(
-            "; ".join(
-                f"{within}{'.'.join(map(str, problem['loc']))}: "
-                + (f"unknown key; there are: {known}" if problem["type"] == "extra_forbidden" else problem["msg"])
-                for problem in error.errors()
-            )
-        ) from None
+__all__ = ["NoisyDatasets"]
 
 
 def _dataset(given: object) -> Any:
@@ -54,7 +23,7 @@ def _dataset(given: object) -> Any:
         kind = values.get("kind", "auto")
         values["kind"] = kind_found(values) if kind == "auto" else kind
         given = values
-    return _member(dict(DATASETS), given)
+    return choose(DATASETS, given)
 
 
 def _levels(given: object) -> dict[str, Noise]:
@@ -73,7 +42,7 @@ def _levels(given: object) -> dict[str, Noise]:
                 raise ValueError(
                     f"{kind}.levels.{level}: expected a name of letters and digits and its settings, got {own!r}"
                 )
-            noises[f"{kind}-{level}"] = _build(NOISES[kind], {**shared, **(own or {})}, f"{kind}.levels.{level}.")
+            noises[f"{kind}-{level}"] = build_member(NOISES[kind], {**shared, **(own or {})}, f"{kind}.levels.{level}.")
     return noises
 
 
@@ -87,9 +56,7 @@ class NoisyDatasets(Settings):
 
     dataset: Annotated[Dataset, PlainValidator(_dataset), PlainSerializer(describe)]
     output_root: Path
-    geometry: Annotated[
-        Geometry, PlainValidator(lambda given: _member(dict(GEOMETRIES), given)), PlainSerializer(describe)
-    ]
+    geometry: Annotated[Geometry, PlainValidator(lambda given: choose(GEOMETRIES, given)), PlainSerializer(describe)]
     sizes_px: tuple[Annotated[int, Field(ge=8, le=512)], ...] = Field(min_length=1)
     noise: Annotated[
         dict[str, Noise],

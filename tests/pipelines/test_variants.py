@@ -12,8 +12,8 @@ from pipelines.geometry.resize import Resize
 from pipelines.geometry.roi_resize import RoiResize
 from pipelines.noise.gaussian import Gaussian
 from pipelines.schema import Cell
-from pipelines.settings import load, to_yaml
-from pipelines.variants import NoisyDatasets, describe
+from pipelines.settings import describe, load, to_yaml
+from pipelines.variants import NoisyDatasets
 
 CONFIG = Path(__file__).parents[2] / "conf" / "make_noisy_datasets.yaml"
 PAPER = [f"{kind}-{level}" for kind in ("gaussian", "periodic", "salt_pepper") for level in ("min", "avg", "max")]

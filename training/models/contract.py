@@ -9,7 +9,7 @@ from torch import nn
 
 from pipelines.settings import Settings
 
-__all__ = ["Model", "Normalize"]
+__all__ = ["Channels", "Model", "Normalize"]
 
 Channels = tuple[float, float, float]
 
