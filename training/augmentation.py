@@ -8,7 +8,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from pipelines.settings import Settings
 
-__all__ = ["Augmentation"]
+__all__ = ["DRAWS", "Augmentation"]
 
 MIRRORED = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)},
             19: 20, 20: 19, 33: 34, 34: 33, 36: 37, 37: 36, 38: 39, 39: 38}  # fmt: skip
@@ -16,6 +16,8 @@ MIRRORED = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35
 UPSIDE_DOWN = {label: label for label in (1, 5, 12, 15, 17)}
 """The same for top and bottom exchanged: 3, 8 and 0 have a horizontal axis of symmetry, so 30 and 80 survive."""
 NUM_CLASSES = 43
+DRAWS = 7
+"""Numbers per image: two flips, rotation, zoom, shift in x and y, contrast."""
 
 
 class Augmentation(Settings):
@@ -34,18 +36,20 @@ class Augmentation(Settings):
     zoom_fraction: float = Field(default=0.0, ge=0, lt=1)
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
+        self, images: torch.Tensor, labels: torch.Tensor, draws: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 3, S, S) floats in [0, 1] and (N,) labels, changed; `generator` is on their device."""
+        """(N, 3, S, S) floats in [0, 1] and (N,) labels, changed as the (DRAWS, N) uniform numbers in [0, 1) say: those
+        of an image do not depend on the batch or the rank that it is in."""
+        mirror, upside_down, *move, contrast = draws.unbind()
         if self.flips != "none":
-            images, labels = self._flip(images, labels, MIRRORED, 3, generator)
-            images, labels = self._flip(images, labels, UPSIDE_DOWN, 2, generator)
-        return self._contrast(self._move(images, generator), generator), labels
+            images, labels = self._flip(images, labels, MIRRORED, 3, mirror)
+            images, labels = self._flip(images, labels, UPSIDE_DOWN, 2, upside_down)
+        return self._contrast(self._move(images, *move), contrast), labels
 
     def _flip(
-        self, images: torch.Tensor, labels: torch.Tensor, becomes: dict[int, int], axis: int, generator: torch.Generator
+        self, images: torch.Tensor, labels: torch.Tensor, becomes: dict[int, int], axis: int, draw: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+        chosen = draw < 0.5
         if self.flips == "label_safe":
             table = torch.tensor([becomes.get(label, -1) for label in range(NUM_CLASSES)], device=labels.device)
             turned = table[labels]
@@ -53,21 +57,26 @@ class Augmentation(Settings):
             labels = torch.where(chosen, turned, labels)
         return torch.where(chosen[:, None, None, None], images.flip(axis), images), labels
 
-    def _move(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _move(
+        self, images: torch.Tensor, turn: torch.Tensor, zoom: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+    ) -> torch.Tensor:
         if not (self.rotation_deg or self.shift_fraction or self.zoom_fraction):
             return images
-        draws = torch.rand((4, len(images)), generator=generator, device=images.device) * 2 - 1
-        angle = draws[0] * torch.pi * self.rotation_deg / 180
-        scale = 1 + draws[1] * self.zoom_fraction
+        angle = _around_zero(turn) * torch.pi * self.rotation_deg / 180
+        scale = 1 + _around_zero(zoom) * self.zoom_fraction
         cosine, sine = angle.cos() * scale, angle.sin() * scale
-        shift = draws[2:] * 2 * self.shift_fraction
-        rows = torch.stack((cosine, -sine, shift[0], sine, cosine, shift[1]), dim=1).view(-1, 2, 3)
+        shift_x, shift_y = (_around_zero(draw) * 2 * self.shift_fraction for draw in (x, y))
+        rows = torch.stack((cosine, -sine, shift_x, sine, cosine, shift_y), dim=1).view(-1, 2, 3)
         grid = affine_grid(rows, list(images.shape), align_corners=False)
         return grid_sample(images, grid.to(images.dtype), align_corners=False)
 
-    def _contrast(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _contrast(self, images: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
         if not self.contrast:
             return images
-        factor = 1 + (torch.rand(len(images), generator=generator, device=images.device) * 2 - 1) * self.contrast
+        factor = 1 + _around_zero(draw) * self.contrast
         mean = images.mean(dim=(2, 3), keepdim=True)
         return ((images - mean) * factor[:, None, None, None] + mean).clamp(0, 1)
+
+
+def _around_zero(draw: torch.Tensor) -> torch.Tensor:
+    return draw * 2 - 1

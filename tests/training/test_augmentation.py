@@ -6,14 +6,18 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
 
 from pipelines.datasets.synthetic_drawing import draw_template
-from training.augmentation import MIRRORED, NUM_CLASSES, UPSIDE_DOWN, Augmentation
+from training.augmentation import DRAWS, MIRRORED, NUM_CLASSES, UPSIDE_DOWN, Augmentation
 
 STILL = {"rotation_deg": 0.0, "contrast": 0.0, "flips": "none"}
 
 
 def augment(images: torch.Tensor, labels: torch.Tensor, seed: int = 0, **settings: object) -> tuple[torch.Tensor, ...]:
     augmentation = Augmentation.model_validate({**STILL, **settings})
-    return augmentation(images, labels, torch.Generator().manual_seed(seed))
+    return augmentation(images, labels, uniform(len(images), seed))
+
+
+def uniform(count: int, seed: int) -> torch.Tensor:
+    return torch.rand((DRAWS, count), generator=torch.Generator().manual_seed(seed))
 
 
 def batch(count: int = 64, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,7 +41,7 @@ def test_nothing_asked_for_changes_nothing() -> None:
     assert torch.equal(kept, labels)
 
 
-def test_the_generator_alone_decides() -> None:
+def test_the_draws_alone_decide() -> None:
     images, labels = batch()
     first, again, other = (augment(images, labels, seed, **Augmentation().model_dump())[0] for seed in (0, 0, 1))
     assert torch.equal(first, again)
@@ -45,10 +49,18 @@ def test_the_generator_alone_decides() -> None:
     assert 0 <= first.min() <= first.max() <= 1
 
 
+def test_what_happens_to_an_image_does_not_depend_on_its_batch() -> None:
+    images, labels = batch()
+    draws = uniform(64, seed=0)
+    together, _ = Augmentation(shift_fraction=0.1, zoom_fraction=0.1)(images, labels, draws)
+    alone, _ = Augmentation(shift_fraction=0.1, zoom_fraction=0.1)(images[5:9], labels[5:9], draws[:, 5:9])
+    torch.testing.assert_close(alone, together[5:9])
+
+
 def test_rotation_is_torchvisions_by_the_angle_that_was_drawn() -> None:
     images, labels = batch(16)
     turned, _ = augment(images, labels, rotation_deg=40.0)
-    angles = (torch.rand((4, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1)[0] * 40
+    angles = (uniform(16, seed=0)[2] * 2 - 1) * 40
     for image, result, angle in zip(images, turned, angles, strict=True):
         torch.testing.assert_close(result, rotate(image, angle.item(), InterpolationMode.BILINEAR), atol=2e-4, rtol=0)
 
