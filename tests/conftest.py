@@ -49,3 +49,8 @@ def _load(path: Path) -> ModuleType:
 def make_noisy_datasets() -> ModuleType:
     """The job's module: nobody may import jobs, so it is loaded by its path."""
     return _load(REPOSITORY / "jobs" / "make_noisy_datasets.py")
+
+
+@pytest.fixture(scope="session")
+def train_classifier() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "train_classifier.py")

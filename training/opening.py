@@ -57,6 +57,7 @@ class OpenSplit:
     """One split in several variants whose row groups hold the same images in the same order."""
 
     opener: Opener
+    split: Split
     size_px: int
     pixel_dtype: str
     variants: Mapping[str, OpenVariant]
@@ -88,7 +89,7 @@ def open_split(
     _check_alignment(opened)
     if verify:
         _verify(opener, size_px, opened)
-    return OpenSplit(opener, size_px, next(iter(opened.values())).pixel_dtype, opened)
+    return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
 
 
 def images_of(column: pa.ChunkedArray, image_bytes: int, where: str) -> NDArray[np.uint8]:

@@ -50,12 +50,20 @@ class Share:
         if self.batch_size < 1 or not 0 <= self.rank < self.world_size:
             raise ValueError(f"expected batch_size ≥ 1 and 0 ≤ rank < world_size, got {self}")
 
+    @property
+    def global_batch_size(self) -> int:
+        return self.world_size * self.batch_size
+
     def steps(self, rows: int) -> int:
-        return -(-rows // (self.world_size * self.batch_size))
+        return -(-rows // self.global_batch_size)
 
     def start(self, step: int) -> int:
         """The first row of the global batch."""
-        return step * self.world_size * self.batch_size
+        return step * self.global_batch_size
+
+    def valid(self, step: int, rows: int) -> int:
+        """How many rows of the global batch are no filling."""
+        return min(self.global_batch_size, rows - self.start(step))
 
     def rows(self, step: int, rows: int) -> tuple[Integers, NDArray[np.bool_]]:
         """This rank's rows of a step in an epoch of `rows` rows, and which of them are no filling."""

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
 
+from pipelines.errors import StreamError
 from pipelines.settings import choose, describe
 from training.checkpoints import Checkpoint, CheckpointError
+from training.data import Batches
 from training.models import MODELS, Channels, Model
 
 __all__ = ["Classifier", "Shape", "weights_digest"]
@@ -28,6 +31,23 @@ class Shape:
     num_classes: int
     mean: Channels
     std: Channels
+
+    @classmethod
+    def of(cls, train: Batches) -> "Shape":
+        """What a network for these training images is built for, by their manifests. Where variants are mixed, mean
+        and std are those of the mixture: the variance is the mean of the variances plus the variance of the means."""
+        manifests = {name: variant.manifest for name, variant in train.source.variants.items()}
+        counts = [of for manifest in manifests.values() for of in manifest.counts_per_class.values()]
+        if not any(counts):
+            raise StreamError(f"{train.source.variants[next(iter(manifests))].folder}: its manifest counts no classes")
+        weights = np.array([train.weights[name] for name in manifests])
+        statistics = [manifest.statistics["train"] for manifest in manifests.values()]
+        means, stds = (np.array([getattr(of, name) for of in statistics]) for name in ("channel_mean", "channel_std"))
+        mean = weights @ means
+        std = np.sqrt(weights @ (stds**2 + means**2) - mean**2)
+        return cls(
+            train.source.size_px, max(map(max, filter(None, counts))) + 1, tuple(mean.tolist()), tuple(std.tolist())
+        )
 
     def build(self, model: Model, seed: int) -> nn.Sequential:
         return model.build(self.size_px, self.num_classes, self.mean, self.std, seed)

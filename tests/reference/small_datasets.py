@@ -1,6 +1,7 @@
 """Datasets that follow the contract, written row by row without Spark: what the streams are tested on."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,9 @@ class Small:
             self._write_variant(Cell("crop_or_pad", self.size_px, variant).folder(root), variant)
         return root
 
+    def _per_class(self, split: Split) -> dict[int, int]:
+        return dict(Counter(number % 43 for number in range(self.count(split))))
+
     def image(self, variant: str, image_id: str) -> np.ndarray[Any, Any]:
         """The image that `variant` has under that id."""
         seed = int.from_bytes(hashlib.sha256(f"{variant} {image_id}".encode()).digest()[:8], "big")
@@ -74,7 +78,7 @@ class Small:
             fingerprint={"source_digest": "0", "seed": 0, "noise": variant, **self.fingerprint},
             content_digest=f"{digest % 2**256:064x}",
             counts={split: self.count(split) for split in self.parts},
-            counts_per_class={},
+            counts_per_class={split: self._per_class(split) for split in self.parts},
             statistics=dict.fromkeys(self.parts, STATISTICS),
             parts=tuple(parts),
             source={},

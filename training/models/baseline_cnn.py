@@ -18,6 +18,7 @@ class BaselineCnn(Model):
     "torch" as PyTorch does."""
 
     kind: ClassVar[str] = "baseline_cnn"
+    min_size_px: ClassVar[int] = 2 ** len(CHANNELS)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     initialization: Literal["keras", "torch"] = "torch"
 

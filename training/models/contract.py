@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from pipelines.errors import SettingsError
 from pipelines.settings import Settings
 
 __all__ = ["Channels", "Model", "Normalize"]
@@ -35,8 +36,9 @@ class Model(Settings):
     """The architecture's settings; `build` makes the network."""
 
     kind: ClassVar[str]
+    min_size_px: ClassVar[int] = 1
     normalization: Literal["none", "train"] = Field(
-        default="train", description="train: by the channel mean and std of the clean training images"
+        default="train", description="train: by the channel mean and std of the training images"
     )
 
     @abstractmethod
@@ -44,7 +46,9 @@ class Model(Settings):
         """The network after normalization: (N, 3, size_px, size_px) → logits (N, num_classes)."""
 
     def build(self, size_px: int, num_classes: int, mean: Channels, std: Channels, seed: int) -> nn.Sequential:
-        """Normalization and layers, with initial weights drawn from `seed` alone."""
+        """Normalization and layers, with initial weights drawn from `seed` alone. Raises SettingsError."""
+        if size_px < self.min_size_px:
+            raise SettingsError(f"data.size_px={size_px}: {self.kind} needs at least {self.min_size_px}")
         normalize = Normalize(mean, std) if self.normalization == "train" else Normalize((0, 0, 0), (1, 1, 1))
         with torch.random.fork_rng(devices=[]):  # torch initializes from its global generator and from no other
             torch.manual_seed(seed)

@@ -1,0 +1,52 @@
+"""Train a road-sign classifier on datasets of make_noisy_datasets, and track the run.
+
+    python jobs/train_classifier.py [--config FILE] [--dry-run] [key=value …]
+    torchrun --nproc-per-node 2 jobs/train_classifier.py …                              many devices of one machine
+    spark-submit jobs/train_classifier.py launcher=spark processes=2 …                  many machines of a cluster
+
+What there is to choose, and the defaults, stand in conf/train_classifier.yaml; networks and recipes in conf/model/.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from pipelines import provenance, session
+from pipelines.errors import RoadsignError
+from pipelines.settings import parse_arguments, to_yaml
+from training.recipe import TrainClassifier
+from training.train_classifier import Command, describe_run, train_classifier, train_on_rank
+
+CONFIG = Path(__file__).parents[1] / "conf" / "train_classifier.yaml"
+
+
+def train_on_cluster(settings: TrainClassifier, command: Command) -> None:
+    """On `processes` slots of the cluster that spark-submit names, with Spark's barrier scheduling."""
+    from pyspark.ml.torch.distributor import TorchDistributor  # here: seconds that a run without Spark can save
+
+    with session.started("train_classifier"):
+        distributor = TorchDistributor(settings.processes, local_mode=False, use_gpu=settings.device == "cuda")
+        distributor.run(train_on_rank, settings.model_dump_json(), command.line, dict(command.facts))
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        settings, dry_run = parse_arguments(TrainClassifier, CONFIG, __doc__ or "", arguments)
+        command = Command(shlex.join(["python", "jobs/train_classifier.py", *arguments]), provenance.made_by())
+        if dry_run:
+            Console().print(to_yaml(settings), describe_run(settings), sep="\n", markup=False)
+        elif settings.launcher == "spark":
+            train_on_cluster(settings, command)
+        else:
+            train_classifier(settings, command)
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""A training of seconds: settings and a dataset of noise that a network can learn by heart."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from small_datasets import Small
+
+from training.augmentation import Augmentation
+from training.classifier import ClassifierTraining
+from training.data import Data
+from training.models.baseline_cnn import BaselineCnn
+from training.recipe import TrainClassifier
+from training.tracking import Tracking
+from training.train_classifier import open_splits
+from training.trained import Shape
+
+STILL = Augmentation(rotation_deg=0.0, contrast=0.0, flips="none")
+
+
+def write_dataset(root: Path, **fields: Any) -> Path:
+    small: dict[str, Any] = {
+        "parts": {"train": [[40, 30], [24]], "validation": [[20]], "test": [[20]]},
+        "size_px": 8,
+    }
+    return Small(**{**small, **fields}).write(root)
+
+
+def recipe(root: Path, **fields: Any) -> TrainClassifier:
+    """Dropout and augmentation are on, so that all that is random takes part."""
+    values: dict[str, Any] = {
+        "model": BaselineCnn(dropout=0.25),
+        "data": Data(root=str(root), size_px=8),
+        "augmentation": Augmentation(shift_fraction=0.1),
+        "epochs": 2,
+        "lr": 0.01,
+        "schedule": "one_cycle",
+        "batch_size": 16,
+        "keep": "last",
+        "seed": 3,
+        "device": "cpu",
+        "runs_root": root / "runs",
+        "tracking": Tracking(system_metrics_every_s=0.0),
+    }
+    return TrainClassifier.model_construct(**{**values, **fields})
+
+
+def training(settings: TrainClassifier) -> ClassifierTraining:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train, validation = open_splits(settings, fabric)
+    return ClassifierTraining(settings, Shape.of(train), fabric, train, validation)

@@ -1,0 +1,66 @@
+"""What a training says on the console while it runs."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.data import Batches
+
+__all__ = ["EpochProgress", "epoch_line"]
+
+
+class Training(Protocol):
+    """What is shown of a training."""
+
+    epoch: int
+    step: int
+    waited_s: float
+
+    def steps(self) -> Iterable[float | None]: ...
+
+
+class EpochProgress:
+    """A bar per epoch: images per second, loss, and the share of time spent waiting for data."""
+
+    def __init__(self, console: Console, training: Training, batches: Batches, epochs: int) -> None:
+        self.console = console
+        self.training = training
+        self.batches = batches
+        self.epochs = epochs
+
+    def steps(self) -> Iterator[None]:
+        """The steps of the training's epoch, shown as they are taken."""
+        training, first, begun = self.training, self.training.step, time.perf_counter()
+        with self._bar() as bar:
+            task = bar.add_task(
+                f"epoch {training.epoch + 1}/{self.epochs}", total=len(self.batches), completed=first, rate="", loss=""
+            )
+            for loss in training.steps():
+                if loss is not None:
+                    seconds = time.perf_counter() - begun
+                    rate = (training.step - first) * self.batches.share.global_batch_size / seconds
+                    waiting = f"{rate:,.0f} images/s, {training.waited_s / seconds:.0%} waiting for data"
+                    bar.update(task, completed=training.step, rate=waiting, loss=f"loss {loss:.4f}")
+                yield
+
+    @contextmanager
+    def _bar(self) -> Iterator[Progress]:
+        columns = ("[progress.description]{task.description}", "{task.fields[loss]}", "{task.fields[rate]}")
+        epoch, loss, rate = (TextColumn(column) for column in columns)
+        with Progress(
+            epoch, BarColumn(), MofNCompleteColumn(), loss, rate, TimeRemainingColumn(),
+            console=self.console, transient=True,
+        ) as bar:  # fmt: skip
+            yield bar
+
+
+def epoch_line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
+    return (
+        f"epoch {epoch}/{epochs}: loss {metrics['loss/train']:.4f}, accuracy {metrics['accuracy/train']:.2%}; "
+        f"validation: loss {metrics['loss/validation']:.4f}, accuracy {metrics['accuracy/validation']:.2%}; "
+        f"{metrics['images_per_s']:,.0f} images/s, {metrics['data_wait_share']:.1%} waiting for data"
+    )

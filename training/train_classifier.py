@@ -1,0 +1,171 @@
+"""One training run from its settings to a tracked model: on this device, or as one of many ranks."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from pipelines.schema import Split
+from training.checkpoints import Checkpoint
+from training.classifier import ClassifierTraining
+from training.data import Batches, open_stream, to_unit_floats
+from training.distributed import fabric_for, keep_freed_memory
+from training.progress import EpochProgress, epoch_line
+from training.recipe import TrainClassifier
+from training.runs import RunFolder, hold_run_folder
+from training.tracking import DatasetUsed, TrackedRun, tracked_run
+from training.trained import Shape
+
+__all__ = ["Command", "describe_run", "open_splits", "train_classifier", "train_on_rank"]
+
+KIND = "classifier training"
+
+
+class Command(NamedTuple):
+    """What repeats the run, and which code it is, for the record."""
+
+    line: str
+    facts: Mapping[str, str]
+
+
+def train_on_rank(settings_json: str, line: str, facts: Mapping[str, str]) -> None:
+    """train_classifier with arguments that travel to other machines."""
+    train_classifier(TrainClassifier.model_validate_json(settings_json), Command(line, facts))
+
+
+def train_classifier(settings: TrainClassifier, command: Command) -> None:
+    """Trains, keeps checkpoints, tracks; of many ranks the first one speaks and writes. Raises RoadsignError."""
+    keep_freed_memory()
+    with fabric_for(settings.device, settings.precision) as fabric:
+        console = Console(quiet=not fabric.is_global_zero)
+        train, validation = open_splits(settings, fabric)
+        training = ClassifierTraining(settings, Shape.of(train), fabric, train, validation)
+        console.print(_describe(training))
+        with _run_folder(training, command) as folder, _tracked(training, folder, command) as run:
+            if folder.checkpoint.is_file():
+                training.load_state(Checkpoint.read(folder.checkpoint, fabric.device, kind=KIND).state)
+                console.print(f"going on after epoch {training.epoch}, step {training.step} of {folder.path}")
+            metrics = _train_epochs(training, folder, run, console)
+            if run:
+                _finish(training, metrics, folder, run)
+                console.print(f"model: {folder.model}\nrun:   {run.run_id}", soft_wrap=True)
+
+
+def describe_run(settings: TrainClassifier) -> str:
+    """What would be trained, in one line. Raises RoadsignError where it could not."""
+    with fabric_for(settings.device, settings.precision) as fabric:
+        train, validation = open_splits(settings, fabric)
+        return _describe(ClassifierTraining(settings, Shape.of(train), fabric, train, validation))
+
+
+def _describe(training: ClassifierTraining) -> str:
+    parameters = sum(parameter.numel() for parameter in training.network.parameters())
+    settings, train, fabric = training.settings, training.train, training.fabric
+    return (
+        f"{settings.model.kind}, {parameters:,} parameters, on {train.images:,} images of {training.shape.size_px} px: "
+        f"{settings.epochs} epochs of {len(train):,} steps; device {fabric.device}, {fabric.world_size} ranks"
+    )
+
+
+def open_splits(settings: TrainClassifier, fabric: Fabric) -> tuple[Batches, Batches]:
+    """The streams of the training and of the validation tracks."""
+
+    def opened(split: Split) -> Batches:
+        return open_stream(
+            settings.data, split, seed=settings.seed, batch_size=settings.batch_size, rank=fabric.global_rank,
+            world_size=fabric.world_size, cache=settings.cache, device=fabric.device,
+        )  # fmt: skip
+
+    return opened("train"), opened("validation")
+
+
+def _datasets(batches: Batches) -> list[DatasetUsed]:
+    """For the record."""
+    used = []
+    for name, variant in batches.source.variants.items():
+        manifest = variant.manifest
+        facts = {
+            "variant": name, "size_px": batches.source.size_px, "pixel_dtype": variant.pixel_dtype,
+            "share": batches.weights[name], "source_digest": manifest.fingerprint.get("source_digest"),
+        }  # fmt: skip
+        dataset = f"{manifest.fingerprint.get('dataset', 'dataset')}-{batches.source.size_px}px-{name}"
+        used.append(
+            DatasetUsed(dataset, manifest.content_digest, variant.folder, batches.source.split, batches.images, facts)
+        )
+    return used
+
+
+def _digests(training: ClassifierTraining) -> dict[str, str]:
+    return {name: variant.manifest.content_digest for name, variant in training.train.source.variants.items()}
+
+
+@contextmanager
+def _run_folder(training: ClassifierTraining, command: Command) -> Iterator[RunFolder]:
+    """Held by rank 0; all ranks see it."""
+    settings, fabric = training.settings, training.fabric
+    if not fabric.is_global_zero:
+        yield RunFolder(fabric.broadcast(Path()))
+        return
+    name = f"{settings.model.kind}-{settings.data.size_px}px-seed{settings.seed}"
+    fingerprint = settings.fingerprint(_digests(training), fabric.world_size)
+    with hold_run_folder(settings.runs_root, settings.resume, name, fingerprint, command.line) as folder:
+        fabric.broadcast(folder.path)
+        yield folder
+
+
+@contextmanager
+def _tracked(training: ClassifierTraining, folder: RunFolder, command: Command) -> Iterator[TrackedRun | None]:
+    """The run on rank 0, None on the others."""
+    settings, fabric = training.settings, training.fabric
+    if not fabric.is_global_zero:
+        yield None
+        return
+    datasets = [*_datasets(training.train), *_datasets(training.validation)]
+    facts = {**command.facts, "device": str(fabric.device), "ranks": str(fabric.world_size)}
+    with tracked_run(
+        settings.tracking, folder.path, folder.path.name, settings.model_dump(mode="json"), command.line, datasets,
+        facts, folder.record.get("run_id"),
+    ) as run:  # fmt: skip
+        folder.add_to_record(run_id=run.run_id)
+        yield run
+
+
+def _train_epochs(
+    training: ClassifierTraining, folder: RunFolder, run: TrackedRun | None, console: Console
+) -> dict[str, float]:
+    """The last epoch's metrics."""
+    settings, metrics = training.settings, dict[str, float]()
+    progress = EpochProgress(console, training, training.train, settings.epochs)
+    while training.epoch < settings.epochs:
+        for _ in progress.steps():
+            every = settings.checkpoint_every_steps
+            if every and training.step % every == 0 and training.step < len(training.train):
+                _checkpoint(training, folder)
+        metrics = training.finish_epoch()
+        console.print(epoch_line(training.epoch, settings.epochs, metrics))
+        if run:
+            run.log_metrics(metrics, training.epoch)
+        _checkpoint(training, folder)
+    return metrics
+
+
+def _checkpoint(training: ClassifierTraining, folder: RunFolder) -> None:
+    state = training.state()
+    if training.fabric.is_global_zero:
+        Checkpoint({"kind": KIND}, state).write(folder.checkpoint)
+
+
+def _finish(training: ClassifierTraining, metrics: dict[str, float], folder: RunFolder, run: TrackedRun) -> None:
+    settings = training.settings.model_dump(mode="json")
+    about = {"settings": settings, "datasets": _digests(training), "run_id": run.run_id, "metrics": metrics}
+    classifier = training.classifier(about)
+    classifier.write(folder.model)
+    run.log_file(folder.model, "checkpoint")
+    example = next(training.validation.epoch(0)).images[:2]
+    run.log_model(classifier.network, to_unit_floats(example, training.fabric.device))
+    if best := training.best:
+        run.log_metrics({"best/accuracy/validation": best.accuracy, "best/epoch": best.epoch}, training.epoch)
+    folder.add_to_record(finished=True)
