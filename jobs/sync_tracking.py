@@ -1,0 +1,54 @@
+"""Sends to the tracking server what runs had to keep while it was away.
+
+    uv run python jobs/sync_tracking.py [--config FILE] [--dry-run] [key=value …]
+
+What there is to choose, and the defaults, stand in conf/sync_tracking.yaml.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.errors import RoadsignError
+from pipelines.settings import Settings, parse_arguments
+from training.tracking import Spool, SpoolBusyError, TrackingError, send_kept
+
+CONFIG = Path(__file__).parents[1] / "conf" / "sync_tracking.yaml"
+
+
+class SyncTracking(Settings):
+    runs_root: Path
+
+
+def sync(spool: Spool) -> None:
+    try:
+        sent = send_kept(spool)
+    except SpoolBusyError:
+        print(f"{spool.folder}: its run is still in work and sends by itself; left alone")
+        return
+    print(f"{spool.folder}: {sent.events} events of run {sent.run_id} sent to {sent.uri}")
+    if sent.refused:
+        print(f"{spool.folder}: {len(sent.refused)} of them refused, kept in refused.jsonl: {sent.refused[0]}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        settings, dry_run = parse_arguments(SyncTracking, CONFIG, __doc__ or "", arguments)
+        if not settings.runs_root.is_dir():
+            raise TrackingError(f"runs_root={settings.runs_root}: no such folder; give the one that your runs are in")
+        spools = Spool.find(settings.runs_root)
+        for spool in spools:
+            if dry_run:
+                print(f"{spool.folder}: {spool.unsent()} events to send to {spool.about.get('uri')}")
+            else:
+                sync(spool)
+        if not spools:
+            print(f"{settings.runs_root}: nothing to send")
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,24 @@
+"""Runs, their datasets and their models in MLflow; a tracking server that dies in mid-run costs nothing."""
+
+import os
+
+_MLFLOW_IS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the sender repeats; MLflow's own repeats would hold a run up for minutes
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""MLflow takes these from the environment alone, the last when it is imported. What a user has set stays."""
+for _name, _value in _MLFLOW_IS.items():
+    os.environ.setdefault(_name, _value)
+
+from training.tracking.datasets import DatasetUsed  # noqa: E402
+from training.tracking.finding import FoundModel, find_models  # noqa: E402
+from training.tracking.runs import TrackedRun, Tracking, reopened_run, tracked_run  # noqa: E402
+from training.tracking.spool import Spool, SpoolBusyError, TrackingError, UnreachableError  # noqa: E402
+from training.tracking.syncing import Sent, send_kept  # noqa: E402
+
+__all__ = [
+    "DatasetUsed", "FoundModel", "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError",
+    "UnreachableError", "find_models", "reopened_run", "send_kept", "tracked_run",
+]  # fmt: skip

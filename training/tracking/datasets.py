@@ -1,0 +1,76 @@
+"""Our datasets as MLflow knows datasets: by the digest of their manifest."""
+
+import json
+from typing import Any, NamedTuple
+
+from mlflow.data.dataset import Dataset
+from mlflow.data.dataset_source import DatasetSource
+from mlflow.entities import DatasetInput, InputTag
+
+__all__ = ["DatasetUsed"]
+
+DIGEST_CHARACTERS = 36
+"""MLflow takes no more (mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE); the whole digest stands in the source."""
+
+
+class DatasetUsed(NamedTuple):
+    """One split of one variant. `digest` is the manifest's content_digest, `source` the variant's folder or URL,
+    `context` what it was used for: train, validation or test; `schema` plain data."""
+
+    name: str
+    digest: str
+    source: str
+    context: str
+    rows: int
+    schema: dict[str, Any]
+
+    def as_input(self) -> DatasetInput:
+        tags = [InputTag("mlflow.data.context", self.context)]
+        return DatasetInput(_VariantDataset(self)._to_mlflow_entity(), tags)
+
+
+class _VariantFolder(DatasetSource):
+    def __init__(self, used: DatasetUsed) -> None:
+        self._used = used
+
+    @staticmethod
+    def _get_source_type() -> str:
+        return "roadsign_variant"
+
+    def load(self) -> str:
+        return self._used.source
+
+    @staticmethod
+    def _can_resolve(raw_source: Any) -> bool:
+        return False  # a path alone has no digest
+
+    @classmethod
+    def _resolve(cls, raw_source: Any) -> "_VariantFolder":
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls, source_dict: dict[Any, Any]) -> "_VariantFolder":
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"uri": self._used.source, "content_digest": self._used.digest}
+
+
+class _VariantDataset(Dataset):
+    def __init__(self, used: DatasetUsed) -> None:
+        self._used = used
+        super().__init__(_VariantFolder(used), used.name)
+
+    def _compute_digest(self) -> str:
+        return self._used.digest[:DIGEST_CHARACTERS]
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        return {"rows": self._used.rows, "content_digest": self._used.digest}
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self._used.schema
+
+    def to_dict(self) -> dict[str, str]:
+        return {**super().to_dict(), "profile": json.dumps(self.profile), "schema": json.dumps(self.schema)}

@@ -1,0 +1,121 @@
+"""Trained classifiers by what people call them: latest, a run, a registered name, a file."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from training.tracking.server import Server, tracking_uri
+from training.tracking.spool import TrackingError
+
+__all__ = ["CHECKPOINT", "FoundModel", "find_models"]
+
+CHECKPOINT = "checkpoint/model.pt"
+"""Where a run keeps Classifier.write's file: log_file(path, "checkpoint")."""
+REGISTERED = "models:/"
+RUNS_LISTED = 10
+
+
+class FoundModel(NamedTuple):
+    reference: str
+    name: str
+    run_id: str | None
+    path: Path
+    """Of Classifier.write's file."""
+
+
+def find_models(
+    references: Sequence[str], experiment: str = "classifiers", folder: Path | None = None
+) -> list[FoundModel]:
+    """A reference is `latest` (the run of the experiment that ended last, of those FINISHED with a checkpoint), a run
+    id, `models:/name@alias`, `models:/name/version` or a checkpoint's path.
+
+    Checkpoints are downloaded to `folder`, by default a new temporary one. Raises TrackingError, which lists what there
+    is, and UnreachableError."""
+    store: _Store | None = None
+    found = []
+    for reference in references:
+        path = Path(reference)
+        if path.is_file():
+            found.append(FoundModel(reference, path.stem, None, path))
+            continue
+        if path.suffix == ".pt":
+            raise TrackingError(f"{reference}: no such file; give a checkpoint, a run id, latest or models:/name@alias")
+        store = store or _Store(experiment)
+        found.append(store.fetch(reference, folder or Path(tempfile.mkdtemp(prefix="roadsign-models-"))))
+    return found
+
+
+class _Store:
+    """The tracking store, asked for one experiment's runs and for registered models."""
+
+    def __init__(self, experiment: str) -> None:
+        self._experiment = experiment
+        self._server = Server(tracking_uri())
+        self._client = self._server.client
+
+    def fetch(self, reference: str, folder: Path) -> FoundModel:
+        try:
+            run = self._run(reference)
+            place = folder / run.info.run_id
+            place.mkdir(parents=True, exist_ok=True)
+            path = Path(self._client.download_artifacts(run.info.run_id, CHECKPOINT, str(place)))
+        except (MlflowException, OSError) as error:
+            why = str(error).splitlines()[0]
+            raise TrackingError(
+                f"{reference}: not found in {self._server.uri} ({why})\n{self._what_there_is()}"
+            ) from None
+        return FoundModel(reference, run.info.run_name, run.info.run_id, path)
+
+    def _run(self, reference: str) -> Run:
+        if reference == "latest":
+            return self._latest()
+        if reference.startswith(REGISTERED):
+            return self._client.get_run(self._version(reference).run_id or "")
+        return self._client.get_run(reference)
+
+    def _version(self, reference: str) -> ModelVersion:
+        name, at, alias = reference.removeprefix(REGISTERED).partition("@")
+        if at:
+            return self._client.get_model_version_by_alias(name, alias)
+        name, _, version = name.rpartition("/")
+        return self._client.get_model_version(name, version)
+
+    def _latest(self) -> Run:
+        folder = CHECKPOINT.rpartition("/")[0]
+        for run in self._runs("attributes.status = 'FINISHED'", "attributes.end_time DESC"):
+            if any(file.path == CHECKPOINT for file in self._client.list_artifacts(run.info.run_id, folder)):
+                return run
+        raise FileNotFoundError(f"no finished run of experiment {self._experiment} has a {CHECKPOINT}")
+
+    def _runs(self, which: str, order: str) -> Iterator[Run]:
+        experiment = self._client.get_experiment_by_name(self._experiment)
+        token = None
+        while experiment is not None:
+            page = self._client.search_runs(
+                [experiment.experiment_id], which, order_by=[order], max_results=RUNS_LISTED, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _what_there_is(self) -> str:
+        runs = [
+            f"  {run.info.run_id}  {run.info.run_name}  {run.info.status}"
+            for run in islice(self._runs("", "attributes.start_time DESC"), RUNS_LISTED)
+        ]
+        models = [
+            f"  {REGISTERED}{model.name}/{max(map(int, (version.version for version in model.latest_versions)), default=0)}"
+            + "".join(f", {REGISTERED}{model.name}@{alias}" for alias in sorted(model.aliases))
+            for model in self._client.search_registered_models(max_results=100)
+        ]
+        return "\n".join([
+            f"the latest runs of experiment {self._experiment}:", *(runs or ["  none"]),
+            "registered models:", *(models or ["  none"]),
+        ])  # fmt: skip

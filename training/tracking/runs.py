@@ -1,0 +1,201 @@
+"""A run from its start to its end: everything goes through its spool, and nothing waits for the server."""
+
+import contextlib
+import copy
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from mlflow import pytorch
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from pydantic import Field
+from torch import nn
+
+from pipelines.settings import Settings
+from training.tracking.datasets import DatasetUsed
+from training.tracking.sampling import sampled
+from training.tracking.server import MODEL, Server, tracking_uri
+from training.tracking.spool import Sender, Spool, TrackingError, UnreachableError
+
+__all__ = ["TrackedRun", "Tracking", "reopened_run", "tracked_run"]
+
+PATIENCE_S = 30.0
+"""How long the end of a run waits for a server that answers but takes nothing."""
+LONGEST_KEY, LONGEST_VALUE = 250, 6000
+"""Of an MLflow parameter."""
+
+
+class Tracking(Settings):
+    """`register_as`: a run that ends well registers its model under this name. 0 s: no system metrics."""
+
+    experiment: str = "classifiers"
+    register_as: str | None = None
+    system_metrics_every_s: float = Field(default=10.0, ge=0)
+
+
+class TrackedRun:
+    """What is logged is on the disk when the method returns; it is sent when the server is there."""
+
+    def __init__(self, run_id: str, spool: Spool) -> None:
+        self.run_id = run_id
+        self._spool = spool
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Names may hold letters, digits and / - _ . : and space. A step may come again, as after a resume."""
+        values = {name: float(value) for name, value in metrics.items()}
+        self._tell("metrics", metrics=values, step=step, at_ms=_now_ms())
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """The file as it is now, as the artefact folder/name; one that is there already is replaced."""
+        self._tell("file", file=self._spool.keep(path), folder=folder)
+
+    def log_json(self, name: str, content: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_text(json.dumps(content, indent=2, default=str) + "\n")
+            self.log_file(path)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self._tell("tags", tags={name: str(value) for name, value in tags.items()})
+
+    def log_model(self, network: nn.Module, images: torch.Tensor) -> None:
+        """As MLflow's flavour `pytorch`, format pt2: a graph that loads without our code and without a pickle.
+
+        (N, 3, S, S) float32 in [0, 1] → logits (N, classes), any N. The first images are its input example."""
+        place = self._spool.new_place() / MODEL
+        _save_model(network, images, place)
+        self._tell("model", file=place.relative_to(self._spool.folder).as_posix())
+
+    def _begin(self, settings: Mapping[str, Any], datasets: Sequence[DatasetUsed]) -> None:
+        self._tell("params", params=flattened(settings))
+        self._tell("datasets", datasets=[used._asdict() for used in datasets])
+
+    def _tell(self, do: str, **event: Any) -> None:
+        self._spool.append(do=do, run_id=self.run_id, **event)
+
+
+@contextlib.contextmanager
+def tracked_run(
+    tracking: Tracking, folder: Path, name: str, settings: Mapping[str, Any], command: str,
+    datasets: Sequence[DatasetUsed], facts: Mapping[str, str], run_id: str | None = None,
+) -> Iterator[TrackedRun]:  # fmt: skip
+    """A new run, or with `run_id` that run gone on with; FINISHED at the end of the block, FAILED where it raises,
+    KILLED by Ctrl-C. `folder` is the run's own; the spool is folder/tracking.
+
+    Parameters and datasets are those of the start. A new run needs the server (UnreachableError where it is not
+    there); one that is gone on with does not. Raises TrackingError."""
+    with _recorded(folder, tracking.experiment, name, run_id) as run:
+        if run_id is None:
+            run._begin(settings, datasets)
+        else:
+            run._tell("status", status="RUNNING", at_ms=_now_ms())
+        run.set_tags({**facts, "command": command})
+        run.log_json("settings.json", settings)
+        status = "FAILED"
+        try:
+            with sampled(run.log_metrics, tracking.system_metrics_every_s):
+                yield run
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            if status == "FINISHED" and tracking.register_as is not None:
+                run._tell("register", name=tracking.register_as)
+            run._tell("status", status=status, at_ms=_now_ms())
+
+
+@contextlib.contextmanager
+def reopened_run(folder: Path, run_id: str) -> Iterator[TrackedRun]:
+    """A run that has ended, to add to: its status and its times stay. `folder` is that of whoever adds, not the run's.
+
+    Raises TrackingError."""
+    with _recorded(folder, "", "", run_id) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def _recorded(folder: Path, experiment: str, name: str, run_id: str | None) -> Iterator[TrackedRun]:
+    """The run with its spool open and its sender at work."""
+    with Spool.opened(folder / "tracking") as spool:
+        uri = tracking_uri()
+        if spool.unsent() and spool.about.get("uri") != uri:
+            raise TrackingError(
+                f"{spool.folder}: holds events for {spool.about.get('uri')}, and MLFLOW_TRACKING_URI now says {uri}; "
+                f"send them first: {sync_command(folder)}"
+            )
+        server = Server(uri)
+        run_id = _known(server, run_id) if run_id else server.create_run(experiment, name).info.run_id
+        spool.about = {"uri": uri, "run_id": run_id}
+        sender = Sender(spool, server)
+        sender.start()
+        try:
+            yield TrackedRun(run_id, spool)
+        finally:
+            sender.close(PATIENCE_S)
+            _warn(sender, spool, folder)
+
+
+def _known(server: Server, run_id: str) -> str:
+    with contextlib.suppress(UnreachableError):
+        server.run(run_id)
+    return run_id
+
+
+def _warn(sender: Sender, spool: Spool, folder: Path) -> None:
+    log = logging.getLogger(__name__)
+    if unsent := spool.unsent():
+        log.warning(
+            "warning: the tracking server is away; %d events of this run are kept in %s. When it is back: %s",
+            unsent, spool.folder, sync_command(folder),
+        )  # fmt: skip
+    if sender.refused:
+        log.warning(
+            "warning: the tracking server refused %d events, the first: %s", len(sender.refused), sender.refused[0]
+        )
+
+
+def sync_command(folder: Path) -> str:
+    return f"uv run python jobs/sync_tracking.py runs_root={folder}"
+
+
+def flattened(settings: Mapping[str, Any], within: str = "") -> dict[str, str]:
+    """{"data": {"mixture": {"clean": 1.0}}} → {"data.mixture.clean": "1.0"}, values as JSON (text bare).
+
+    What MLflow would not take is cut (values) or left out (keys); settings.json among the artefacts has it all."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flattened(value, f"{within}{key}."))
+        elif len(within + key) <= LONGEST_KEY:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            flat[within + key] = text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    return flat
+
+
+def _save_model(network: nn.Module, images: torch.Tensor, folder: Path) -> None:
+    still = copy.deepcopy(network).to("cpu", torch.float32).eval()
+    example = images[:2].detach().to("cpu", torch.float32)
+    example = example.expand(2, -1, -1, -1) if len(example) == 1 else example  # from one image it would learn N = 1
+    with torch.no_grad():
+        logits = still(example)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(example.numpy().dtype, (-1, *example.shape[1:]))]),
+        outputs=Schema([TensorSpec(logits.numpy().dtype, (-1, *logits.shape[1:]))]),
+    )
+    requirements = [f"{library}=={version(library)}" for library in ("mlflow", "torch")]
+    pytorch.save_model(
+        still, str(folder), signature=signature, input_example=example.numpy(), pip_requirements=requirements,
+        serialization_format="pt2",
+    )  # fmt: skip
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,54 @@
+"""CPU, memory, GPU and network as MLflow's own collectors see them, logged as everything else is."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
+from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+__all__ = ["sampled"]
+
+LogMetrics = Callable[[Mapping[str, float], int], None]
+PREFIX = "system/"
+"""MLflow's UI shows what begins with it apart from the run's own metrics."""
+
+
+@contextlib.contextmanager
+def sampled(log_metrics: LogMetrics, every_s: float) -> Iterator[None]:
+    """Logs a sample at the start and then every `every_s` seconds; its step is the time in seconds, so that a run that
+    is gone on with goes on. Nothing where `every_s` is 0."""
+    if not every_s:
+        yield
+        return
+    ended = threading.Event()
+    thread = threading.Thread(target=_sample, args=(log_metrics, every_s, ended), name="system metrics", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _sample(log_metrics: LogMetrics, every_s: float, ended: threading.Event) -> None:
+    monitors = _monitors()
+    while True:
+        values: dict[str, float] = {}
+        for monitor in monitors:
+            monitor.collect_metrics()
+            values |= monitor.aggregate_metrics()
+            monitor.clear_metrics()
+        log_metrics({PREFIX + name: value for name, value in values.items()}, int(time.time()))
+        if ended.wait(every_s):
+            return
+
+
+def _monitors() -> list[BaseMetricsMonitor]:
+    monitors = [CPUMonitor(), NetworkMonitor()]
+    with contextlib.suppress(RuntimeError, ImportError):  # no GPU here
+        monitors.append(GPUMonitor())
+    return monitors
