@@ -54,3 +54,8 @@ def make_noisy_datasets() -> ModuleType:
 @pytest.fixture(scope="session")
 def train_classifier() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "train_classifier.py")
+
+
+@pytest.fixture(scope="session")
+def sync_tracking() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "sync_tracking.py")

@@ -41,7 +41,7 @@ class _VariantFolder(DatasetSource):
         return self._used.source
 
     @staticmethod
-    def _can_resolve(raw_source: Any) -> bool:
+    def _can_resolve(raw_source: Any) -> bool:  # noqa: ARG004
         return False  # a path alone has no digest
 
     @classmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from training.tracking.server import Server, tracking_uri
@@ -57,6 +57,7 @@ class _Store:
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment
         self._server = Server(tracking_uri())
+        self._server.check()
         self._client = self._server.client
 
     def fetch(self, reference: str, folder: Path) -> FoundModel:
@@ -111,11 +112,15 @@ class _Store:
             for run in islice(self._runs("", "attributes.start_time DESC"), RUNS_LISTED)
         ]
         models = [
-            f"  {REGISTERED}{model.name}/{max(map(int, (version.version for version in model.latest_versions)), default=0)}"
-            + "".join(f", {REGISTERED}{model.name}@{alias}" for alias in sorted(model.aliases))
+            "  " + ", ".join(f"{REGISTERED}{model.name}{which}" for which in _versions(model))
             for model in self._client.search_registered_models(max_results=100)
         ]
         return "\n".join([
             f"the latest runs of experiment {self._experiment}:", *(runs or ["  none"]),
             "registered models:", *(models or ["  none"]),
         ])  # fmt: skip
+
+
+def _versions(model: RegisteredModel) -> list[str]:
+    versions = sorted({int(version.version) for version in model.latest_versions})
+    return [*(f"/{version}" for version in versions), *(f"@{alias}" for alias in sorted(model.aliases))]

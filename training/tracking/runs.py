@@ -1,28 +1,25 @@
 """A run from its start to its end: everything goes through its spool, and nothing waits for the server."""
 
 import contextlib
-import copy
 import json
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from mlflow import pytorch
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from pydantic import Field
-from torch import nn
 
 from pipelines.settings import Settings
 from training.tracking.datasets import DatasetUsed
 from training.tracking.sampling import sampled
 from training.tracking.server import MODEL, Server, tracking_uri
 from training.tracking.spool import Sender, Spool, TrackingError, UnreachableError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["TrackedRun", "Tracking", "reopened_run", "tracked_run"]
 
@@ -65,12 +62,14 @@ class TrackedRun:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self._tell("tags", tags={name: str(value) for name, value in tags.items()})
 
-    def log_model(self, network: nn.Module, images: torch.Tensor) -> None:
+    def log_model(self, network: "nn.Module", images: "torch.Tensor") -> None:
         """As MLflow's flavour `pytorch`, format pt2: a graph that loads without our code and without a pickle.
 
         (N, 3, S, S) float32 in [0, 1] → logits (N, classes), any N. The first images are its input example."""
         place = self._spool.new_place() / MODEL
-        _save_model(network, images, place)
+        from training.tracking.saving import save_model  # here: torch is seconds that sync_tracking can save
+
+        save_model(network, images, place)
         self._tell("model", file=place.relative_to(self._spool.folder).as_posix())
 
     def _begin(self, settings: Mapping[str, Any], datasets: Sequence[DatasetUsed]) -> None:
@@ -178,23 +177,6 @@ def flattened(settings: Mapping[str, Any], within: str = "") -> dict[str, str]:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             flat[within + key] = text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
     return flat
-
-
-def _save_model(network: nn.Module, images: torch.Tensor, folder: Path) -> None:
-    still = copy.deepcopy(network).to("cpu", torch.float32).eval()
-    example = images[:2].detach().to("cpu", torch.float32)
-    example = example.expand(2, -1, -1, -1) if len(example) == 1 else example  # from one image it would learn N = 1
-    with torch.no_grad():
-        logits = still(example)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(example.numpy().dtype, (-1, *example.shape[1:]))]),
-        outputs=Schema([TensorSpec(logits.numpy().dtype, (-1, *logits.shape[1:]))]),
-    )
-    requirements = [f"{library}=={version(library)}" for library in ("mlflow", "torch")]
-    pytorch.save_model(
-        still, str(folder), signature=signature, input_example=example.numpy(), pip_requirements=requirements,
-        serialization_format="pt2",
-    )  # fmt: skip
 
 
 def _now_ms() -> int:

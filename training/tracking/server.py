@@ -14,7 +14,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from training.tracking.datasets import DatasetUsed
-from training.tracking.spool import Event, Refused, TrackingError, UnreachableError
+from training.tracking.spool import Event, RefusedError, TrackingError, UnreachableError
 
 __all__ = ["MODEL", "Server", "tracking_uri"]
 
@@ -39,12 +39,11 @@ class Server:
     """A Receiver of a spool's events."""
 
     def __init__(self, uri: str) -> None:
-        """Raises UnreachableError, TrackingError."""
+        """Asks nothing of a server yet. Raises TrackingError."""
         self.uri = uri
         _quieten_mlflow()
         if uri.startswith(SQLITE):
             Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-        self.check()
         try:
             self.client = MlflowClient(uri)
         except MlflowException as error:
@@ -64,14 +63,16 @@ class Server:
             raise self._away(f"it answers with status {answer.status_code}")
 
     def create_run(self, experiment: str, name: str) -> Run:
-        """Raises TrackingError."""
+        """Raises UnreachableError, TrackingError."""
+        self.check()
         try:
             return self.client.create_run(self._experiment_id(experiment), run_name=name)
         except (MlflowException, OSError) as error:
             raise TrackingError(f"{self.uri}: cannot begin a run in experiment {experiment}: {error}") from None
 
     def run(self, run_id: str) -> Run:
-        """Raises TrackingError where there is none."""
+        """Raises UnreachableError, TrackingError where there is none."""
+        self.check()
         try:
             return self.client.get_run(run_id)
         except MlflowException as error:
@@ -87,11 +88,11 @@ class Server:
                 self._take_one(events[0], spool)
         except (MlflowException, OSError) as error:  # requests' errors are OSErrors
             if _is_lasting(error):
-                raise Refused(str(error)) from error
+                raise RefusedError(str(error)) from error
             raise self._away(str(error)) from error
 
     def _take_metrics(self, events: Sequence[Event]) -> None:
-        """A metric with the same key, step, time and value as one that is there is not added again: MLflow sees to it."""
+        """MLflow sees to it that one with the key, step, time and value of one that is there is not added again."""
         metrics = [
             Metric(key, value, event["at_ms"], event["step"]) for event in events
             for key, value in event["metrics"].items()
@@ -123,7 +124,7 @@ class Server:
             case "status":
                 self.client.set_terminated(run_id, event["status"], event["at_ms"])
             case unknown:
-                raise Refused(f"{unknown}: this version knows no such event")
+                raise RefusedError(f"{unknown}: this version knows no such event")
 
     def _take_model(self, run_id: str, folder: Path) -> None:
         experiment_id = self.client.get_run(run_id).info.experiment_id
@@ -137,7 +138,7 @@ class Server:
     def _register(self, run_id: str, name: str) -> None:
         model_id = self._model_id(run_id, self.client.get_run(run_id).info.experiment_id)
         if model_id is None:
-            raise Refused(f"run {run_id} has logged no model that could be registered as {name}")
+            raise RefusedError(f"run {run_id} has logged no model that could be registered as {name}")
         try:
             self.client.create_registered_model(name)
         except MlflowException as error:
@@ -169,8 +170,8 @@ class Server:
 
     def _away(self, why: str) -> UnreachableError:
         return UnreachableError(
-            f"{self.uri}: no tracking server: {why.splitlines()[0]}; start it (mlflow server --host … --port …), or unset "
-            f"MLFLOW_TRACKING_URI to keep runs in {DEFAULT_DATABASE}"
+            f"{self.uri}: no tracking server: {why.splitlines()[0]}; start it (uv run mlflow server --host … --port …) "
+            f"or unset MLFLOW_TRACKING_URI to keep runs in {DEFAULT_DATABASE}"
         )
 
 

@@ -13,7 +13,16 @@ from typing import Any, Protocol
 
 from pipelines.errors import RoadsignError
 
-__all__ = ["Event", "Receiver", "Refused", "Sender", "Spool", "SpoolBusyError", "TrackingError", "UnreachableError"]
+__all__ = [
+    "Event",
+    "Receiver",
+    "RefusedError",
+    "Sender",
+    "Spool",
+    "SpoolBusyError",
+    "TrackingError",
+    "UnreachableError",
+]
 
 Event = dict[str, Any]
 """Plain data: `do` says what it is, `run_id` of which run, `file` (where there is one) names a copy in the spool."""
@@ -36,7 +45,7 @@ class UnreachableError(TrackingError):
     """The server does not answer, or not now; what was to be sent is to be sent later."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The server will never take this event."""
 
 
@@ -47,7 +56,7 @@ class Receiver(Protocol):
         """Raises UnreachableError, within seconds."""
 
     def take(self, events: Sequence[Event], spool: Path) -> None:
-        """One event, or many of metrics of one run. Raises UnreachableError or Refused."""
+        """One event, or many of metrics of one run. Raises UnreachableError or RefusedError."""
 
 
 class Spool:
@@ -228,7 +237,7 @@ class Sender:
     def _tell(self, batch: Sequence[Event]) -> None:
         try:
             self._receiver.take(batch, self._spool.folder)
-        except Refused as refusal:
+        except RefusedError as refusal:
             if len(batch) == 1:
                 self._spool.note_refused(batch[0], str(refusal))
                 self.refused.append(str(refusal))

@@ -1,0 +1,188 @@
+"""The journal of a run and what sends it, against receivers that die, hang, refuse and come back."""
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.tracking.spool import (
+    Event,
+    RefusedError,
+    Sender,
+    Spool,
+    SpoolBusyError,
+    TrackingError,
+    UnreachableError,
+)
+
+
+class Ear:
+    """Takes all it is told while it is `there`."""
+
+    def __init__(self) -> None:
+        self.there = True
+        self.heard: list[Event] = []
+        self.files: dict[str, bytes] = {}
+
+    def check(self) -> None:
+        if not self.there:
+            raise UnreachableError("away")
+
+    def take(self, events: Sequence[Event], spool: Path) -> None:
+        self.check()
+        for event in events:
+            if event.get("step") == -1:
+                raise RefusedError("no negative steps")
+        self.heard += events
+        self.files |= {event["file"]: (spool / event["file"]).read_bytes() for event in events if "file" in event}
+
+    @property
+    def steps(self) -> list[int]:
+        return [event["step"] for event in self.heard]
+
+
+class HangingEar(Ear):
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def take(self, events: Sequence[Event], spool: Path) -> None:
+        self.released.wait(30)
+        super().take(events, spool)
+
+
+def tell(spool: Spool, *steps: int) -> None:
+    for step in steps:
+        spool.append(do="metrics", run_id="r", metrics={"loss": 0.5}, step=step, at_ms=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(kinds=st.lists(st.sampled_from(["metrics r", "metrics s", "tags r"]), max_size=20), data=st.data())
+def test_events_arrive_once_and_in_order_whenever_the_receiver_is_away(
+    kinds: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ear = Ear()
+    with Spool.opened(tmp_path_factory.mktemp("spool")) as spool:
+        for number, kind in enumerate(kinds):
+            do, run_id = kind.split()
+            spool.append(do=do, run_id=run_id, step=number)
+            if data.draw(st.booleans()):
+                ear.there = data.draw(st.booleans())
+                try:
+                    Sender(spool, ear).send()
+                    assert spool.unsent() == 0
+                except UnreachableError:
+                    assert not ear.there
+        ear.there = True
+        Sender(spool, ear).send()
+    assert ear.steps == list(range(len(kinds)))
+
+
+def test_a_batch_is_metrics_of_one_run_or_one_event(tmp_path: Path) -> None:
+    with Spool.opened(tmp_path) as spool:
+        tell(spool, 1, 2)
+        spool.append(do="tags", run_id="r", tags={})
+        spool.append(do="tags", run_id="r", tags={})
+        tell(spool, 3)
+        spool.append(do="metrics", run_id="other", metrics={}, step=4, at_ms=0)
+        sizes = []
+        while (batch := spool.next_batch())[0]:
+            spool.note_sent(*batch)
+            sizes.append(len(batch[0]))
+    assert sizes == [2, 1, 1, 1, 1]
+
+
+def test_a_line_cut_by_a_kill_is_dropped_and_the_journal_goes_on(tmp_path: Path) -> None:
+    with Spool.opened(tmp_path) as spool:
+        tell(spool, 1, 2)
+    journal = tmp_path / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-5])
+    assert Spool(tmp_path).unsent() == 1
+    ear = Ear()
+    with Spool.opened(tmp_path) as spool:
+        tell(spool, 3)
+        Sender(spool, ear).send()
+    assert ear.steps == [1, 3]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    with Spool.opened(tmp_path) as spool:
+        tell(spool, 1)
+        (tmp_path / "journal.jsonl").write_bytes(b"\0\0\0\n")
+        with pytest.raises(TrackingError, match=r"journal\.jsonl: damaged before byte 4"):
+            spool.unsent()
+
+
+def test_a_file_is_kept_as_it_was_and_its_copy_goes_when_it_is_sent(tmp_path: Path) -> None:
+    original = tmp_path / "model.pt"
+    original.write_bytes(b"epoch 1")
+    ear = Ear()
+    with Spool.opened(tmp_path / "spool") as spool:
+        spool.append(do="file", run_id="r", file=spool.keep(original), folder="")
+        original.write_bytes(b"epoch 2, half writ")
+        Sender(spool, ear).send()
+    assert {Path(name).name: content for name, content in ear.files.items()} == {"model.pt": b"epoch 1"}
+    assert list((tmp_path / "spool").rglob("model.pt")) == []
+
+
+def test_what_is_refused_is_put_aside_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    ear = Ear()
+    with Spool.opened(tmp_path) as spool:
+        tell(spool, 1, -1, 2)
+        sender = Sender(spool, ear)
+        sender.send()
+        assert spool.unsent() == 0
+    assert ear.steps == [1, 2]
+    assert sender.refused == ["no negative steps"]
+    (aside,) = (json.loads(line) for line in (tmp_path / "refused.jsonl").read_text().splitlines())
+    assert aside["event"]["step"] == -1
+
+
+def test_the_thread_sends_while_the_run_goes_on(tmp_path: Path) -> None:
+    ear = Ear()
+    with Spool.opened(tmp_path) as spool:
+        sender = Sender(spool, ear)
+        sender.start()
+        tell(spool, 1)
+        deadline = time.monotonic() + 20
+        while ear.steps != [1] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert ear.steps == [1]
+        tell(spool, 2)
+        sender.close(patience_s=20)
+    assert ear.steps == [1, 2]
+
+
+def test_a_hanging_receiver_holds_nobody_up_and_what_it_did_not_take_is_kept(tmp_path: Path) -> None:
+    ear = HangingEar()
+    with Spool.opened(tmp_path) as spool:
+        sender = Sender(spool, ear)
+        sender.start()
+        tell(spool, 1)
+        time.sleep(1)
+        began = time.monotonic()
+        tell(spool, *range(2, 12))
+        sender.close(patience_s=0.5)
+        assert time.monotonic() - began < 3
+        assert spool.unsent() == 11
+    ear.released.set()
+    sender._thread.join(20)
+    assert Spool(tmp_path).unsent() == 11, "a thread that was given up wrote into a spool that may be another's"
+
+
+def test_a_spool_has_one_writer(tmp_path: Path) -> None:
+    with Spool.opened(tmp_path), pytest.raises(SpoolBusyError, match="still in work"), Spool.opened(tmp_path):
+        pass
+    with Spool.opened(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrackingError, match="cannot be made"), Spool.opened(tmp_path / "file" / "tracking"):
+        pass
