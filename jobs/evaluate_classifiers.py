@@ -1,0 +1,72 @@
+"""What trained classifiers are worth on every variant of a dataset: one table, figures and reports.
+
+    python jobs/evaluate_classifiers.py models=… data.root=… [--config FILE] [--dry-run] [key=value …]
+
+What there is to choose, and the defaults, stand in conf/evaluate_classifiers.yaml.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+
+from pipelines.errors import RoadsignError
+from pipelines.settings import parse_arguments, to_yaml
+from training.evaluation.evaluating import EvaluatedModel, Evaluation, evaluate, write_result
+from training.evaluation.reports import accuracies
+from training.trained import Classifier
+
+CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
+
+
+class FoundModel(NamedTuple):
+    """`run_id` is None where the model has no tracked run."""
+
+    reference: str
+    name: str
+    run_id: str | None
+    path: Path
+
+
+def find_models(references: Sequence[str]) -> list[FoundModel]:
+    """Each reference is a checkpoint's path."""
+    return [FoundModel(reference, Path(reference).stem, None, Path(reference)) for reference in references]
+
+
+def read_models(references: Sequence[str], device: torch.device) -> dict[str, EvaluatedModel]:
+    """By name; where two have the same name, by name and the beginning of their weights' digest."""
+    found = find_models(references)
+    often = Counter(model.name for model in found)
+    models = {}
+    for model in found:
+        classifier = Classifier.read(model.path, device)
+        name = model.name if often[model.name] == 1 else f"{model.name}-{classifier.digest[:8]}"
+        models[name] = EvaluatedModel(classifier, model.run_id)
+    return models
+
+
+def main(arguments: Sequence[str]) -> int:
+    console = Console()
+    try:
+        settings, dry_run = parse_arguments(Evaluation, CONFIG, __doc__ or "", arguments)
+        device = settings.torch_device()
+        models = read_models(settings.models, device)
+        if dry_run:
+            console.print(to_yaml(settings), markup=False, highlight=False)
+            console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
+            return 0
+        result = evaluate(settings, models, device, console)
+        console.print(accuracies(result.table))
+        console.print(f"{write_result(settings, models, result)}", soft_wrap=True)
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

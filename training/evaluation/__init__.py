@@ -1,0 +1,1 @@
+"""What classifiers are worth on the variants of a dataset: predictions, metrics, the tidy table, figures, reports."""

@@ -1,0 +1,183 @@
+"""An evaluation from its settings to the files: every model on every variant, at the model's own size."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import torch
+from pydantic import Field, field_validator
+from rich.console import Console
+from rich.progress import track
+
+from pipelines.datasets.gtsrb import CLASS_NAMES
+from pipelines.schema import CLEAN, Split
+from pipelines.settings import Settings, to_yaml
+from training.data import Data
+from training.evaluation import figures
+from training.evaluation.examples import find_flips, images_by_id
+from training.evaluation.files import replacing
+from training.evaluation.metrics import confusion, measure, reliability
+from training.evaluation.predicting import EvaluationError, Predictions, predict
+from training.evaluation.reports import write_reports
+from training.evaluation.table import Subject, make_table, write_table
+from training.evaluation.variants import variants_of
+from training.trained import Classifier
+
+__all__ = ["EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "write_result"]
+
+
+class EvaluatedData(Settings):
+    """`size_px` null: each model at the size that it is for."""
+
+    root: str
+    geometry: str = "crop_or_pad"
+    size_px: int | None = Field(default=None, ge=1)
+
+
+class Evaluation(Settings):
+    """Which models are shown which images. `variants` are all that the dataset has, or some by name."""
+
+    models: tuple[str, ...] = Field(min_length=1)
+    data: EvaluatedData
+    variants: Literal["all"] | tuple[str, ...] = "all"
+    split: Split = "test"
+    batch_size: int = Field(default=512, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    output_root: Path = Path("data/evaluations")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _as_tuple(cls, models: Any) -> Any:
+        if isinstance(models, str):
+            return (models,)
+        return tuple(models) if isinstance(models, list) else models
+
+    def torch_device(self) -> torch.device:
+        """Raises EvaluationError where there is no GPU and one is asked for."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
+        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+    def data_at(self, size_px: int) -> Data:
+        """What models for this size are shown."""
+        return Data(root=self.data.root, geometry=self.data.geometry, size_px=self.data.size_px or size_px)
+
+    def variants_in(self, data: Data) -> list[str]:
+        """Raises EvaluationError where the dataset is there and has not all that are asked for."""
+        found = variants_of(data)
+        if self.variants == "all":
+            return found or [CLEAN]  # where there is none, the stream says which job makes it
+        if found and (unknown := [variant for variant in self.variants if variant not in found]):
+            raise EvaluationError(
+                f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "
+                f"there are: {', '.join(found)}"
+            )
+        return list(dict.fromkeys(self.variants))
+
+
+class EvaluatedModel(NamedTuple):
+    """`run` is the id of its tracked run, None where it has none."""
+
+    classifier: Classifier
+    run: str | None
+
+
+class Result(NamedTuple):
+    """`predictions` by (model, variant); `key` is a digest of the models' weights and of the images shown to them."""
+
+    predictions: Mapping[tuple[str, str], Predictions]
+    table: pa.Table
+    key: str
+
+
+def evaluate(
+    settings: Evaluation, models: Mapping[str, EvaluatedModel], device: torch.device, console: Console
+) -> Result:
+    """`models` by the names that they have in the result. Raises StreamError and EvaluationError."""
+    predictions: dict[tuple[str, str], Predictions] = {}
+    for size_px, names in _by_size(models).items():
+        data = settings.data_at(size_px)
+        classifiers = {name: models[name].classifier for name in names}
+        variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
+        predictions |= predict(classifiers, data, settings.split, variants, device, settings.batch_size)
+    subjects = {
+        (name, variant): Subject(
+            name, models[name].run, found.dataset_digest, models[name].classifier.shape.size_px, variant, settings.split
+        )
+        for (name, variant), found in predictions.items()
+    }
+    table = make_table((subjects[place], measure(found)) for place, found in predictions.items())
+    return Result(predictions, table, _key(models, subjects.values()))
+
+
+def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
+    """The folder of this result under settings.output_root; the same models and images have the same folder.
+
+    In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, and for each model
+    <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
+    names = "+".join(_folder_name(name) for name in models)
+    folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
+    write_table(result.table, folder)
+    with replacing(folder / "evaluation.yaml") as partial:
+        partial.write_text(to_yaml(settings))
+    figures.save(figures.accuracy_by_noise(result.table), folder / "accuracy_by_noise.png")
+    for name in models:
+        own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
+        _write_model(name, own, folder / _folder_name(name))
+    for size_px, those in _by_size(models).items():
+        _write_flips(settings, settings.data_at(size_px), result, those, folder)
+    return folder
+
+
+def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path) -> None:
+    for variant, found in predictions.items():
+        class_names = _class_names(found)
+        write_reports(found, class_names, folder / "reports", variant)
+        title = f"{name} on {variant}: {found.right.mean():.2%} of {len(found.right):,} images right"
+        figure = figures.heat_map(confusion(found), class_names, title)
+        figures.save(figure, folder / "figures" / f"confusion-{variant}.png")
+    diagrams = {variant: reliability(found) for variant, found in predictions.items()}
+    figures.save(figures.reliability_diagrams(diagrams, name), folder / "figures" / "reliability.png")
+
+
+def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequence[str], folder: Path) -> None:
+    """Of all models for one size at once, so that a variant is read once."""
+    flips = {
+        (name, variant): find_flips(result.predictions[name, CLEAN], after)
+        for (name, variant), after in result.predictions.items()
+        if name in names and variant != CLEAN and (name, CLEAN) in result.predictions
+    }
+    clean = images_by_id(data, settings.split, CLEAN, {flip.image_id for those in flips.values() for flip in those})
+    for variant in dict.fromkeys(variant for _, variant in flips):
+        here = {name: those for (name, of), those in flips.items() if of == variant and those}
+        noisy = images_by_id(
+            data, settings.split, variant, {flip.image_id for those in here.values() for flip in those}
+        )
+        for name, those in here.items():
+            class_names = _class_names(result.predictions[name, variant])
+            figure = figures.flipped_images(those, clean, noisy, class_names, variant)
+            figures.save(figure, folder / _folder_name(name) / "figures" / f"flipped-{variant}.png")
+
+
+def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
+    sizes: dict[int, list[str]] = {}
+    for name, model in models.items():
+        sizes.setdefault(model.classifier.shape.size_px, []).append(name)
+    return sizes
+
+
+def _class_names(predictions: Predictions) -> Sequence[str]:
+    classes = predictions.probabilities.shape[1]
+    return CLASS_NAMES if classes == len(CLASS_NAMES) else [str(label) for label in range(classes)]
+
+
+def _folder_name(model: str) -> str:
+    return re.sub(r"[^\w.@+-]", "_", model)
+
+
+def _key(models: Mapping[str, EvaluatedModel], subjects: Iterable[Subject]) -> str:
+    facts = [f"{models[subject.model].classifier.digest} {subject}" for subject in subjects]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()

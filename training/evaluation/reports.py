@@ -1,0 +1,78 @@
+"""What a person reads of an evaluation: scikit-learn's report of each variant, and the table on the console."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from sklearn.metrics import classification_report
+
+from training.evaluation.files import replacing
+from training.evaluation.metrics import confusion
+from training.evaluation.predicting import Predictions
+from training.evaluation.variants import in_order, variant_name
+
+__all__ = ["accuracies", "write_reports"]
+
+
+def write_reports(predictions: Predictions, class_names: Sequence[str], folder: Path, variant: str) -> list[Path]:
+    """report-<variant>.txt and .json, scikit-learn's classification_report of the classes that occur in the labels, and
+    confusion-<variant>.csv, labels in rows and predictions in columns. Raises EvaluationError."""
+    text, values = (_classification_report(predictions, class_names, as_dict) for as_dict in (False, True))
+    return [
+        _write(folder / f"report-{variant}.txt", str(text)),
+        _write(folder / f"report-{variant}.json", json.dumps(values, indent=1)),
+        _write_confusion(folder / f"confusion-{variant}.csv", predictions),
+    ]
+
+
+def accuracies(table: pa.Table) -> Table:
+    """Accuracy in per cent with its 95 % interval: a row per variant, a column per model."""
+    cells = {
+        (variant_name(row["noise"], row["level"]), row["model"]): f"{_per_cent(row, 'value')} %  "
+        f"({_per_cent(row, 'low')} – {_per_cent(row, 'high')})"
+        for row in table.filter(pc.field("metric") == "accuracy").to_pylist()
+    }
+    models = list(dict.fromkeys(model for _, model in cells))
+    shown = Table(title="accuracy (95 % interval)", box=SIMPLE_HEAD)
+    shown.add_column("variant", no_wrap=True)
+    for model in models:
+        shown.add_column(model, justify="right", no_wrap=True)
+    for variant in in_order(list({variant for variant, _ in cells})):
+        shown.add_row(variant, *(cells.get((variant, model), "") for model in models))
+    return shown
+
+
+def _per_cent(row: dict[str, float], key: str) -> str:
+    return f"{100 * row[key]:.2f}"
+
+
+def _classification_report(predictions: Predictions, class_names: Sequence[str], as_dict: bool) -> object:
+    present = np.unique(predictions.labels)
+    names = [
+        class_names[label] if class_names[label] == str(label) else f"{label} {class_names[label]}" for label in present
+    ]
+    return classification_report(
+        predictions.labels, predictions.predicted, labels=present, target_names=names, digits=4, zero_division=0,
+        output_dict=as_dict,
+    )  # fmt: skip
+
+
+def _write(path: Path, content: str) -> Path:
+    with replacing(path) as partial:
+        partial.write_text(content)
+    return path
+
+
+def _write_confusion(path: Path, predictions: Predictions) -> Path:
+    matrix = confusion(predictions)
+    with replacing(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", *range(len(matrix))])
+        writer.writerows([label, *row] for label, row in enumerate(matrix.tolist()))
+    return path
