@@ -158,7 +158,9 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
         )
         for name, those in here.items():
             class_names = _class_names(result.predictions[name, variant])
-            figure = figures.flipped_images(those, clean, noisy, class_names, variant)
+            figure = figures.flipped_images(
+                those, clean, noisy, class_names, variant, f"{name}: right before, wrong after {variant}"
+            )
             figures.save(figure, folder / _folder_name(name) / "figures" / f"flipped-{variant}.png")
 
 

@@ -52,7 +52,8 @@ def heat_map(matrix: NDArray[np.int64], class_names: Sequence[str], title: str) 
     axis.set_yticks(np.arange(-0.5, len(class_names)), minor=True)
     axis.grid(which="minor", color="0.9", linewidth=0.5)
     axis.tick_params(which="minor", length=0)
-    figure.colorbar(drawn, ax=axis, label="share of the label's images", fraction=0.04, pad=0.02)
+    bar = figure.colorbar(drawn, ax=axis, label="share of the label's images", fraction=0.04, pad=0.02)
+    bar.ax.set_yticks([0.001, 0.01, 0.1, 1], ["≤ 0.1 %", "1 %", "10 %", "100 %"])
     return figure
 
 
@@ -68,6 +69,7 @@ def reliability_diagrams(by_variant: Mapping[str, Reliability], title: str) -> F
     for variant, place in places.items():
         axes[place].set_visible(True)
         _draw_reliability(axes[place], by_variant[variant], variant)
+    axes[next(iter(places.values()))].legend(loc="upper left", fontsize=7)
     return figure
 
 
@@ -77,7 +79,15 @@ def _draw_reliability(axis: Axes, found: Reliability, variant: str) -> None:
     axis.bar(middles, found.images / found.images.sum(), 1 / bins, color="0.85", label="share of images")
     axis.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1)
     filled = found.images > 0
-    axis.plot(found.confidence[filled], found.accuracy[filled], "o-", color="#2166ac", markersize=4, linewidth=1.2)
+    axis.plot(
+        found.confidence[filled],
+        found.accuracy[filled],
+        "o-",
+        color="#2166ac",
+        markersize=4,
+        linewidth=1.2,
+        label="accuracy",
+    )
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.set_title(f"{variant}: ECE {found.ece:.3f}", fontsize=9)
     axis.set_xlabel("confidence", fontsize=8)
@@ -118,21 +128,22 @@ def flipped_images(
     after: Mapping[str, NDArray[Any]],
     class_names: Sequence[str],
     variant: str,
+    title: str,
 ) -> Figure:
     """Images right before the noise and wrong after it, in pairs (paper, Figure 13)."""
     rows = max(1, -(-len(flips) // PAIRS_PER_ROW))
-    figure = Figure(figsize=(4.6 * PAIRS_PER_ROW, 2.75 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, 2 * PAIRS_PER_ROW, squeeze=False)
+    figure = Figure(figsize=(4.6 * PAIRS_PER_ROW, 2.9 * rows + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(rows, 2 * PAIRS_PER_ROW, squeeze=False, gridspec_kw={"hspace": 0.06})
     for axis in axes.flat:
         axis.axis("off")
     for number, flip in enumerate(flips):
         row, column = divmod(number, PAIRS_PER_ROW)
         label = _named(flip.label, class_names)
         clean, noisy = axes[row, 2 * column], axes[row, 2 * column + 1]
-        _show(clean, before[flip.image_id], f"clean, {flip.confidence_before:.0%} sure:\n{label}", RIGHT)
+        _show(clean, before[flip.image_id], f"{flip.image_id}, {flip.confidence_before:.0%} sure:\n{label}", RIGHT)
         predicted = _named(flip.predicted, class_names)
         _show(noisy, after[flip.image_id], f"{variant}, {flip.confidence:.0%} sure:\n{predicted}", WRONG)
-        clean.text(0.5, -0.06, flip.image_id, transform=clean.transAxes, ha="center", va="top", fontsize=6, color="0.4")
     return figure
 
 
