@@ -1,0 +1,96 @@
+"""The evaluation job as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from small_datasets import Small
+
+from training.models.baseline_cnn import BaselineCnn
+from training.trained import Classifier, Shape
+
+VARIANTS = ("clean", "gaussian-min", "gaussian-max")
+SMALL = Small({"test": [[50, 40]], "validation": [[8]]}, VARIANTS, size_px=8)
+LARGER = Small({"test": [[50, 40]]}, VARIANTS, size_px=16)
+
+
+def run(repository: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(repository / "jobs" / "evaluate_classifiers.py"), *arguments]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset at two sizes and an untrained classifier for each."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    for small, name in ((SMALL, "small"), (LARGER, "larger")):
+        small.write(cwd / "signs")
+        shape = Shape(small.size_px, 43, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+        Classifier(shape.build(BaselineCnn(), 0), BaselineCnn(), shape).write(cwd / f"{name}.pt")
+    return cwd
+
+
+def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(repository: Path, cwd: Path) -> None:
+    done = run(repository, cwd, "models=[small.pt,larger.pt]", "data.root=signs", "device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert all(variant in done.stdout for variant in VARIANTS)
+    (folder,) = (cwd / "data" / "evaluations").iterdir()
+    assert folder.relative_to(cwd).as_posix() == done.stdout.splitlines()[-1]
+    table = pl.read_parquet(folder / "evaluation.parquet")
+    accuracy = table.filter(pl.col("metric") == "accuracy")
+    assert set(accuracy.select("model", "size_px", "noise", "level", "split").rows()) == {
+        (model, size_px, noise, level, "test")
+        for model, size_px in (("small", 8), ("larger", 16))
+        for noise, level in (("none", "none"), ("gaussian", "min"), ("gaussian", "max"))
+    }
+    for variant in VARIANTS:
+        assert (folder / "small" / "figures" / f"confusion-{variant}.png").is_file()
+        report = json.loads((folder / "small" / "reports" / f"report-{variant}.json").read_text())
+        noise, _, level = variant.partition("-") if variant != "clean" else ("none", "", "none")
+        chosen = accuracy.filter((pl.col("model") == "small") & (pl.col("noise") == noise) & (pl.col("level") == level))
+        assert chosen["value"].to_list() == [pytest.approx(report["accuracy"])]
+        matrix = pl.read_csv(folder / "small" / "reports" / f"confusion-{variant}.csv")
+        assert matrix.drop("label").sum().sum_horizontal().item() == 90
+    assert (folder / "larger" / "figures" / "reliability.png").is_file()
+    assert not list(folder.rglob(".*"))
+    before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    assert run(repository, cwd, "models=[small.pt,larger.pt]", "data.root=signs", "device=cpu").returncode == 0
+    assert list((cwd / "data" / "evaluations").iterdir()) == [folder]
+    assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
+
+
+def test_dry_run_makes_nothing(repository: Path, cwd: Path) -> None:
+    done = run(repository, cwd, "--dry-run", "models=small.pt", "data.root=signs", "output_root=dry")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "small would be evaluated on" in done.stdout
+    assert not (cwd / "dry").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["models=missing.pt"], 1, "missing.pt: no such checkpoint"),
+        (["models=damaged.pt"], 1, "damaged.pt: damaged, or no checkpoint of ours"),
+        (["models=[]"], 2, "models: Tuple should have at least 1 item"),
+        (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
+        (["variants=[clean,gaussian-huge]"], 1, "gaussian-huge not in signs, crop_or_pad, 8 px; there are: clean, gau"),
+        (["data.size_px=16"], 1, "small is for images of 8 px, not of 16 px"),
+        (["split=train"], 1, "split train has no images; splits with images: test, validation"),
+        (["split=tset"], 2, "split: Input should be 'train', 'validation' or 'test', got 'tset'"),
+        (["output_root=small.pt"], 1, "cannot be written"),
+        (["epsilon=1"], 2, "epsilon: unknown key; there are: models, data,"),
+    ],
+)
+def test_bad_input_is_named_without_a_traceback(
+    repository: Path, cwd: Path, arguments: list[str], exit_code: int, message: str
+) -> None:
+    (cwd / "damaged.pt").write_bytes(b"nothing")
+    done = run(repository, cwd, "models=small.pt", "data.root=signs", *arguments)
+    assert message in done.stderr
+    assert done.returncode == exit_code
+    assert "Traceback" not in done.stderr
