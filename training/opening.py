@@ -81,10 +81,13 @@ def open_split(
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
         filesystem, path = url_to_fs(root)
+        filesystem.invalidate_cache()  # what was listed earlier may have been written again since
         opener = Opener(filesystem)
         cells = {name: Cell(geometry, size_px, name) for name in variants}
         opened = {name: _open_variant(opener, path, cell, cast(Split, split)) for name, cell in cells.items()}
-    except (ImportError, OSError, ValueError) as error:
+    except StreamError:
+        raise
+    except Exception as error:  # file systems have errors of their own
         raise StreamError(f"{root}: cannot be opened: {error}") from error
     _check_alignment(opened)
     if verify:
@@ -151,7 +154,7 @@ def _read_manifest(opener: Opener, folder: str) -> Manifest:
     path = posixpath.join(folder, MANIFEST_NAME)
     try:
         return Manifest.model_validate_json(opener.filesystem.cat_file(path))
-    except OSError:
+    except FileNotFoundError:
         raise StreamError(f"{path}: no manifest, so this is no dataset or part of one; {AGAIN}") from None
     except ValueError as error:
         raise StreamError(f"{path}: not a manifest of this version ({str(error).splitlines()[0]}); {AGAIN}") from None

@@ -3,7 +3,8 @@ file system of fsspec."""
 
 import io
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,12 +16,14 @@ __all__ = ["Opener", "ParquetDataset", "ParquetDatasetPiece", "Partitions", "Ran
 
 class RangeFile(io.RawIOBase):
     """A file of any fsspec file system, one request per read. It shares no position with other readers of the file, as
-    the files of fsspec's memory do, and reads nothing ahead, as those of object stores do (5 MB for a footer)."""
+    the files of fsspec's memory do, and reads nothing ahead, as those of object stores do (5 MB for a footer). Whatever
+    goes wrong is an OSError."""
 
     def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
         self._filesystem = filesystem
         self._path = path
-        self._size = int(filesystem.size(path))
+        with _os_errors():
+            self._size = int(filesystem.size(path))
         self._at = 0
 
     def readable(self) -> bool:
@@ -38,7 +41,8 @@ class RangeFile(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         end = self._size if size is None or size < 0 else min(self._size, self._at + size)
-        data = bytes(self._filesystem.cat_file(self._path, start=self._at, end=end)) if self._at < end else b""
+        with _os_errors():
+            data = bytes(self._filesystem.cat_file(self._path, start=self._at, end=end)) if self._at < end else b""
         self._at += len(data)
         return data
 
@@ -162,6 +166,17 @@ class ParquetDataset:
             )
             for path, level in zip(files, levels, strict=True)
         ]
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """File systems have errors of their own: where no server answers, s3fs passes on botocore's."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(str(error)) from error
 
 
 def _inside(path: str, folder: str) -> list[str]:
