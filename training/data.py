@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from pipelines.errors import StreamError
 from pipelines.schema import CLEAN, Split
 from pipelines.settings import Settings
-from training.mixing import MixedWindow
+from training.mixing import Memory, MixedWindow
 from training.opening import OpenSplit, open_split
 from training.order import Integers, Share, Slot, Window, assign_variants, generator, plan_epoch
 from training.row_groups import Pool, Rows, read_row_groups
@@ -100,6 +100,7 @@ class Stream(Batches):
         self.pool: Pool = pool
         self.workers = workers
         self.window_row_groups = window_row_groups
+        self._memory = Memory()
 
     def read(self, slots: list[Slot]) -> Generator[Rows, None, None]:
         """Row groups in this order."""
@@ -128,7 +129,7 @@ class Stream(Batches):
                 )
 
     def _mix(self, window: Window, wanted: Integers, row_groups: Iterator[Rows]) -> MixedWindow:
-        mixed = MixedWindow(window, wanted, self.source.size_px, self.source.pixel_dtype)
+        mixed = MixedWindow(window, wanted, self.source.size_px, self.source.pixel_dtype, self._memory)
         for number, rows in enumerate(islice(row_groups, len(window.slots))):
             mixed.add(number, rows)
         return mixed

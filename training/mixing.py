@@ -1,11 +1,35 @@
 """A window's rows in the order of the epoch."""
 
+import weakref
+from math import prod
+
 import numpy as np
+from numpy.typing import NDArray
 
 from training.order import Integers, Window
 from training.row_groups import Rows
 
-__all__ = ["MixedWindow"]
+__all__ = ["Memory", "MixedWindow"]
+
+
+class Memory:
+    """Arrays whose memory is used again when nobody, no batch either, refers to them any more.
+
+    Why: to touch fresh memory for the first time takes longer than to copy a window's images into it."""
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> NDArray[np.uint8]:
+        size = prod(shape) * np.dtype(dtype).itemsize
+        memory = bytearray()
+        while self._free and len(memory) < size:
+            memory = self._free.pop()
+        if len(memory) < size:
+            memory = bytearray(size)
+        owner = np.frombuffer(memory, np.uint8)  # the base of all its views, and of theirs
+        weakref.finalize(owner, self._free.append, memory).atexit = False
+        return owner[:size].view(dtype).reshape(shape)
 
 
 class MixedWindow:
@@ -13,7 +37,7 @@ class MixedWindow:
 
     So the batches are slices, and what is copied is copied while the next row groups are being read."""
 
-    def __init__(self, window: Window, wanted: Integers, size_px: int, pixel_dtype: str) -> None:
+    def __init__(self, window: Window, wanted: Integers, size_px: int, pixel_dtype: str, memory: Memory) -> None:
         """`wanted` are rows of the epoch in ascending order; those outside of the window are somebody else's."""
         self.start, self.end = window.start, window.end
         first, last = np.searchsorted(wanted, [self.start, self.end])
@@ -24,8 +48,7 @@ class MixedWindow:
         self._to = np.empty_like(place)
         """Where each row of the joined row groups goes; -1 where it is not wanted."""
         self._to[window.order] = place
-        shape = (len(self._wanted), size_px, size_px, 3)
-        images = np.empty(shape, np.uint8) if pixel_dtype == "uint8" else np.empty(shape, np.float32)
+        images = memory.empty((len(self._wanted), size_px, size_px, 3), pixel_dtype)
         self._rows = Rows(np.empty(len(self._wanted), np.object_), np.empty(len(self._wanted), np.int64), images)
 
     def add(self, number: int, rows: Rows) -> None:

@@ -247,6 +247,28 @@ def test_an_epoch_left_early_leaves_no_threads(roots: dict[str, Path]) -> None:
     assert threading.active_count() == before
 
 
+def test_an_epoch_that_a_loop_breaks_off_leaves_no_threads(roots: dict[str, Path]) -> None:
+    before = threading.active_count()
+    for _ in opened(roots["large"], workers=3).epoch(0):
+        break
+    assert threading.active_count() == before
+
+
+def test_batches_stay_as_they_are_while_epochs_go_on(roots: dict[str, Path]) -> None:
+    """Also where two epochs of one stream, and another stream, are read in turn: windows share memory over time."""
+    train, validation = opened(roots["large"], window_row_groups=2), opened(roots["small"], "validation")
+    kept = []
+    for one, other in zip(train.epoch(0), train.epoch(1), strict=True):
+        kept += [one, other, *validation.epoch(0)]
+    plain = read_plainly(roots["large"], "clean", "train") | read_plainly(roots["small"], "clean", "validation")
+    for image_id, label, image, _ in itertools.chain(*map(as_text, kept)):
+        assert (label, image) == plain[image_id]
+    assert Counter(valid_ids([as_text(batch) for batch in kept])) == {
+        **dict.fromkeys(read_plainly(roots["large"], "clean", "train"), 2),
+        **dict.fromkeys(read_plainly(roots["small"], "clean", "validation"), len(train)),
+    }
+
+
 def test_uint8_becomes_unit_floats_and_floats_stay(roots: dict[str, Path]) -> None:
     (batch, *_) = opened(roots["small"]).epoch(0)
     floats = to_unit_floats(batch.images, CPU)
