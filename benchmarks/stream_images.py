@@ -1,19 +1,27 @@
 """Images per second into torch, against the fastest reading of the same files that we know; measured, never asserted.
 
-    python benchmarks/stream_images.py DATASET_ROOT [--size-px 40] [--variant clean] [--runs 5]
+    python benchmarks/stream_images.py DATASET_ROOT [--size-px 40] [--variant clean] [--runs 5] [--image-folder]
 
-What is compared was measured in turn, in one process, after one epoch that warms the file cache; figures are medians.
+`--image-folder` also writes the images as PNGs into a temporary folder, once, and reads them as is usual: torchvision's
+ImageFolder and a DataLoader with 2 workers, shuffled, uint8. What is compared was measured in turn, in one process,
+after one epoch that warms the file cache; figures are medians of whole epochs. Start-up, until the first batch, stands
+apart.
 """
 
 import argparse
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
 
 from pipelines.schema import Cell
 from training.data import Batches, Cache, Data, open_stream
@@ -25,11 +33,15 @@ WAYS: tuple[tuple[Pool, int, Cache], ...] = (
     ("dummy", 1, "none"),
     ("thread", 1, "host"),
 )
+CEILING = "pyarrow.dataset, unshuffled"
+USUAL = "ImageFolder, DataLoader, 2 workers"
+
+Epoch = Callable[[int], Iterator[int]]
+"""The sizes of the batches of an epoch, as they come."""
 
 
-def read_unshuffled(folder: Path, size_px: int) -> int:
+def read_unshuffled(folder: Path, size_px: int, _: int) -> Iterator[int]:
     """The ceiling: pyarrow's own threads, images viewed where Arrow has put them, nothing permuted, no tensors."""
-    images = 0
     dataset = ds.dataset(folder, format="parquet")
     for batch in dataset.to_batches(columns=["image_id", "label", "image"], batch_size=1000):
         column = batch.column("image")
@@ -37,12 +49,64 @@ def read_unshuffled(folder: Path, size_px: int) -> int:
         starts = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
         pixels = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]].reshape(-1, size_px, size_px, 3)
         batch.column("label").to_numpy()
-        images += len(pixels)
-    return images
+        yield len(pixels)
 
 
-def drain(stream: Batches, epoch: int) -> int:
-    return sum(int(batch.valid.sum()) for batch in stream.epoch(epoch))
+def read_stream(stream: Batches, epoch: int) -> Iterator[int]:
+    return (int(batch.valid.sum()) for batch in stream.epoch(epoch))
+
+
+def read_image_folder(loader: DataLoader[Any], _: int) -> Iterator[int]:
+    return (len(labels) for _, labels in loader)
+
+
+def write_pngs(stream: Batches, folder: Path) -> None:
+    """One folder for each class, as ImageFolder wants them."""
+    for batch in stream.epoch(0):
+        pixels, labels = batch.images.permute(0, 2, 3, 1).numpy(), batch.labels.tolist()
+        for image_id, image, label, valid in zip(batch.image_ids, pixels, labels, batch.valid.tolist(), strict=True):
+            if valid:
+                path = folder / f"{label:05d}" / f"{image_id.replace('/', '_')}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(image).save(path)
+
+
+def open_image_folder(folder: Path, batch_size: int) -> Epoch:
+    images = datasets.ImageFolder(str(folder), transforms.PILToTensor())
+    return partial(read_image_folder, DataLoader(images, batch_size, True, num_workers=2, persistent_workers=True))
+
+
+def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[], Epoch]]:
+    """What opens each way of reading the same images."""
+    size_px, split, batch_size = arguments.size_px, arguments.split, arguments.batch_size
+    files = Cell("crop_or_pad", size_px, arguments.variant).folder(arguments.root) / f"split={split}"
+    ways: dict[str, Callable[[], Epoch]] = {CEILING: lambda: partial(read_unshuffled, files, size_px)}
+
+    def open_way(pool: Pool, workers: int, cache: Cache) -> Epoch:
+        mixture = {arguments.variant: 1.0}
+        data = Data(root=str(arguments.root), size_px=size_px, mixture=mixture, pool=pool, workers=workers)
+        return partial(read_stream, open_stream(data, split, seed=0, batch_size=batch_size, cache=cache))
+
+    for pool, workers, cache in WAYS:
+        ways[f"stream, {pool} pool, workers={workers}, cache={cache}"] = partial(open_way, pool, workers, cache)
+    if arguments.image_folder:
+        data = Data(root=str(arguments.root), size_px=size_px, mixture={arguments.variant: 1.0})
+        write_pngs(open_stream(data, split, seed=0, batch_size=1000), pngs)
+        ways[USUAL] = partial(open_image_folder, pngs, batch_size)
+    return ways
+
+
+def start_up(name: str, open_way: Callable[[], Epoch]) -> Epoch:
+    """Opens one way, and reads an epoch of it to warm everything."""
+    start = time.perf_counter()
+    epoch = open_way()
+    opened = time.perf_counter()
+    batches = epoch(0)
+    next(batches)
+    first = time.perf_counter()
+    sum(batches)
+    print(f"{opened - start:8.3f} s to open {first - opened:8.3f} s more to the first batch  {name}", flush=True)
+    return epoch
 
 
 def main() -> None:
@@ -53,37 +117,22 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--image-folder", action="store_true")
     arguments = parser.parse_args()
-    folder = Cell("crop_or_pad", arguments.size_px, arguments.variant).folder(arguments.root)
-    ways: dict[str, Callable[[int], int]] = {
-        "pyarrow.dataset, unshuffled": lambda _: read_unshuffled(folder / f"split={arguments.split}", arguments.size_px)
-    }
-    for pool, workers, cache in WAYS:
-        data = Data(
-            root=str(arguments.root),
-            size_px=arguments.size_px,
-            mixture={arguments.variant: 1.0},
-            pool=pool,
-            workers=workers,
-        )
-        start = time.perf_counter()
-        stream = open_stream(data, arguments.split, seed=0, batch_size=arguments.batch_size, cache=cache)
-        name = f"stream, {pool} pool, workers={workers}, cache={cache}"
-        print(f"{name}: opened in {time.perf_counter() - start:.3f} s")
-        ways[name] = partial(drain, stream)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    images = 0
-    for run in range(arguments.runs + 1):
-        for name, read in ways.items():
-            start = time.perf_counter()
-            images = read(run)
-            if run:
+    with tempfile.TemporaryDirectory() as pngs:
+        ways = {name: start_up(name, open_way) for name, open_way in open_ways(arguments, Path(pngs)).items()}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        images = 0
+        for run in range(1, arguments.runs + 1):
+            for name, epoch in ways.items():
+                start = time.perf_counter()
+                images = sum(epoch(run))
                 seconds[name].append(time.perf_counter() - start)
-    ceiling = statistics.median(next(iter(seconds.values())))
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
     print(f"\n{images} images, {arguments.size_px} px, batches of {arguments.batch_size}, {arguments.runs} runs")
-    for name, times in seconds.items():
-        median = statistics.median(times)
-        print(f"{images / median:10,.0f} images/s  {ceiling / median:5.2f} × pyarrow.dataset  {name}")
+    for name, median in medians.items():
+        usual = f" {medians[USUAL] / median:6.2f} × ImageFolder" if USUAL in medians else ""
+        print(f"{images / median:10,.0f} images/s {medians[CEILING] / median:5.2f} × pyarrow.dataset{usual}  {name}")
 
 
 if __name__ == "__main__":
