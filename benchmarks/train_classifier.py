@@ -31,7 +31,7 @@ Epoch = Callable[[int], Iterable[Batch]]
 def train(batches: Iterable[Batch], size_px: int, device: torch.device) -> tuple[int, float]:
     """Images, and seconds from asking for the first batch until the device has done the last step."""
     network = MODELS["baseline_cnn"]().build(size_px, CLASSES, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), seed=0)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters())
     start = time.perf_counter()
     images = 0

@@ -90,7 +90,8 @@ class Batches(ABC):
 
 
 class Stream(Batches):
-    """Reads each epoch from the files. Holds the windows that a global batch spans, and reads one window ahead."""
+    """Reads each epoch from the files. Holds the windows that a global batch spans, and reads one window ahead;
+    keeps the memory of a few windows for the next ones."""
 
     def __init__(
         self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share,

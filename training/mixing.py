@@ -11,11 +11,14 @@ from training.row_groups import Rows
 
 __all__ = ["Memory", "MixedWindow"]
 
+SPARE = 3
+"""As many windows as a stream and those who take its batches usually refer to at a time."""
+
 
 class Memory:
     """Arrays whose memory is used again when nobody, no batch either, refers to them any more.
 
-    Why: to touch fresh memory for the first time takes longer than to copy a window's images into it."""
+    Why: to touch fresh memory for the first time takes about as long as to copy a window's images into it."""
 
     def __init__(self) -> None:
         self._free: list[bytearray] = []
@@ -28,8 +31,12 @@ class Memory:
         if len(memory) < size:
             memory = bytearray(size)
         owner = np.frombuffer(memory, np.uint8)  # the base of all its views, and of theirs
-        weakref.finalize(owner, self._free.append, memory).atexit = False
+        weakref.finalize(owner, self._give_back, memory).atexit = False
         return owner[:size].view(dtype).reshape(shape)
+
+    def _give_back(self, memory: bytearray) -> None:
+        if len(self._free) < SPARE:
+            self._free.append(memory)
 
 
 class MixedWindow:

@@ -1,10 +1,12 @@
 """Memory that is used again, and never while somebody can see it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
-from training.mixing import Memory
+from training.mixing import SPARE, Memory
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -29,3 +31,14 @@ def test_memory_that_is_too_small_is_not_used() -> None:
     assert memory.empty((4,), "float32").shape == (4,)
     assert memory.empty((100,), "float32").nbytes == 400
     assert memory.empty((0, 3), "uint8").shape == (0, 3)
+
+
+def test_no_more_memory_is_kept_than_a_stream_uses_at_a_time() -> None:
+    memory, megabyte = Memory(), 1_000_000
+    tracemalloc.start()
+    arrays = [memory.empty((megabyte,), "uint8") for _ in range(SPARE + 4)]
+    assert len({array.ctypes.data for array in arrays}) == SPARE + 4
+    del arrays
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert SPARE * megabyte <= kept < (SPARE + 1) * megabyte
