@@ -7,34 +7,21 @@ What there is to choose, and the defaults, stand in conf/evaluate_classifiers.ya
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from rich.console import Console
 
 from pipelines.errors import RoadsignError
 from pipelines.settings import parse_arguments, to_yaml
-from training.evaluation.evaluating import EvaluatedModel, Evaluation, evaluate, write_result
+from training.evaluation.evaluating import EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result
 from training.evaluation.reports import accuracies
+from training.evaluation.table import tracked_metrics
+from training.tracking import find_models, reopened_run
 from training.trained import Classifier
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
-
-
-class FoundModel(NamedTuple):
-    """`run_id` is None where the model has no tracked run."""
-
-    reference: str
-    name: str
-    run_id: str | None
-    path: Path
-
-
-def find_models(references: Sequence[str]) -> list[FoundModel]:
-    """Each reference is a checkpoint's path."""
-    return [FoundModel(reference, Path(reference).stem, None, Path(reference)) for reference in references]
 
 
 def read_models(references: Sequence[str], device: torch.device) -> dict[str, EvaluatedModel]:
@@ -49,6 +36,18 @@ def read_models(references: Sequence[str], device: torch.device) -> dict[str, Ev
     return models
 
 
+def track(models: Mapping[str, EvaluatedModel], result: Result, folder: Path) -> None:
+    """Adds each model's metrics, tables, figures and reports to the run that it comes from."""
+    for name, model in models.items():
+        if model.run is None:
+            continue
+        own = folder / folder_name(name)
+        with reopened_run(own, model.run) as run:
+            run.log_metrics(tracked_metrics(result.table, name))
+            for path in (*sorted(folder.glob("*.*")), own / "figures", own / "reports"):
+                run.log_file(path, f"evaluation/{folder.name}")
+
+
 def main(arguments: Sequence[str]) -> int:
     console = Console()
     try:
@@ -61,7 +60,9 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         result = evaluate(settings, models, device, console)
         console.print(accuracies(result.table))
-        console.print(f"{write_result(settings, models, result)}", soft_wrap=True)
+        folder = write_result(settings, models, result)
+        track(models, result, folder)
+        console.print(f"tables, figures and reports: {folder}", soft_wrap=True)
     except RoadsignError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

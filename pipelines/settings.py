@@ -42,7 +42,8 @@ def load(
 
     A key whose value names a file of the folder of that key in `menus` (by default the config's own folder) is replaced
     by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. Overrides
-    of keys inside it come last. Raises SettingsError, naming the file and the key.
+    of keys inside it come last; a mapping ("a={b: 1}") takes the place of the whole one. Raises SettingsError, naming
+    the file and the key.
     """
     menus = config.parent if menus is None else menus
     choices, others = _split_overrides(overrides, menus)
@@ -50,7 +51,10 @@ def load(
         merged = _read_yaml(config)
         for key in [str(key) for key in merged]:
             merged[key] = _read_menu(menus / key, choices.get(key, merged[key]))
-        values = OmegaConf.to_container(OmegaConf.merge(merged, others), resolve=True, throw_on_missing=True)
+        chosen = OmegaConf.merge(merged, others)
+        for key in _mappings(overrides):
+            OmegaConf.update(chosen, key, OmegaConf.select(others, key), merge=False)
+        values = OmegaConf.to_container(chosen, resolve=True, throw_on_missing=True)
         return settings_type.model_validate_json(json.dumps(values))  # JSON: a list may become a tuple, a string a path
     except ValidationError as error:
         problems = "\n".join(f"  {_describe(problem, settings_type)}" for problem in error.errors())
@@ -147,6 +151,11 @@ def _split_overrides(overrides: Sequence[str], folder: Path) -> tuple[dict[str, 
         return choices, OmegaConf.from_dotlist(others)
     except (YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
         raise SettingsError(f"{list(overrides)}: {error}") from None
+
+
+def _mappings(overrides: Sequence[str]) -> list[str]:
+    """The keys to which whole mappings are given."""
+    return [key for key, _, value in (override.partition("=") for override in overrides) if value.startswith("{")]
 
 
 def _describe(problem: ErrorDetails, settings_type: type[Settings]) -> str:

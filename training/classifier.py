@@ -51,6 +51,8 @@ class ClassifierTraining:
         self.epoch = 0
         self.step = 0
         self.best: Best | None = None
+        self.metrics: dict[str, float] = {}
+        """Of the last epoch that was finished."""
         self.waited_s = 0.0
         self._begun_s = time.perf_counter()
         self._begun_at = 0
@@ -68,11 +70,11 @@ class ClassifierTraining:
             due = len(self._unchecked) == STEPS_BETWEEN_CHECKS or self.step == len(self.train)
             yield self._check() if due else None
 
-    def finish_epoch(self) -> dict[str, float]:
-        """Validates, counts the epoch, and returns its metrics, over all ranks."""
+    def finish_epoch(self) -> None:
+        """Validates, counts the epoch, and takes its metrics over all ranks."""
         loss, correct, images = self._reduced(self._sums).tolist()
         seconds = time.perf_counter() - self._begun_s
-        metrics = {
+        self.metrics = {
             "loss/train": loss / images,
             "accuracy/train": correct / images,
             "lr": self.optimizer.param_groups[0]["lr"],
@@ -83,10 +85,9 @@ class ClassifierTraining:
         self.epoch += 1
         self.step = 0
         self._sums = self._zeros()
-        if self.best is None or metrics["accuracy/validation"] > self.best.accuracy:
-            weights = copy.deepcopy(dict(self.network.state_dict()))
-            self.best = Best(self.epoch, metrics["accuracy/validation"], weights)
-        return metrics
+        accuracy = self.metrics["accuracy/validation"]
+        if self.best is None or accuracy > self.best.accuracy:
+            self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.network.state_dict())))
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint; every rank must call it, and has the same then. Raises DivergedError."""
@@ -98,6 +99,7 @@ class ClassifierTraining:
             "step": self.step,
             "sums": self._reduced(self._sums),
             "best": self.best and self.best._asdict(),
+            "metrics": self.metrics,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -106,6 +108,7 @@ class ClassifierTraining:
         self.epoch, self.step = state["epoch"], state["step"]
         self._sums = state["sums"] if self.fabric.is_global_zero else self._zeros()
         self.best = state["best"] and Best(**state["best"])
+        self.metrics = state["metrics"]
 
     def classifier(self, about: Mapping[str, Any]) -> Classifier:
         """What has been trained, with the weights that `keep` asks for, on the CPU."""

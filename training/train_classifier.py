@@ -48,9 +48,9 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
             if folder.checkpoint.is_file():
                 training.load_state(Checkpoint.read(folder.checkpoint, fabric.device, kind=KIND).state)
                 console.print(f"going on after epoch {training.epoch}, step {training.step} of {folder.path}")
-            metrics = _train_epochs(training, folder, run, console)
+            _train_epochs(training, folder, run, console)
             if run:
-                _finish(training, metrics, folder, run)
+                _finish(training, folder, run)
                 console.print(f"model: {folder.model}\nrun:   {run.run_id}", soft_wrap=True)
 
 
@@ -83,18 +83,16 @@ def open_splits(settings: TrainClassifier, fabric: Fabric) -> tuple[Batches, Bat
 
 
 def _datasets(batches: Batches) -> list[DatasetUsed]:
-    """For the record."""
-    used = []
-    for name, variant in batches.source.variants.items():
-        manifest = variant.manifest
+    """For the record. MLflow takes two of the same name and digest for one, so the split is in the name."""
+    source, used = batches.source, []
+    for name, variant in source.variants.items():
+        fingerprint, digest = variant.manifest.fingerprint, variant.manifest.content_digest
         facts = {
-            "variant": name, "size_px": batches.source.size_px, "pixel_dtype": variant.pixel_dtype,
-            "share": batches.weights[name], "source_digest": manifest.fingerprint.get("source_digest"),
+            "variant": name, "size_px": source.size_px, "pixel_dtype": variant.pixel_dtype,
+            "share": batches.weights[name], "source_digest": fingerprint.get("source_digest"),
         }  # fmt: skip
-        dataset = f"{manifest.fingerprint.get('dataset', 'dataset')}-{batches.source.size_px}px-{name}"
-        used.append(
-            DatasetUsed(dataset, manifest.content_digest, variant.folder, batches.source.split, batches.images, facts)
-        )
+        dataset = f"{fingerprint.get('dataset', 'dataset')}-{source.size_px}px-{name}-{source.split}"
+        used.append(DatasetUsed(dataset, digest, variant.folder, source.split, batches.images, facts))
     return used
 
 
@@ -133,23 +131,19 @@ def _tracked(training: ClassifierTraining, folder: RunFolder, command: Command) 
         yield run
 
 
-def _train_epochs(
-    training: ClassifierTraining, folder: RunFolder, run: TrackedRun | None, console: Console
-) -> dict[str, float]:
-    """The last epoch's metrics."""
-    settings, metrics = training.settings, dict[str, float]()
+def _train_epochs(training: ClassifierTraining, folder: RunFolder, run: TrackedRun | None, console: Console) -> None:
+    settings = training.settings
     progress = EpochProgress(console, training, training.train, settings.epochs)
     while training.epoch < settings.epochs:
         for _ in progress.steps():
             every = settings.checkpoint_every_steps
             if every and training.step % every == 0 and training.step < len(training.train):
                 _checkpoint(training, folder)
-        metrics = training.finish_epoch()
-        console.print(epoch_line(training.epoch, settings.epochs, metrics))
+        training.finish_epoch()
+        console.print(epoch_line(training.epoch, settings.epochs, training.metrics))
         if run:
-            run.log_metrics(metrics, training.epoch)
+            run.log_metrics(training.metrics, training.epoch)
         _checkpoint(training, folder)
-    return metrics
 
 
 def _checkpoint(training: ClassifierTraining, folder: RunFolder) -> None:
@@ -158,9 +152,9 @@ def _checkpoint(training: ClassifierTraining, folder: RunFolder) -> None:
         Checkpoint({"kind": KIND}, state).write(folder.checkpoint)
 
 
-def _finish(training: ClassifierTraining, metrics: dict[str, float], folder: RunFolder, run: TrackedRun) -> None:
+def _finish(training: ClassifierTraining, folder: RunFolder, run: TrackedRun) -> None:
     settings = training.settings.model_dump(mode="json")
-    about = {"settings": settings, "datasets": _digests(training), "run_id": run.run_id, "metrics": metrics}
+    about = {"settings": settings, "datasets": _digests(training), "run_id": run.run_id, "metrics": training.metrics}
     classifier = training.classifier(about)
     classifier.write(folder.model)
     run.log_file(folder.model, "checkpoint")

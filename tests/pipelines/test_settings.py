@@ -105,6 +105,13 @@ def test_the_last_of_several_overrides_wins(config: Path) -> None:
     assert load(Trip, config, ["seed=7", "speed=3", "seed=8"]).seed == 8
 
 
+def test_a_mapping_takes_the_place_of_the_files(config: Path) -> None:
+    with pytest.raises(SettingsError, match=r"camera.width_px: missing"):
+        load(Trip, config, ["camera={name: rear}"])
+    assert load(Trip, config, ["camera={width_px: 320}"]).camera == Camera(width_px=320)
+    assert load(Trip, config, ["camera.name=rear"]).camera == Camera(width_px=640, name="rear")
+
+
 @pytest.mark.parametrize("how", ["file", "override"])
 def test_a_list_of_menus_is_merged_in_its_order(config: Path, how: str) -> None:
     """[small, large]: large lies over small, key by key; [large, small] the other way round."""

@@ -39,6 +39,7 @@ def test_what_is_typed_wins_over_the_recipe(config: Path) -> None:
     assert settings.augmentation.contrast == load(TrainClassifier, config).augmentation.contrast
     assert isinstance(settings.model, BaselineCnn)
     assert settings.model.dropout == 0.1
+    assert load(TrainClassifier, config, ["data.mixture={gaussian-max: 1.0}"]).data.mixture == {"gaussian-max": 1.0}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from training.evaluation.table import Subject, make_table, write_table
 from training.evaluation.variants import variants_of
 from training.trained import Classifier
 
-__all__ = ["EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "write_result"]
+__all__ = ["EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_result"]
 
 
 class EvaluatedData(Settings):
@@ -118,7 +118,7 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
 
     In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, and for each model
     <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
-    names = "+".join(_folder_name(name) for name in models)
+    names = "+".join(folder_name(name) for name in models)
     folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
     write_table(result.table, folder)
     with replacing(folder / "evaluation.yaml") as partial:
@@ -126,10 +126,15 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     figures.save(figures.accuracy_by_noise(result.table), folder / "accuracy_by_noise.png")
     for name in models:
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
-        _write_model(name, own, folder / _folder_name(name))
+        _write_model(name, own, folder / folder_name(name))
     for size_px, those in _by_size(models).items():
         _write_flips(settings, settings.data_at(size_px), result, those, folder)
     return folder
+
+
+def folder_name(model: str) -> str:
+    """Of a model in the folder of a result."""
+    return re.sub(r"[^\w.@+-]", "_", model)
 
 
 def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path) -> None:
@@ -161,7 +166,7 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
             figure = figures.flipped_images(
                 those, clean, noisy, class_names, variant, f"{name}: right before, wrong after {variant}"
             )
-            figures.save(figure, folder / _folder_name(name) / "figures" / f"flipped-{variant}.png")
+            figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
 
 
 def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
@@ -174,10 +179,6 @@ def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
 def _class_names(predictions: Predictions) -> Sequence[str]:
     classes = predictions.probabilities.shape[1]
     return CLASS_NAMES if classes == len(CLASS_NAMES) else [str(label) for label in range(classes)]
-
-
-def _folder_name(model: str) -> str:
-    return re.sub(r"[^\w.@+-]", "_", model)
 
 
 def _key(models: Mapping[str, EvaluatedModel], subjects: Iterable[Subject]) -> str:

@@ -70,10 +70,12 @@ def write_table(table: pa.Table, folder: Path) -> list[Path]:
 
 
 def tracked_metrics(table: pa.Table, model: str) -> dict[str, float]:
-    """The metrics of one model by the names that its tracked run has them under: accuracy/gaussian-max, f1/clean …"""
+    """The metrics of one model by the names that its tracked run has them under: accuracy/gaussian-max, f1/clean …, of
+    other splits than the test images validation/accuracy/gaussian-max …"""
     chosen = table.filter((pc.field("model") == model) & pc.field("metric").isin(TRACKED))
     return {
-        f"{row['metric']}/{variant_name(row['noise'], row['level'])}": row["value"]
+        ("" if row["split"] == "test" else f"{row['split']}/")
+        + f"{row['metric']}/{variant_name(row['noise'], row['level'])}": row["value"]
         for row in chosen.to_pylist()
         if row["value"] is not None
     }

@@ -127,13 +127,15 @@ class Server:
                 raise RefusedError(f"{unknown}: this version knows no such event")
 
     def _take_model(self, run_id: str, folder: Path) -> None:
-        experiment_id = self.client.get_run(run_id).info.experiment_id
-        model_id = self._model_id(run_id, experiment_id)
+        run = self.client.get_run(run_id)
+        model_id = self._model_id(run_id, run.info.experiment_id)
         if model_id is None:
-            model_id = self.client.create_logged_model(experiment_id, MODEL, source_run_id=run_id).model_id
+            model_id = self.client.create_logged_model(run.info.experiment_id, MODEL, source_run_id=run_id).model_id
         self.client.log_model_artifacts(model_id, str(folder))
         self.client.finalize_logged_model(model_id, "READY")
-        self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+        known = run.outputs.model_outputs if run.outputs else []
+        if model_id not in [output.model_id for output in known]:  # it takes no output twice
+            self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
     def _register(self, run_id: str, name: str) -> None:
         model_id = self._model_id(run_id, self.client.get_run(run_id).info.experiment_id)
