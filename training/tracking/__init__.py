@@ -15,7 +15,8 @@ for _name, _value in _MLFLOW_IS.items():
 from training.tracking.datasets import DatasetUsed  # noqa: E402
 from training.tracking.finding import FoundModel, find_models  # noqa: E402
 from training.tracking.runs import TrackedRun, Tracking, reopened_run, tracked_run  # noqa: E402
-from training.tracking.spool import Spool, SpoolBusyError, TrackingError, UnreachableError  # noqa: E402
+from training.tracking.sender import UnreachableError  # noqa: E402
+from training.tracking.spool import Spool, SpoolBusyError, TrackingError  # noqa: E402
 from training.tracking.syncing import Sent, send_kept  # noqa: E402
 
 __all__ = [

@@ -14,8 +14,9 @@ from pydantic import Field
 from pipelines.settings import Settings
 from training.tracking.datasets import DatasetUsed
 from training.tracking.sampling import sampled
+from training.tracking.sender import Sender, UnreachableError
 from training.tracking.server import MODEL, Server, tracking_uri
-from training.tracking.spool import Sender, Spool, TrackingError, UnreachableError
+from training.tracking.spool import Spool, TrackingError
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,8 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from training.tracking.datasets import DatasetUsed
-from training.tracking.spool import Event, RefusedError, TrackingError, UnreachableError
+from training.tracking.sender import RefusedError, UnreachableError
+from training.tracking.spool import Event, TrackingError
 
 __all__ = ["MODEL", "Server", "tracking_uri"]
 

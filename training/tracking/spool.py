@@ -9,28 +9,17 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pipelines.errors import RoadsignError
 
-__all__ = [
-    "Event",
-    "Receiver",
-    "RefusedError",
-    "Sender",
-    "Spool",
-    "SpoolBusyError",
-    "TrackingError",
-    "UnreachableError",
-]
+__all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
 
 Event = dict[str, Any]
 """Plain data: `do` says what it is, `run_id` of which run, `file` (where there is one) names a copy in the spool."""
 
 JOURNAL = "journal.jsonl"
 EVENTS_PER_BATCH = 100
-POLL_S = 0.5
-LONGEST_PAUSE_S = 60.0
 
 
 class TrackingError(RoadsignError):
@@ -39,24 +28,6 @@ class TrackingError(RoadsignError):
 
 class SpoolBusyError(TrackingError):
     """Another process that is alive writes this spool."""
-
-
-class UnreachableError(TrackingError):
-    """The server does not answer, or not now; what was to be sent is to be sent later."""
-
-
-class RefusedError(Exception):
-    """The server will never take this event."""
-
-
-class Receiver(Protocol):
-    """To be told an event twice must not matter: who is killed between telling and noting it tells it again."""
-
-    def check(self) -> None:
-        """Raises UnreachableError, within seconds."""
-
-    def take(self, events: Sequence[Event], spool: Path) -> None:
-        """One event, or many of metrics of one run. Raises UnreachableError or RefusedError."""
 
 
 class Spool:
@@ -194,69 +165,6 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.folder / name)
-
-
-class Sender:
-    """Tells a receiver what a spool holds, from a thread of its own: a dead or hanging receiver holds up nobody. Where
-    it does not answer, again after 1, 2, 4 … 60 s."""
-
-    def __init__(self, spool: Spool, receiver: Receiver) -> None:
-        self._spool = spool
-        self._receiver = receiver
-        self._closing = threading.Event()
-        self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
-        self.sent = 0
-        self.refused: list[str] = []
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self, patience_s: float) -> None:
-        """Returns when all is sent, when the receiver does not answer, or has taken nothing for `patience_s`."""
-        self._closing.set()
-        before = -1
-        while self._thread.is_alive() and before != self.sent:
-            before = self.sent
-            self._thread.join(patience_s)
-        self._abandoned.set()
-
-    def send(self) -> None:
-        """All there is, in this thread. Raises UnreachableError."""
-        batch, position = self._spool.next_batch()
-        if batch:
-            self._receiver.check()
-        while batch and not self._abandoned.is_set():
-            self._tell(batch)
-            if self._abandoned.is_set():
-                return  # the spool may be another's by now
-            self._spool.note_sent(batch, position)
-            self.sent += len(batch)
-            batch, position = self._spool.next_batch()
-
-    def _tell(self, batch: Sequence[Event]) -> None:
-        try:
-            self._receiver.take(batch, self._spool.folder)
-        except RefusedError as refusal:
-            if len(batch) == 1:
-                self._spool.note_refused(batch[0], str(refusal))
-                self.refused.append(str(refusal))
-            else:
-                for event in batch:  # one bad metric must not cost the others
-                    self._tell([event])
-
-    def _work(self) -> None:
-        pause_s = POLL_S
-        while not self._closing.wait(pause_s):
-            pause_s = POLL_S if self._send_if_there() else min(2 * pause_s, LONGEST_PAUSE_S)
-        self._send_if_there()
-
-    def _send_if_there(self) -> bool:
-        try:
-            self.send()
-            return True
-        except UnreachableError:
-            return False
 
 
 def _kind(event: Event) -> tuple[str, str]:

@@ -3,8 +3,9 @@
 import os
 from typing import NamedTuple
 
+from training.tracking.sender import Sender
 from training.tracking.server import Server
-from training.tracking.spool import Sender, Spool
+from training.tracking.spool import Spool
 
 __all__ = ["Sent", "send_kept"]
 

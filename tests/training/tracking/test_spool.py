@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.tracking.spool import (
-    Event,
-    RefusedError,
-    Sender,
-    Spool,
-    SpoolBusyError,
-    TrackingError,
-    UnreachableError,
-)
+from training.tracking.sender import RefusedError, Sender, UnreachableError
+from training.tracking.spool import Event, Spool, SpoolBusyError, TrackingError
 
 
 class Ear:
