@@ -32,13 +32,21 @@ with tracked_run(Tracking(), Path(sys.argv[1]), "victim", {"lr": 0.01}, "train",
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path)
-    server.start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    server = MlflowServer(tmp_path_factory.mktemp("server"))
     yield server
     server.kill()
+
+
+@pytest.fixture
+def server(store: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> MlflowServer:
+    """Answering, whatever the test before did to it."""
+    if not store.answers():
+        store.kill()
+        store.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    return store
 
 
 def begin(folder: Path, run_id: str | None = None) -> AbstractContextManager[TrackedRun]:

@@ -33,7 +33,7 @@ class MlflowServer:
         environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment | settings)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not self.answers():
             assert self._process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.1)
