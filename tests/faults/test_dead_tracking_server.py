@@ -159,8 +159,8 @@ def test_a_killed_run_is_sent_as_far_as_it_came_and_can_be_gone_on_with(server: 
     assert "still in work" in sync(tmp_path / "runs").stdout or Spool(folder / "tracking").unsent() == 0
     server.kill()
     victim.kill()
-    logged = [int(line) for line in victim.stdout.read().split()]
-    victim.wait()
+    with victim:
+        logged = [int(line) for line in victim.stdout.read().split()]
     server.start()
     assert sync(tmp_path / "runs").returncode == 0
     client = MlflowClient(server.uri)
