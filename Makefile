@@ -8,9 +8,13 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: java | $(UV) ## make noisy datasets of the embedded synthetic signs (or of data/raw/GTSRB) and show them
+demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB), train on them, evaluate on every noise
 	$(UV) sync --frozen --no-dev --inexact
 	$(RUN) spark-submit jobs/make_noisy_datasets.py
+	@root=data/datasets/gtsrb; test -d $$root || root=data/datasets/synthetic_signs; set -ex; \
+	$(RUN) python jobs/train_classifier.py data.root=$$root epochs=6 batch_size=32; \
+	$(RUN) python jobs/evaluate_classifiers.py models=latest data.root=$$root
+	@echo "compare runs in the browser: $(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
 
 .PHONY: test
 test: check | $(UV) ## checks and every test that takes no more than seconds

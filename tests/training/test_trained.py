@@ -1,5 +1,7 @@
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,3 +59,25 @@ def test_weights_of_another_network_and_changed_weights_are_refused(tmp_path: Pa
     Checkpoint(found.settings, {"network": changed}).write(tmp_path / "changed.pt")
     with pytest.raises(CheckpointError, match=r"changed.pt: its weights are not those"):
         Classifier.read(tmp_path / "changed.pt", CPU)
+
+
+def test_the_shape_of_a_mixture_has_the_mean_and_std_of_all_its_pixels() -> None:
+    rng = np.random.default_rng(0)
+    pixels = {"clean": rng.random((1000, 3)), "noisy": 0.3 + 0.2 * rng.random((3000, 3))}
+    variants = {
+        name: SimpleNamespace(
+            manifest=SimpleNamespace(
+                counts_per_class={"train": {0: 1}, "test": {6: 1}, "validation": {}},
+                statistics={"train": SimpleNamespace(channel_mean=values.mean(0), channel_std=values.std(0))},
+            )
+        )
+        for name, values in pixels.items()
+    }
+    batches = SimpleNamespace(
+        source=SimpleNamespace(size_px=28, variants=variants), weights={"clean": 0.25, "noisy": 0.75}
+    )
+    shape = Shape.of(batches)  # type: ignore[arg-type]
+    together = np.concatenate(list(pixels.values()))
+    assert (shape.size_px, shape.num_classes) == (28, 7)
+    np.testing.assert_allclose(shape.mean, together.mean(0))
+    np.testing.assert_allclose(shape.std, together.std(0))

@@ -1,0 +1,67 @@
+import ctypes
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import STILL, recipe, write_dataset
+
+from pipelines.errors import SettingsError
+from training.classifier import ClassifierTraining
+from training.distributed import fabric_for, keep_freed_memory
+from training.models.baseline_cnn import BaselineCnn
+from training.train_classifier import open_splits
+from training.trained import Shape
+
+
+def first_losses(root: Path, precision: str) -> tuple[float, torch.dtype]:
+    settings = recipe(root, model=BaselineCnn(), augmentation=STILL, precision=precision)
+    with fabric_for("cpu", settings.precision) as fabric:
+        train, validation = open_splits(settings, fabric)
+        training = ClassifierTraining(settings, Shape.of(train), fabric, train, validation)
+        for _ in training.steps():
+            pass
+        training.finish_epoch()
+        seen = []
+        layer = training.network.module[1][0]
+        layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+        training.network(torch.rand(2, 3, 8, 8))
+        return training.metrics["loss/train"], seen[0]
+
+
+def test_bfloat16_computes_in_bfloat16_and_gives_nearly_the_same_loss(tmp_path: Path) -> None:
+    write_dataset(tmp_path)
+    (exact, exact_dtype), (rough, rough_dtype) = first_losses(tmp_path, "float32"), first_losses(tmp_path, "bfloat16")
+    assert (exact_dtype, rough_dtype) == (torch.float32, torch.bfloat16)
+    assert rough == pytest.approx(exact, rel=0.02)
+    assert rough != exact
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with (
+        pytest.raises(SettingsError, match="device=cuda: 1 needed on this machine, 0 found"),
+        fabric_for("cuda", "float32"),
+    ):
+        pass
+
+
+class MallInfo(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
+    )
+
+
+def test_large_tensors_come_from_memory_that_is_kept() -> None:
+    """Not from the kernel by mmap, which malloc would give back when they are freed."""
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is None:
+        pytest.skip("not glibc")
+    mallinfo.restype = MallInfo
+    keep_freed_memory()
+    before = mallinfo().hblks
+    tensor = torch.empty(64 << 20, dtype=torch.uint8)
+    assert mallinfo().hblks == before
+    assert len(tensor) == 64 << 20
