@@ -35,7 +35,9 @@ def train_on_cluster(settings: TrainClassifier, command: Command) -> None:
 def main(arguments: Sequence[str]) -> int:
     try:
         settings, dry_run = parse_arguments(TrainClassifier, CONFIG, __doc__ or "", arguments)
-        command = Command(shlex.join(["python", "jobs/train_classifier.py", *arguments]), provenance.made_by())
+        command = Command(
+            shlex.join(["python", "jobs/train_classifier.py", *arguments]), {"code": provenance.code_version()}
+        )
         if dry_run:
             Console().print(to_yaml(settings), describe_run(settings), sep="\n", markup=False)
         elif settings.launcher == "spark":

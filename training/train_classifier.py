@@ -13,6 +13,7 @@ from training.checkpoints import Checkpoint
 from training.classifier import ClassifierTraining
 from training.data import Batches, open_stream, to_unit_floats
 from training.distributed import fabric_for, keep_freed_memory
+from training.machine import machine_facts
 from training.progress import EpochProgress, epoch_line
 from training.recipe import TrainClassifier
 from training.runs import RunFolder, hold_run_folder
@@ -122,7 +123,7 @@ def _tracked(training: ClassifierTraining, folder: RunFolder, command: Command) 
         yield None
         return
     datasets = [*_datasets(training.train), *_datasets(training.validation)]
-    facts = {**command.facts, "device": str(fabric.device), "ranks": str(fabric.world_size)}
+    facts = {**command.facts, **machine_facts(), "device": str(fabric.device), "ranks": str(fabric.world_size)}
     with tracked_run(
         settings.tracking, folder.path, folder.path.name, settings.model_dump(mode="json"), command.line, datasets,
         facts, folder.record.get("run_id"),

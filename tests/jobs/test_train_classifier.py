@@ -61,7 +61,7 @@ def test_the_run_says_all_that_is_needed_to_repeat_it(cwd: Path, root: Path) -> 
     assert run.data.params["data.mixture.clean"] == "1.0"
     assert run.data.params["epochs"] == "2"
     assert run.data.tags["command"].startswith(f"python jobs/train_classifier.py data.root={root} ")
-    assert {"code", "python", "device", "ranks"} <= run.data.tags.keys()
+    assert {"code", "version.torch", "machine.cpu", "device", "ranks"} <= run.data.tags.keys()
     digests = {used.dataset.name: used.dataset.digest for used in run.inputs.dataset_inputs}
     manifest = (root / "geometry=crop_or_pad/size_px=8/variant=clean/_manifest.json").read_text()
     assert all(digest in manifest for digest in digests.values())
