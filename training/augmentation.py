@@ -16,8 +16,8 @@ MIRRORED = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35
 UPSIDE_DOWN = {label: label for label in (1, 5, 12, 15, 17)}
 """The same for top and bottom exchanged: 3, 8 and 0 have a horizontal axis of symmetry, so 30 and 80 survive."""
 NUM_CLASSES = 43
-DRAWS = 7
-"""Numbers per image: two flips, rotation, zoom, shift in x and y, contrast."""
+DRAWS = 8
+"""Numbers per image: two flips, rotation, zoom, shift in x and y, contrast, brightness."""
 
 
 class Augmentation(Settings):
@@ -25,26 +25,27 @@ class Augmentation(Settings):
     "Random rotation of 40 degrees, Random contrast of 0.6 and Horizontal and vertical flip").
 
     The paper flips every image. That turns "keep left" into "keep right" under its old label, so flips="label_safe"
-    flips only signs that stay signs, and swaps the labels of pairs. `shift_fraction` and `zoom_fraction` are ours.
-    Contrast as Keras has it: around each channel's own mean, clipped to [0, 1]. Where an image turns, black comes in,
-    as in padding."""
+    flips only signs that stay signs, and swaps the labels of pairs. Contrast as Keras has it: around each channel's own
+    mean, clipped to [0, 1]. Where an image turns, black comes in, as in padding. `shift_fraction`, `zoom_fraction` and
+    `brightness`, of which up to ± that much is added to all values of an image, are ours."""
 
     rotation_deg: float = Field(default=40.0, ge=0, le=180)
     contrast: float = Field(default=0.6, ge=0, le=1)
     flips: Literal["none", "label_safe", "all"] = "label_safe"
     shift_fraction: float = Field(default=0.0, ge=0, lt=1)
     zoom_fraction: float = Field(default=0.0, ge=0, lt=1)
+    brightness: float = Field(default=0.0, ge=0, le=1)
 
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, draws: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, 3, S, S) floats in [0, 1] and (N,) labels, changed as the (DRAWS, N) uniform numbers in [0, 1) say: those
         of an image do not depend on the batch or the rank that it is in."""
-        mirror, upside_down, *move, contrast = draws.unbind()
+        mirror, upside_down, *move, contrast, brightness = draws.unbind()
         if self.flips != "none":
             images, labels = self._flip(images, labels, MIRRORED, 3, mirror)
             images, labels = self._flip(images, labels, UPSIDE_DOWN, 2, upside_down)
-        return self._contrast(self._move(images, *move), contrast), labels
+        return self._brightness(self._contrast(self._move(images, *move), contrast), brightness), labels
 
     def _flip(
         self, images: torch.Tensor, labels: torch.Tensor, becomes: dict[int, int], axis: int, draw: torch.Tensor
@@ -76,6 +77,11 @@ class Augmentation(Settings):
         factor = 1 + _around_zero(draw) * self.contrast
         mean = images.mean(dim=(2, 3), keepdim=True)
         return ((images - mean) * factor[:, None, None, None] + mean).clamp(0, 1)
+
+    def _brightness(self, images: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        if not self.brightness:
+            return images
+        return (images + (_around_zero(draw) * self.brightness)[:, None, None, None]).clamp(0, 1)
 
 
 def _around_zero(draw: torch.Tensor) -> torch.Tensor:

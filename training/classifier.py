@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pipelines.errors import RoadsignError
 from training.augmentation import DRAWS
 from training.data import Batch, Batches, to_unit_floats
+from training.distributed import Ranks
 from training.recipe import TrainClassifier
 from training.trained import Classifier, Shape
 
@@ -38,16 +39,19 @@ class ClassifierTraining:
     """Network, optimizer, and how far they have come: `epoch` epochs and `step` steps of the next one."""
 
     def __init__(
-        self, settings: TrainClassifier, shape: Shape, fabric: Fabric, train: Batches, validation: Batches
+        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Batches, validation: Batches
     ) -> None:
         self.settings = settings
         self.shape = shape
-        self.fabric = fabric
+        self.ranks = ranks
         self.train = train
         self.validation = validation
-        network = shape.build(settings.model, settings.seed).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-        self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.network = shape.build(settings.model, settings.seed).to(memory_format=torch.channels_last)
+        self.network.to(ranks.device)
+        self._parallel = ranks.parallel(self.network)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        )
         self.epoch = 0
         self.step = 0
         self.best: Best | None = None
@@ -72,7 +76,7 @@ class ClassifierTraining:
 
     def finish_epoch(self) -> None:
         """Validates, counts the epoch, and takes its metrics over all ranks."""
-        loss, correct, images = self._reduced(self._sums).tolist()
+        loss, correct, images = self.ranks.sum(self._sums).tolist()
         seconds = time.perf_counter() - self._begun_s
         self.metrics = {
             "loss/train": loss / images,
@@ -97,7 +101,7 @@ class ClassifierTraining:
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
-            "sums": self._reduced(self._sums),
+            "sums": self.ranks.sum(self._sums),
             "best": self.best and self.best._asdict(),
             "metrics": self.metrics,
         }
@@ -106,7 +110,7 @@ class ClassifierTraining:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
-        self._sums = state["sums"] if self.fabric.is_global_zero else self._zeros()
+        self._sums = state["sums"] if self.ranks.is_first else self._zeros()
         self.best = state["best"] and Best(**state["best"])
         self.metrics = state["metrics"]
 
@@ -119,7 +123,7 @@ class ClassifierTraining:
         return Classifier(network.eval(), self.settings.model, self.shape, about)
 
     def _train_on(self, batch: Batch) -> None:
-        share, device = self.train.share, self.fabric.device
+        share, device = self.train.share, self.ranks.device
         random = np.random.Generator(
             np.random.PCG64(np.random.SeedSequence([self.settings.seed, self.epoch], spawn_key=(self.step,)))
         )
@@ -132,12 +136,12 @@ class ClassifierTraining:
             group["lr"] = self.settings.lr_at(progress)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
-            logits = self.network(images)
+            logits = self._logits(self._parallel, images)
         losses = cross_entropy(logits, labels, reduction="none", label_smoothing=self.settings.label_smoothing) * valid
         loss = losses.sum()
         self.optimizer.zero_grad()
         # The mean over the valid images of all ranks, whose gradients DDP averages.
-        self.fabric.backward(loss * share.world_size / share.valid(self.step, self.train.images))
+        torch.autograd.backward(loss * share.world_size / share.valid(self.step, self.train.images))
         self.optimizer.step()
         self._sums += _sums(loss.detach(), logits, labels, valid)
         self._unchecked.append((batch.image_ids, loss.detach()))
@@ -147,11 +151,16 @@ class ClassifierTraining:
         sums = self._zeros()
         with torch.inference_mode():
             for batch in self.validation.epoch(0):
-                images, labels, valid = _on(batch, self.fabric.device)
-                logits = self.network(images)
+                images, labels, valid = _on(batch, self.ranks.device)
+                logits = self._logits(self.network, images)
                 sums += _sums((cross_entropy(logits, labels, reduction="none") * valid).sum(), logits, labels, valid)
-        loss, correct, images_seen = self._reduced(sums).tolist()
+        loss, correct, images_seen = self.ranks.sum(sums).tolist()
         return {"loss/validation": loss / images_seen, "accuracy/validation": correct / images_seen}
+
+    def _logits(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        with self.ranks.precision():
+            logits: torch.Tensor = network(images)
+        return logits.float()
 
     def _check(self) -> float:
         """The epoch's mean loss so far on this rank."""
@@ -177,12 +186,7 @@ class ClassifierTraining:
             yield batch
 
     def _zeros(self) -> torch.Tensor:
-        return torch.zeros(3, dtype=torch.float64, device=self.fabric.device)
-
-    def _reduced(self, sums: torch.Tensor) -> torch.Tensor:
-        reduced = self.fabric.all_reduce(sums.clone(), reduce_op="sum")
-        assert isinstance(reduced, torch.Tensor)
-        return reduced
+        return torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
 
 
 def _on(batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

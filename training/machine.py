@@ -10,7 +10,7 @@ import torch
 
 __all__ = ["machine_facts"]
 
-LIBRARIES = ("torch", "lightning-fabric", "numpy", "pyarrow", "petastorm", "mlflow")
+LIBRARIES = ("torch", "numpy", "pyarrow", "petastorm", "mlflow")
 
 
 def machine_facts() -> dict[str, str]:

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_fabric import Fabric
 from rich.console import Console
 
 from pipelines.schema import Split
 from training.checkpoints import Checkpoint
 from training.classifier import ClassifierTraining
 from training.data import Batches, open_stream, to_unit_floats
-from training.distributed import fabric_for, keep_freed_memory
+from training.distributed import Ranks, keep_freed_memory, ranks_on
 from training.machine import machine_facts
 from training.progress import EpochProgress, epoch_line
 from training.recipe import TrainClassifier
@@ -40,14 +39,14 @@ def train_on_rank(settings_json: str, line: str, facts: Mapping[str, str]) -> No
 def train_classifier(settings: TrainClassifier, command: Command) -> None:
     """Trains, keeps checkpoints, tracks; of many ranks the first one speaks and writes. Raises RoadsignError."""
     keep_freed_memory()
-    with fabric_for(settings.device, settings.precision) as fabric:
-        console = Console(quiet=not fabric.is_global_zero)
-        train, validation = open_splits(settings, fabric)
-        training = ClassifierTraining(settings, Shape.of(train), fabric, train, validation)
+    with ranks_on(settings.device, settings.precision) as ranks:
+        console = Console(quiet=not ranks.is_first)
+        train, validation = open_splits(settings, ranks)
+        training = ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
         console.print(_describe(training))
         with _run_folder(training, command) as folder, _tracked(training, folder, command) as run:
             if folder.checkpoint.is_file():
-                training.load_state(Checkpoint.read(folder.checkpoint, fabric.device, kind=KIND).state)
+                training.load_state(Checkpoint.read(folder.checkpoint, ranks.device, kind=KIND).state)
                 console.print(f"going on after epoch {training.epoch}, step {training.step} of {folder.path}")
             _train_epochs(training, folder, run, console)
             if run:
@@ -57,27 +56,27 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
 
 def describe_run(settings: TrainClassifier) -> str:
     """What would be trained, in one line. Raises RoadsignError where it could not."""
-    with fabric_for(settings.device, settings.precision) as fabric:
-        train, validation = open_splits(settings, fabric)
-        return _describe(ClassifierTraining(settings, Shape.of(train), fabric, train, validation))
+    with ranks_on(settings.device, settings.precision) as ranks:
+        train, validation = open_splits(settings, ranks)
+        return _describe(ClassifierTraining(settings, Shape.of(train), ranks, train, validation))
 
 
 def _describe(training: ClassifierTraining) -> str:
     parameters = sum(parameter.numel() for parameter in training.network.parameters())
-    settings, train, fabric = training.settings, training.train, training.fabric
+    settings, train, ranks = training.settings, training.train, training.ranks
     return (
         f"{settings.model.kind}, {parameters:,} parameters, on {train.images:,} images of {training.shape.size_px} px: "
-        f"{settings.epochs} epochs of {len(train):,} steps; device {fabric.device}, {fabric.world_size} ranks"
+        f"{settings.epochs} epochs of {len(train):,} steps; device {ranks.device}, {ranks.world_size} ranks"
     )
 
 
-def open_splits(settings: TrainClassifier, fabric: Fabric) -> tuple[Batches, Batches]:
+def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batches]:
     """The streams of the training and of the validation tracks."""
 
     def opened(split: Split) -> Batches:
         return open_stream(
-            settings.data, split, seed=settings.seed, batch_size=settings.batch_size, rank=fabric.global_rank,
-            world_size=fabric.world_size, cache=settings.cache, device=fabric.device,
+            settings.data, split, seed=settings.seed, batch_size=settings.batch_size, rank=ranks.rank,
+            world_size=ranks.world_size, cache=settings.cache, device=ranks.device,
         )  # fmt: skip
 
     return opened("train"), opened("validation")
@@ -104,26 +103,26 @@ def _digests(training: ClassifierTraining) -> dict[str, str]:
 @contextmanager
 def _run_folder(training: ClassifierTraining, command: Command) -> Iterator[RunFolder]:
     """Held by rank 0; all ranks see it."""
-    settings, fabric = training.settings, training.fabric
-    if not fabric.is_global_zero:
-        yield RunFolder(fabric.broadcast(Path()))
+    settings, ranks = training.settings, training.ranks
+    if not ranks.is_first:
+        yield RunFolder(ranks.from_first(Path()))
         return
     name = f"{settings.model.kind}-{settings.data.size_px}px-seed{settings.seed}"
-    fingerprint = settings.fingerprint(_digests(training), fabric.world_size)
+    fingerprint = settings.fingerprint(_digests(training), ranks.world_size)
     with hold_run_folder(settings.runs_root, settings.resume, name, fingerprint, command.line) as folder:
-        fabric.broadcast(folder.path)
+        ranks.from_first(folder.path)
         yield folder
 
 
 @contextmanager
 def _tracked(training: ClassifierTraining, folder: RunFolder, command: Command) -> Iterator[TrackedRun | None]:
     """The run on rank 0, None on the others."""
-    settings, fabric = training.settings, training.fabric
-    if not fabric.is_global_zero:
+    settings, ranks = training.settings, training.ranks
+    if not ranks.is_first:
         yield None
         return
     datasets = [*_datasets(training.train), *_datasets(training.validation)]
-    facts = {**command.facts, **machine_facts(), "device": str(fabric.device), "ranks": str(fabric.world_size)}
+    facts = {**command.facts, **machine_facts(), "device": str(ranks.device), "ranks": str(ranks.world_size)}
     with tracked_run(
         settings.tracking, folder.path, folder.path.name, settings.model_dump(mode="json"), command.line, datasets,
         facts, folder.record.get("run_id"),
@@ -149,7 +148,7 @@ def _train_epochs(training: ClassifierTraining, folder: RunFolder, run: TrackedR
 
 def _checkpoint(training: ClassifierTraining, folder: RunFolder) -> None:
     state = training.state()
-    if training.fabric.is_global_zero:
+    if training.ranks.is_first:
         Checkpoint({"kind": KIND}, state).write(folder.checkpoint)
 
 
@@ -160,7 +159,7 @@ def _finish(training: ClassifierTraining, folder: RunFolder, run: TrackedRun) ->
     classifier.write(folder.model)
     run.log_file(folder.model, "checkpoint")
     example = next(training.validation.epoch(0)).images[:2]
-    run.log_model(classifier.network, to_unit_floats(example, training.fabric.device))
+    run.log_model(classifier.network, to_unit_floats(example, training.ranks.device))
     if best := training.best:
         run.log_metrics({"best/accuracy/validation": best.accuracy, "best/epoch": best.epoch}, training.epoch)
     folder.add_to_record(finished=True)

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
+import torch
 from small_datasets import Small
 
 from training.augmentation import Augmentation
 from training.classifier import ClassifierTraining
 from training.data import Data
+from training.distributed import Ranks
 from training.models.baseline_cnn import BaselineCnn
 from training.recipe import TrainClassifier
 from training.tracking import Tracking
@@ -46,6 +47,6 @@ def recipe(root: Path, **fields: Any) -> TrainClassifier:
 
 
 def training(settings: TrainClassifier) -> ClassifierTraining:
-    fabric = Fabric(accelerator="cpu", devices=1)
-    train, validation = open_splits(settings, fabric)
-    return ClassifierTraining(settings, Shape.of(train), fabric, train, validation)
+    ranks = Ranks(torch.device("cpu"))
+    train, validation = open_splits(settings, ranks)
+    return ClassifierTraining(settings, Shape.of(train), ranks, train, validation)

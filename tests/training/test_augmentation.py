@@ -76,6 +76,16 @@ def test_contrast_scales_around_each_channels_mean_by_a_factor_within_the_bounds
     assert 1.4 < factors.max() <= 1.6
 
 
+def test_brightness_adds_one_number_within_the_bounds_to_each_image() -> None:
+    images, labels = batch(400)
+    images = images * 0.2 + 0.4  # so that nothing is clipped
+    changed, _ = augment(images, labels, brightness=0.3)
+    added = changed - images
+    torch.testing.assert_close(added, added[:, :1, :1, :1].expand_as(added))
+    assert -0.3 <= added.min() < -0.28
+    assert 0.28 < added.max() <= 0.3
+
+
 def test_all_flips_keep_labels_and_turn_half_of_the_images_each_way() -> None:
     images, labels = batch(400)
     changed, kept = augment(images, labels, flips="all")

@@ -7,7 +7,7 @@ from small_runs import STILL, recipe, write_dataset
 
 from pipelines.errors import SettingsError
 from training.classifier import ClassifierTraining
-from training.distributed import fabric_for, keep_freed_memory
+from training.distributed import keep_freed_memory, ranks_on
 from training.models.baseline_cnn import BaselineCnn
 from training.train_classifier import open_splits
 from training.trained import Shape
@@ -15,16 +15,17 @@ from training.trained import Shape
 
 def first_losses(root: Path, precision: str) -> tuple[float, torch.dtype]:
     settings = recipe(root, model=BaselineCnn(), augmentation=STILL, precision=precision)
-    with fabric_for("cpu", settings.precision) as fabric:
-        train, validation = open_splits(settings, fabric)
-        training = ClassifierTraining(settings, Shape.of(train), fabric, train, validation)
+    with ranks_on("cpu", settings.precision) as ranks:
+        train, validation = open_splits(settings, ranks)
+        training = ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
         for _ in training.steps():
             pass
         training.finish_epoch()
         seen = []
-        layer = training.network.module[1][0]
+        layer = training.network[1][0]
         layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-        training.network(torch.rand(2, 3, 8, 8))
+        with ranks.precision():
+            training.network(torch.rand(2, 3, 8, 8))
         return training.metrics["loss/train"], seen[0]
 
 
@@ -40,7 +41,7 @@ def test_bfloat16_computes_in_bfloat16_and_gives_nearly_the_same_loss(tmp_path: 
 def test_a_gpu_that_is_not_there_is_named() -> None:
     with (
         pytest.raises(SettingsError, match="device=cuda: 1 needed on this machine, 0 found"),
-        fabric_for("cuda", "float32"),
+        ranks_on("cuda", "float32"),
     ):
         pass
 

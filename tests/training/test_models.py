@@ -76,3 +76,12 @@ def test_wrong_settings_are_refused_and_the_menu_is_plain() -> None:
     with pytest.raises(ValidationError, match="layers_count"):
         BaselineCnn.model_validate({"layers_count": 3})
     assert {"baseline_cnn": BaselineCnn} == MODELS
+
+
+def test_without_normalization_a_networks_state_can_still_take_another_ones_mean_and_std() -> None:
+    """Its buffers are floats, so that what is loaded into them is not cut to whole numbers."""
+    network = build(BaselineCnn(normalization="none"))
+    network.load_state_dict(build(BaselineCnn()).state_dict())
+    first = network[0]
+    assert isinstance(first, Normalize)
+    torch.testing.assert_close(first.std.flatten(), torch.tensor(STD))
