@@ -45,7 +45,10 @@ def test_what_is_typed_wins_over_the_recipe(config: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model=resnet500", "model=resnet500: not in .*; there are: baseline_cnn, baseline_cnn_mixture, baseline_cnn_paper"),
+        (
+            "model=resnet500",
+            "model=resnet500: not in .*; there are: baseline_cnn, baseline_cnn_mixture, baseline_cnn_paper",
+        ),
         ("model.kind=resnet500", "model: expected one of baseline_cnn"),
         ("model.drop=0.1", "model: drop: unknown key; there are: .*dropout"),
         ("data.mixture={clean: 0.4}", "data.mixture: weights must sum to 1, these sum to 0.4"),
