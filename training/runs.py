@@ -1,8 +1,6 @@
 """A run's folder on disk: where its checkpoint and its model lie, who holds it, and how an interrupted one is found."""
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
+from training.locks import FolderError, held
 
 __all__ = ["RunError", "RunFolder", "hold_run_folder"]
 
@@ -54,18 +53,13 @@ class RunFolder:
 def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, command: str) -> Iterator[RunFolder]:
     """A new folder, or that of the run which `resume` asks for (recipe.TrainClassifier), held until the end: a second
     process cannot go on with the same run. Raises RunError."""
-    found = _to_resume(runs_root, resume, fingerprint)
+    folder = _to_resume(runs_root, resume, fingerprint) or _new(runs_root, name, fingerprint, command)
     try:
-        folder = found or _new(runs_root, name, fingerprint, command)
-        descriptor = os.open(folder.path, os.O_RDONLY)
-    except OSError as error:
-        raise RunError(f"{error.filename}: {error.strerror}; choose another runs_root") from None
-    try:
-        if not _lock(descriptor):
-            raise RunError(f"{folder.path}: this run is being trained by another process; wait for it, or stop it")
-        yield folder
-    finally:
-        os.close(descriptor)
+        with held(folder.path):
+            yield folder
+    except FolderError as error:
+        why = "this run is being trained by another process; wait for it, or stop it" if error.busy else error.reason
+        raise RunError(f"{folder.path}: {why}") from None
 
 
 def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolder:
@@ -76,6 +70,8 @@ def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolde
             path.mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise RunError(f"{error.filename}: {error.strerror}; choose another runs_root") from None
         folder = RunFolder(path)
         folder.add_to_record(fingerprint=fingerprint, began=began.isoformat(), command=command)
         return folder
@@ -101,11 +97,3 @@ def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | No
         if not folder.finished and folder.record.get("fingerprint") == fingerprint
     ]
     return unfinished[0] if unfinished else None
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

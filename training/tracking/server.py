@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from training.locks import FolderError, held
 from training.tracking.datasets import DatasetUsed
 from training.tracking.sender import RefusedError, UnreachableError
 from training.tracking.spool import Event, TrackingError
@@ -43,12 +45,13 @@ class Server:
         """Asks nothing of a server yet. Raises TrackingError."""
         self.uri = uri
         _quieten_mlflow()
-        if uri.startswith(SQLITE):
-            Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.client = MlflowClient(uri)
+            with _alone_with(uri):
+                self.client = MlflowClient(uri)
         except MlflowException as error:
             raise TrackingError(f"{uri}: not a tracking server that MLflow can use: {error.message}") from None
+        except FolderError as error:
+            raise TrackingError(f"{uri}: {error}") from None
 
     def check(self) -> None:
         if not self.uri.startswith(("http://", "https://")):
@@ -176,6 +179,13 @@ class Server:
             f"{self.uri}: no tracking server: {why.splitlines()[0]}; start it (uv run mlflow server --host … --port …) "
             f"or unset MLFLOW_TRACKING_URI to keep runs in {DEFAULT_DATABASE}"
         )
+
+
+def _alone_with(uri: str) -> AbstractContextManager[None]:
+    """MLflow makes the tables of a new database with a client; two processes at once would trip each other up."""
+    if not uri.startswith(SQLITE):
+        return nullcontext()
+    return held(Path(uri.removeprefix(SQLITE)).parent, wait=True)
 
 
 def _quieten_mlflow() -> None:

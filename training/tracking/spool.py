@@ -1,7 +1,6 @@
 """What a run has to tell a tracking server, kept on disk until it has been told; knows nothing of the server itself."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
+from training.locks import FolderError, held
 
 __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
 
@@ -46,20 +46,14 @@ class Spool:
         """The spool in `folder`, made where it is missing, for one writer; the lock goes with the process, however it
         ends. Raises SpoolBusyError, TrackingError."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder, os.O_RDONLY)
-        except OSError as error:
-            raise TrackingError(f"{folder}: cannot be made or opened ({error.strerror}); choose another") from None
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            with held(folder):
+                spool = cls(folder)
+                spool._drop_cut_line()
+                yield spool
+        except FolderError as error:
+            if error.busy:
                 raise SpoolBusyError(f"{folder}: a run that is still in work writes here; wait for its end") from None
-            spool = cls(folder)
-            spool._drop_cut_line()
-            yield spool
-        finally:
-            os.close(lock)
+            raise TrackingError(f"{error}; choose another") from None
 
     @classmethod
     def find(cls, root: Path) -> list["Spool"]:
