@@ -1,0 +1,32 @@
+"""The attacks. A new one is one file here and one line in ATTACKS.
+
+Attacks of fixed strength take (network, examples, strengths), those that seek the smallest perturbation take (network,
+examples); both work in pixel space, for the network's first layer normalizes."""
+
+from training.attacks.apgd import Apgd
+from training.attacks.contract import Attack, FixedStrength, MinimalPerturbation
+from training.attacks.deepfool import Deepfool
+from training.attacks.ensemble import Ensemble
+from training.attacks.examples import AttackError, Examples
+from training.attacks.fgsm import Fgsm
+from training.attacks.one_pixel import OnePixel
+from training.attacks.pgd import Pgd
+from training.attacks.snr import Attacked, Eps, SnrDb, Strength
+from training.attacks.square import Square
+from training.attacks.universal import Universal
+
+__all__ = [
+    "ATTACKS", "Attack", "AttackError", "Attacked", "Eps", "Examples", "FixedStrength", "MinimalPerturbation", "SnrDb",
+    "Strength",
+]  # fmt: skip
+
+ATTACKS: dict[str, type[Attack]] = {
+    "fgsm": Fgsm,
+    "pgd": Pgd,
+    "apgd": Apgd,
+    "square": Square,
+    "universal": Universal,
+    "ensemble": Ensemble,
+    "deepfool": Deepfool,
+    "one_pixel": OnePixel,
+}

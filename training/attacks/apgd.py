@@ -1,0 +1,74 @@
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from training.attacks.ascent import climb
+from training.attacks.balls import project, scatter_inside
+from training.attacks.contract import FixedStrength
+from training.attacks.deepfool import Deepfool
+from training.attacks.examples import AttackError, Draws, Examples
+from training.attacks.gradients import log_odds, logits_of
+from training.attacks.worst import Worst
+
+
+class Apgd(FixedStrength):
+    """Gradient ascent with momentum that halves its own step where it makes no progress, and then returns to its best
+    point (Croce and Hein 2020, algorithm 1).
+
+    `loss="cross_entropy"`, or "targeted_dlr": the difference of logits ratio towards each of the `targets` next most
+    probable classes in turn (section 4.2, equation 7). It starts anywhere in the ball, as AutoAttack does;
+    `start="deepfool"` starts where Deepfool's perturbation, shortened to the ball, leads. Who is fooled, or predicted
+    wrongly from the first, is not attacked any further; the others get the best point of largest margin."""
+
+    kind: ClassVar[str] = "apgd"
+    loss: Literal["cross_entropy", "targeted_dlr"] = "cross_entropy"
+    steps: int = Field(default=100, ge=1)
+    restarts: int = Field(default=1, ge=1)
+    targets: int = Field(default=9, ge=1, description="of targeted_dlr; all other classes, where there are fewer")
+    start: Literal["random", "deepfool"] = "random"
+
+    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+        draws = Draws.of(examples, f"{self.kind} {self.loss} {self.start}")
+        worst = Worst(network, examples, examples.images)
+        targets = self._targets(network, examples)
+        loss = _targeted_dlr if self.loss == "targeted_dlr" else _cross_entropy
+        for _ in range(self.restarts):
+            for target in targets.unbind(1):
+                if len(rows := worst.rows):
+                    some, radius = examples.at(rows), eps[rows]
+                    first = self._first(network, some, radius, draws.at(rows))
+                    found = climb(network, some, radius, self.norm, self.steps, loss, target[rows], first)
+                    worst.take(rows, found)
+        return worst.images
+
+    def _targets(self, network: nn.Module, examples: Examples) -> torch.Tensor:
+        """(N, targets): classes to go to, the most probable first. Cross entropy has one column that says nothing."""
+        if self.loss == "cross_entropy":
+            return examples.labels[:, None]
+        with torch.no_grad():
+            logits = logits_of(network, examples.images, examples)
+        classes = logits.shape[1]
+        if classes < 4:
+            raise AttackError(f"loss=targeted_dlr needs 4 classes, the network has {classes}: use loss=cross_entropy")
+        others = logits.scatter(1, examples.labels[:, None], -torch.inf)
+        return others.topk(min(self.targets, classes - 1)).indices
+
+    def _first(self, network: nn.Module, examples: Examples, eps: torch.Tensor, draws: Draws) -> torch.Tensor:
+        if self.start == "random":
+            return scatter_inside(examples.images, eps, self.norm, draws)
+        nearest = Deepfool(norm=self.norm).perturb(network, examples)
+        return project(nearest, examples.images, eps, self.norm)
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+    return log_odds(logits, labels)
+
+
+def _targeted_dlr(logits: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """(z_t − z_y) / (z_π1 − (z_π3 + z_π4) / 2), where π sorts the logits from the largest on."""
+    highest = logits.topk(4).values
+    spread = highest[:, 0] - (highest[:, 2] + highest[:, 3]) / 2
+    towards = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])
+    return towards[:, 0] / (spread + 1e-12)

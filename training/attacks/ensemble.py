@@ -1,0 +1,38 @@
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from training.attacks.apgd import Apgd
+from training.attacks.contract import FixedStrength
+from training.attacks.examples import Examples
+from training.attacks.square import Square
+from training.attacks.worst import Worst
+
+
+class Ensemble(FixedStrength):
+    """The worst of four attacks for each image, with nothing to set but the norm (after AutoAttack: Croce and Hein
+    2020, section 6): Apgd on cross entropy, Apgd towards each of the nine next classes, Apgd from where Deepfool leads,
+    Square.
+
+    AutoAttack's third is FAB, which as well goes from boundary to boundary of the linearized classifier; Deepfool's
+    perturbation, shortened to the ball and carried on from there, has its place here. Who is fooled, or predicted
+    wrongly from the first, is not attacked any further, so accuracy on the result is robust accuracy under all four;
+    the others get the image of largest margin. Needs 4 classes."""
+
+    kind: ClassVar[str] = "ensemble"
+
+    def members(self) -> tuple[FixedStrength, ...]:
+        return (
+            Apgd(norm=self.norm),
+            Apgd(norm=self.norm, loss="targeted_dlr"),
+            Apgd(norm=self.norm, start="deepfool"),
+            Square(norm=self.norm),
+        )
+
+    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+        worst = Worst(network, examples, examples.images)
+        for attack in self.members():
+            if len(rows := worst.rows):
+                worst.take(rows, attack.perturb(network, examples.at(rows), eps[rows]))
+        return worst.images

@@ -1,0 +1,100 @@
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from training.attacks.contract import MinimalPerturbation
+from training.attacks.examples import Draws, Examples
+from training.attacks.gradients import fooled, log_odds, logits_of
+
+DIFFERENTIAL_WEIGHT = 0.5
+COLOUR_MEAN, COLOUR_STD = 128 / 255, 127 / 255
+
+
+class OnePixel(MinimalPerturbation):
+    """Changes at most `pixels` pixels, sought by differential evolution (Su et al. 2019, section III.C).
+
+    As in the paper: a candidate is (row, column, red, green, blue) for each pixel, at first uniform in place and normal
+    N(128, 127) in colour; a child is a + 0.5 (b − c) of three different ones, without crossover, and takes its parent's
+    place where the label becomes less probable. The search for an image ends with its first candidate that is predicted
+    wrongly. The paper does not say what happens outside of the image and of the colours: there we mirror.
+
+    All candidates of all images still sought go through the network together, `images_per_pass` at a time."""
+
+    kind: ClassVar[str] = "one_pixel"
+    pixels: int = Field(default=1, ge=1)
+    population: int = Field(default=400, ge=4)
+    generations: int = Field(default=100, ge=0)
+    images_per_pass: int = Field(default=1024, ge=1, description="bounds the memory; no part of the result")
+
+    def perturb(self, network: nn.Module, examples: Examples) -> torch.Tensor:
+        result = examples.images.clone()
+        with torch.no_grad():
+            rows = (~fooled(logits_of(network, examples.images, examples), examples.labels)).nonzero().flatten()
+            examples, draws = examples.at(rows), Draws.of(examples.at(rows), self.kind)
+            parents = self._first(draws)
+            fitness = torch.full(parents.shape[:2], -torch.inf, device=parents.device)
+            children = parents
+            for generation in range(self.generations + 1):
+                if not len(rows):
+                    break
+                if generation:
+                    children = _children(parents, draws)
+                found, is_fooled = self._evaluate(network, examples, children)
+                done = is_fooled.any(1)
+                winners = torch.where(is_fooled, found, -torch.inf)[done].argmax(1)
+                result[rows[done]] = _painted(examples.images[done], children[done, winners])
+                better = (found > fitness)[~done]
+                parents = torch.where(better[:, :, None, None], children[~done], parents[~done])
+                fitness = torch.where(better, found[~done], fitness[~done])
+                rows, examples, draws = rows[~done], examples.at(~done), draws.at(~done)
+        return result
+
+    def _first(self, draws: Draws) -> torch.Tensor:
+        """(N, population, pixels, 5) in [0, 1]."""
+        places = draws.uniform(self.population, self.pixels, 2)
+        colours = COLOUR_MEAN + COLOUR_STD * draws.normal(self.population, self.pixels, 3)
+        return torch.cat([places, colours.clamp_(0, 1)], dim=3)
+
+    def _evaluate(
+        self, network: nn.Module, examples: Examples, candidates: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log odds against the label, and whether the prediction is another: both (N, population)."""
+        owners = torch.arange(len(examples), device=candidates.device).repeat_interleave(self.population)
+        flat = candidates.flatten(0, 1)
+        odds, wrong = [], []
+        for start in range(0, len(owners), self.images_per_pass):
+            some = slice(start, start + self.images_per_pass)
+            chosen = examples.at(owners[some])
+            logits = logits_of(network, _painted(chosen.images, flat[some]), chosen)
+            odds.append(log_odds(logits, chosen.labels))
+            wrong.append(fooled(logits, chosen.labels))
+        shape = (len(examples), self.population)
+        return torch.cat(odds).view(shape), torch.cat(wrong).view(shape)
+
+
+def _children(parents: torch.Tensor, draws: Draws) -> torch.Tensor:
+    """a + 0.5 (b − c), mirrored into [0, 1]; a, b and c are three different ones of the population."""
+    count = parents.shape[1]
+    drawn = draws.uniform(count, 3)
+    first = _below(count, drawn[:, :, 0])
+    second = 1 + _below(count - 1, drawn[:, :, 1])
+    third = 1 + _below(count - 2, drawn[:, :, 2])
+    third = third + (third >= second).long()
+    images = torch.arange(len(parents), device=parents.device)[:, None]
+    a, b, c = (parents[images, (first + offset) % count] for offset in (0, second, third))
+    return 1 - (1 - (a + DIFFERENTIAL_WEIGHT * (b - c)).abs()).abs()
+
+
+def _below(count: int, uniform: torch.Tensor) -> torch.Tensor:
+    return (uniform * count).long().clamp_(max=count - 1)
+
+
+def _painted(images: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    """`images` itself, with the pixels of `candidates` (N, pixels, 5) written into it."""
+    height, width = images.shape[2:]
+    owners = torch.arange(len(images), device=images.device)
+    for pixel in candidates.unbind(1):  # one after another: where two meet the later one stays
+        images[owners, :, _below(height, pixel[:, 0]), _below(width, pixel[:, 1])] = pixel[:, 2:]
+    return images
