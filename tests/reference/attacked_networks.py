@@ -1,4 +1,4 @@
-"""Networks and images small enough for tests of attacks: linear ones with closed forms, and a trained convolutional one."""
+"""Networks and images for tests of attacks: linear ones that have closed forms, and a small convolutional one."""
 
 import functools
 
@@ -17,12 +17,12 @@ MEAN, STD = (0.4, 0.45, 0.5), (0.2, 0.25, 0.3)
 
 
 def linear(classes: int, size_px: int = 6, seed: int = 0, scale: float = 1.0) -> nn.Sequential:
-    """Flatten and one dense layer."""
+    """Flatten and one dense layer, undecided about a mid-grey image."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * size_px**2, classes))
     drawn = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         network[1].weight.normal_(0, scale, generator=drawn)
-        network[1].bias.zero_()
+        network[1].bias.copy_(-0.5 * network[1].weight.sum(1))
     return network.eval()
 
 

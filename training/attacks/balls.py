@@ -1,5 +1,6 @@
 """Balls around images, in L∞ or L2, one radius per image, always cut to [0, 1]."""
 
+import math
 from typing import Literal
 
 import torch
@@ -49,6 +50,6 @@ def scatter_inside(centres: torch.Tensor, eps: torch.Tensor, norm: Norm, draws: 
     if norm == "linf":
         offsets = 2 * draws.uniform(*shape) - 1
     else:
-        radius = draws.uniform(1)[:, 0] ** (1 / centres[0].numel())
+        radius = draws.uniform(1)[:, 0] ** (1 / math.prod(shape))
         offsets = steepest(draws.normal(*shape), "l2") * per_image(radius)
     return project(centres + per_image(eps) * offsets, centres, eps, norm)

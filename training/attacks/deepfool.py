@@ -58,11 +58,12 @@ class Deepfool(MinimalPerturbation):
         with torch.enable_grad():
             inputs = points.detach().requires_grad_()
             logits = logits_of(network, inputs, examples)
-            gaps = logits.gather(1, examples.labels[:, None]) - logits.gather(1, candidates)
-        nearest = torch.full_like(gaps[:, 0], torch.inf)
+            gaps = (logits.gather(1, candidates) - logits.gather(1, examples.labels[:, None])).unbind(1)
+            sums = [gap.sum() for gap in gaps]
+        nearest = torch.full_like(gaps[0], torch.inf)
         step = torch.zeros_like(points)
-        for gap in gaps.unbind(1):
-            (gradient,) = torch.autograd.grad(-gap.sum(), inputs, retain_graph=True)
+        for gap, total in zip(gaps, sums, strict=True):
+            (gradient,) = torch.autograd.grad(total, inputs, retain_graph=True)
             normal, length = self._normal(gradient)
             distance = torch.where(length > 0, gap.detach().abs() / length, torch.inf)
             if distance.isnan().any():

@@ -46,7 +46,7 @@ class Square(FixedStrength):
                     drawn = draws.uniform(DRAWN_AT_ONCE, NUMBERS)
                 candidates = points
                 if query:
-                    candidates = squares.moved(points, examples.images, eps, self._fraction(query), drawn[:, turn])
+                    candidates = squares.moved(points, examples.images, eps, self._fraction(query - 1), drawn[:, turn])
                 logits = logits_of(network, candidates, examples)
                 found, done = margin(logits, examples.labels), fooled(logits, examples.labels)
                 better = found > margins
@@ -59,7 +59,7 @@ class Square(FixedStrength):
             result[rows] = points
         return result
 
-    def _fraction(self, query: int) -> float:
-        """The part of the image's area that the square of this query covers."""
-        halvings = sum(query * 10_000 // self.queries > limit for limit in HALVED_AT)
+    def _fraction(self, change: int) -> float:
+        """The part of the image's area that the square of this change covers; the first one is number 0."""
+        halvings = sum(change * 10_000 // self.queries > limit for limit in HALVED_AT)
         return math.ldexp(self.first_fraction, -halvings)

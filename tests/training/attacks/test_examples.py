@@ -64,7 +64,7 @@ def test_random_numbers_have_their_distributions() -> None:
     examples = Examples(IMAGES, LABELS, IDS)
     draws = Draws.of(examples, "any")
     uniform, normal, signs = draws.uniform(20_000), draws.normal(20_000), draws.signs(20_000)
-    assert 0 <= uniform.min() and uniform.max() < 1
+    assert uniform.min() >= 0 and uniform.max() < 1
     assert uniform.mean().item() == pytest.approx(0.5, abs=0.01)
     assert (normal.mean().item(), normal.std().item()) == pytest.approx((0, 1), abs=0.02)
     assert set(signs.unique().tolist()) == {-1.0, 1.0}

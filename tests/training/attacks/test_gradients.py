@@ -27,9 +27,11 @@ def test_the_log_odds_gradient_is_cross_entropys_up_to_a_positive_factor() -> No
 
 
 def test_a_network_that_is_sure_of_itself_still_has_the_right_direction() -> None:
-    """Cross entropy's own gradient is zero here: float32 holds no probability of exp(−1000)."""
-    network = linear(2, scale=100.0)
+    """Cross entropy's own gradient is zero here: float32 holds no probability below exp(−103)."""
+    network = linear(2, scale=2000.0)
     examples = grey_examples(network, 8)
+    inputs = examples.images.clone().requires_grad_()
+    assert not torch.autograd.grad(nn.functional.cross_entropy(network(inputs), examples.labels), inputs)[0].any()
     rows = network[1].weight.detach()
     found = differentiate(network, examples.images, examples, log_odds).gradient
     expected = rows[1 - examples.labels] - rows[examples.labels]
