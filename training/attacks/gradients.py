@@ -43,7 +43,7 @@ def fooled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def logits_of(network: nn.Module, images: torch.Tensor, examples: Examples) -> torch.Tensor:
     """(N, C); `images` are the examples' in some changed form. Raises AttackError where a label is no class of it, or
     a logit is not finite."""
-    logits: torch.Tensor = network(images)
+    logits: torch.Tensor = network(images.contiguous(memory_format=torch.channels_last))  # convolves twice as fast
     known = (examples.labels >= 0) & (examples.labels < logits.shape[1])
     if not known.all():
         unknown = sorted(set(examples.labels[~known].tolist()))

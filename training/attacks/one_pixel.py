@@ -18,7 +18,9 @@ class OnePixel(MinimalPerturbation):
     As in the paper: a candidate is (row, column, red, green, blue) for each pixel, at first uniform in place and normal
     N(128, 127) in colour; a child is a + 0.5 (b − c) of three different ones, without crossover, and takes its parent's
     place where the label becomes less probable. The search for an image ends with its first candidate that is predicted
-    wrongly. The paper does not say what happens outside of the image and of the colours: there we mirror.
+    wrongly. The paper does not say what happens outside of the image and of the colours: there we mirror. Nor does it
+    end before the last generation where nothing is found; we give up on an image where its candidates are all as bad,
+    where the standard deviation of their log odds is below `give_up` times what the best still lacks.
 
     All candidates of all images still sought go through the network together, `images_per_pass` at a time."""
 
@@ -26,7 +28,8 @@ class OnePixel(MinimalPerturbation):
     pixels: int = Field(default=1, ge=1)
     population: int = Field(default=400, ge=4)
     generations: int = Field(default=100, ge=0)
-    images_per_pass: int = Field(default=1024, ge=1, description="bounds the memory; no part of the result")
+    give_up: float = Field(default=0.05, ge=0, lt=1, description="0: never; larger: sooner")
+    images_per_pass: int = Field(default=128, ge=1, description="bounds the memory; no part of the result")
 
     def perturb(self, network: nn.Module, examples: Examples) -> torch.Tensor:
         result = examples.images.clone()
@@ -45,10 +48,12 @@ class OnePixel(MinimalPerturbation):
                 done = is_fooled.any(1)
                 winners = torch.where(is_fooled, found, -torch.inf)[done].argmax(1)
                 result[rows[done]] = _painted(examples.images[done], children[done, winners])
-                better = (found > fitness)[~done]
-                parents = torch.where(better[:, :, None, None], children[~done], parents[~done])
-                fitness = torch.where(better, found[~done], fitness[~done])
-                rows, examples, draws = rows[~done], examples.at(~done), draws.at(~done)
+                better = found > fitness
+                parents = torch.where(better[:, :, None, None], children, parents)
+                fitness = torch.where(better, found, fitness)
+                keep = ~done & (fitness.std(1) >= -self.give_up * fitness.amax(1))
+                rows, examples, draws = rows[keep], examples.at(keep), draws.at(keep)
+                parents, fitness = parents[keep], fitness[keep]
         return result
 
     def _first(self, draws: Draws) -> torch.Tensor:
