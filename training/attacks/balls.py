@@ -18,9 +18,9 @@ def per_image(values: torch.Tensor) -> torch.Tensor:
 
 
 def norms(perturbation: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """(N,) of (N, …)."""
+    """(N,) of (N, 3, S, S)."""
     order = torch.inf if norm == "linf" else 2
-    found: torch.Tensor = torch.linalg.vector_norm(perturbation.flatten(1), ord=order, dim=1)
+    found: torch.Tensor = torch.linalg.vector_norm(perturbation, ord=order, dim=(1, 2, 3))
     return found
 
 

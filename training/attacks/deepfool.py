@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from training.attacks.balls import Norm, per_image
+from training.attacks.balls import Norm, norms, per_image
 from training.attacks.contract import MinimalPerturbation
 from training.attacks.examples import AttackError, Examples
 from training.attacks.gradients import fooled, logits_of
@@ -75,8 +75,7 @@ class Deepfool(MinimalPerturbation):
 
     def _normal(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(direction of norm 1, the gradient's dual norm (N,)): the way to a boundary, and how fast it leads there."""
-        flat = gradient.flatten(1)
         if self.norm == "linf":
-            return gradient.sign(), flat.abs().sum(1)
-        length = torch.linalg.vector_norm(flat, dim=1)
+            return gradient.sign(), gradient.abs().sum((1, 2, 3))
+        length = norms(gradient, "l2")
         return gradient / per_image(torch.where(length > 0, length, 1.0)), length

