@@ -32,7 +32,8 @@ class Square(FixedStrength):
         result = examples.images.clone()
         squares = SQUARES[self.norm]
         with torch.no_grad():
-            rows = (~fooled(logits_of(network, result, examples), examples.labels)).nonzero().flatten()
+            robust = ~fooled(logits_of(network, result, examples), examples.labels)
+            rows = (robust & (eps > 0)).nonzero().flatten()
             examples, eps = examples.at(rows), eps[rows]
             draws = Draws.of(examples, self.kind)
             points = squares.first(examples.images, eps, draws)

@@ -114,9 +114,9 @@ def test_one_pixel_fools_as_many(evasion: ModuleType, classifier: Any) -> None:
 
 
 def test_universal_fools_as_many(evasion: ModuleType, classifier: Any) -> None:
-    examples = disc_examples(60)
+    examples = disc_examples(30)
     theirs = evasion.UniversalPerturbation(
-        classifier, "deepfool", {"verbose": False}, delta=0.4, max_iter=5, eps=0.15, norm=np.inf, verbose=False
+        classifier, "deepfool", {"verbose": False}, delta=0.4, max_iter=8, eps=0.15, norm=np.inf, verbose=False
     )
-    found = Universal(fooling_rate=0.6, epochs=5)(small_cnn(), examples, [Eps(0.15)])[0].images
+    found = Universal(fooling_rate=0.6, epochs=8)(small_cnn(), examples, [Eps(0.15)])[0].images
     assert robust(found, examples) <= robust(generate(theirs, examples).clamp(0, 1), examples) + 0.1

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from attacked_networks import accuracy, disc_examples, examples_of, grey_examples, linear, small_cnn, weights
+from torch import nn
 
 from training.attacks.deepfool import Deepfool
 from training.attacks.examples import Draws, Examples
@@ -84,3 +85,30 @@ def test_children_are_made_of_three_different_ones_and_stay_inside() -> None:
         assert children.min() >= 0 and children.max() <= 1
         seen |= {round(value, 5) for value in children[:, :, 0, 0].flatten().double().tolist()}
     assert seen == {round(value, 5) for value in possible}
+
+
+class Counted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = small_cnn()
+        self.images = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.images += len(images)
+        logits: torch.Tensor = self.network(images)
+        return logits
+
+
+def test_it_gives_up_on_hopeless_images_alone() -> None:
+    hopeless, hopeful = disc_examples(5), near_the_boundary(20, way=0.7)
+    looked_at = {}
+    for examples, about in ((hopeless, "hopeless"), (hopeful, "hopeful")):
+        fooled = []
+        for give_up in (0.0, 0.05):
+            network = Counted().eval()
+            attack = OnePixel(population=60, generations=20, give_up=give_up)
+            fooled.append(~attack(network, examples).kept)
+            looked_at[about, give_up] = network.images
+        assert torch.equal(fooled[0], fooled[1])
+    assert looked_at["hopeless", 0.0] == 5 + 21 * 60 * 5
+    assert looked_at["hopeless", 0.05] < looked_at["hopeless", 0.0] / 3
