@@ -29,7 +29,7 @@ class OnePixel(MinimalPerturbation):
     population: int = Field(default=400, ge=4)
     generations: int = Field(default=100, ge=0)
     give_up: float = Field(default=0.05, ge=0, lt=1, description="0: never; larger: sooner")
-    images_per_pass: int = Field(default=128, ge=1, description="bounds the memory; no part of the result")
+    images_per_pass: int = Field(default=128, ge=1, description="bounds the memory; changes last bits at most")
 
     def perturb(self, network: nn.Module, examples: Examples) -> torch.Tensor:
         result = examples.images.clone()

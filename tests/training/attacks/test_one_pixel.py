@@ -58,7 +58,7 @@ def test_more_pixels_fool_more_images() -> None:
     assert accuracies[0] > accuracies[1] > accuracies[2]
 
 
-def test_images_per_pass_are_no_part_of_the_result() -> None:
+def test_images_per_pass_change_last_bits_at_most() -> None:
     examples = near_the_boundary(8)
     results = [
         OnePixel(population=32, generations=4, images_per_pass=images_per_pass)(small_cnn(), examples).images
