@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from pipelines.errors import RoadsignError
+from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.evaluation.evaluating import EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result
 from training.evaluation.reports import accuracies
@@ -48,25 +48,24 @@ def track(models: Mapping[str, EvaluatedModel], result: Result, folder: Path) ->
                 run.log_file(path, f"evaluation/{folder.name}")
 
 
-def main(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> None:
     console = Console()
-    try:
-        settings, dry_run = parse_arguments(Evaluation, CONFIG, __doc__ or "", arguments)
-        device = settings.torch_device()
-        models = read_models(settings.models, device)
-        if dry_run:
-            console.print(to_yaml(settings), markup=False, highlight=False)
-            console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
-            return 0
-        result = evaluate(settings, models, device, console)
-        console.print(accuracies(result.table))
-        folder = write_result(settings, models, result)
-        track(models, result, folder)
-        console.print(f"tables, figures and reports: {folder}", soft_wrap=True)
-    except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    settings, dry_run = parse_arguments(Evaluation, CONFIG, __doc__ or "", arguments)
+    device = settings.torch_device()
+    models = read_models(settings.models, device)
+    if dry_run:
+        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
+        return
+    result = evaluate(settings, models, device, console)
+    console.print(accuracies(result.table))
+    folder = write_result(settings, models, result)
+    track(models, result, folder)
+    console.print(f"tables, figures and reports: {folder}", soft_wrap=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.errors import RoadsignError
+from pipelines.errors import run_job
 from pipelines.settings import Settings, parse_arguments
 from training.tracking import Spool, SpoolBusyError, TrackingError, send_kept
 
@@ -31,23 +31,22 @@ def sync(spool: Spool) -> None:
         print(f"{spool.folder}: {len(sent.refused)} of them refused, kept in refused.jsonl: {sent.refused[0]}")
 
 
+def run(arguments: Sequence[str]) -> None:
+    settings, dry_run = parse_arguments(SyncTracking, CONFIG, __doc__ or "", arguments)
+    if not settings.runs_root.is_dir():
+        raise TrackingError(f"runs_root={settings.runs_root}: no such folder; give the one that your runs are in")
+    spools = Spool.find(settings.runs_root)
+    for spool in spools:
+        if dry_run:
+            print(f"{spool.folder}: {spool.unsent()} events to send to {spool.about.get('uri')}")
+        else:
+            sync(spool)
+    if not spools:
+        print(f"{settings.runs_root}: nothing to send")
+
+
 def main(arguments: Sequence[str]) -> int:
-    try:
-        settings, dry_run = parse_arguments(SyncTracking, CONFIG, __doc__ or "", arguments)
-        if not settings.runs_root.is_dir():
-            raise TrackingError(f"runs_root={settings.runs_root}: no such folder; give the one that your runs are in")
-        spools = Spool.find(settings.runs_root)
-        for spool in spools:
-            if dry_run:
-                print(f"{spool.folder}: {spool.unsent()} events to send to {spool.about.get('uri')}")
-            else:
-                sync(spool)
-        if not spools:
-            print(f"{settings.runs_root}: nothing to send")
-    except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_job(run, arguments)
 
 
 if __name__ == "__main__":

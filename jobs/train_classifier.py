@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipelines import provenance, session
-from pipelines.errors import RoadsignError
+from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.recipe import TrainClassifier
 from training.train_classifier import Command, describe_run, train_classifier, train_on_rank
@@ -32,22 +32,21 @@ def train_on_cluster(settings: TrainClassifier, command: Command) -> None:
         distributor.run(train_on_rank, settings.model_dump_json(), command.line, dict(command.facts))
 
 
+def run(arguments: Sequence[str]) -> None:
+    settings, dry_run = parse_arguments(TrainClassifier, CONFIG, __doc__ or "", arguments)
+    command = Command(
+        shlex.join(["python", "jobs/train_classifier.py", *arguments]), {"code": provenance.code_version()}
+    )
+    if dry_run:
+        Console().print(to_yaml(settings), describe_run(settings), sep="\n", markup=False)
+    elif settings.launcher == "spark":
+        train_on_cluster(settings, command)
+    else:
+        train_classifier(settings, command)
+
+
 def main(arguments: Sequence[str]) -> int:
-    try:
-        settings, dry_run = parse_arguments(TrainClassifier, CONFIG, __doc__ or "", arguments)
-        command = Command(
-            shlex.join(["python", "jobs/train_classifier.py", *arguments]), {"code": provenance.code_version()}
-        )
-        if dry_run:
-            Console().print(to_yaml(settings), describe_run(settings), sep="\n", markup=False)
-        elif settings.launcher == "spark":
-            train_on_cluster(settings, command)
-        else:
-            train_classifier(settings, command)
-    except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_job(run, arguments)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """What can be wrong with what a user gave us; each message names the file or key and says what to do."""
 
-__all__ = ["RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError"]
+import sys
+from collections.abc import Callable, Sequence
+
+__all__ = ["RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError", "run_job"]
 
 
 class RoadsignError(Exception):
@@ -25,3 +28,16 @@ class StoreError(RoadsignError):
 
 class StreamError(RoadsignError):
     """A dataset cannot be read, or what is read is not what its manifest and its files promised."""
+
+
+def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
+    """The exit code of a job: 0, or that of the RoadsignError that it raised, whose message alone is printed."""
+    try:
+        job(arguments)
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    return 0
