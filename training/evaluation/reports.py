@@ -40,10 +40,11 @@ def accuracies(table: pa.Table) -> Table:
     }
     models = list(dict.fromkeys(model for _, model in cells))
     shown = Table(title="accuracy (95 % interval)", box=SIMPLE_HEAD)
-    shown.add_column("variant", no_wrap=True)
+    variants = in_order(list({variant for variant, _ in cells}))
+    shown.add_column("variant", no_wrap=True, min_width=max(map(len, variants), default=0))
     for model in models:
-        shown.add_column(model, justify="right", no_wrap=True)
-    for variant in in_order(list({variant for variant, _ in cells})):
+        shown.add_column(model, justify="right", overflow="fold")
+    for variant in variants:
         shown.add_row(variant, *(cells.get((variant, model), "") for model in models))
     return shown
 
