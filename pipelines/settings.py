@@ -41,18 +41,21 @@ def load(
     """The settings in `config`, with `overrides` ("a.b=value", YAML values) laid over them.
 
     A key whose value names a file of the folder of that key in `menus` (by default the config's own folder) is replaced
-    by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. Overrides
+    by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. A key
+    that is plain text to `settings_type` has no menu, even where another job's key of that name has one. Overrides
     of keys inside it come last; a mapping ("a={b: 1}") takes the place of the whole one. Raises SettingsError, naming
     the file and the key.
     """
     menus = config.parent if menus is None else menus
-    choices, others = _split_overrides(overrides, menus)
+    folders = _menu_folders(menus, settings_type)
+    choices, others = _split_overrides(overrides, folders)
     try:
         merged = _read_yaml(config)
         for key in [str(key) for key in merged]:
-            merged[key] = _read_menu(menus / key, choices.get(key, merged[key]))
+            if key in folders:
+                merged[key] = _read_menu(folders[key], choices.get(key, merged[key]))
         chosen = OmegaConf.merge(merged, others)
-        for key in _mappings(overrides):
+        for key in _mappings(overrides) - choices.keys():
             OmegaConf.update(chosen, key, OmegaConf.select(others, key), merge=False)
         values = OmegaConf.to_container(chosen, resolve=True, throw_on_missing=True)
         return settings_type.model_validate_json(json.dumps(values))  # JSON: a list may become a tuple, a string a path
@@ -123,10 +126,17 @@ def _read_yaml(path: Path) -> DictConfig:
     return values
 
 
+def _menu_folders(menus: Path, settings_type: type[Settings]) -> dict[str, Path]:
+    """By key."""
+    plain = {name for name, field in settings_type.model_fields.items() if field.annotation is str}
+    folders = (folder for folder in menus.iterdir() if folder.is_dir()) if menus.is_dir() else iter(())
+    return {folder.name: folder for folder in folders if folder.name not in plain}
+
+
 def _read_menu(folder: Path, names: Any) -> Any:
-    """The files of a menu that `names` stands for, merged; `names` itself where it is no name or there is no menu."""
+    """The files of a menu that `names` stands for, merged; `names` itself where it is no name."""
     chosen = [names] if isinstance(names, str) else names
-    if not folder.is_dir() or not isinstance(chosen, list | ListConfig):
+    if not isinstance(chosen, list | ListConfig):
         return names
     menu = sorted(path.stem for path in folder.glob("*.yaml"))
     for name in chosen:
@@ -135,7 +145,7 @@ def _read_menu(folder: Path, names: Any) -> Any:
     return OmegaConf.merge(*(_read_yaml(folder / f"{name}.yaml") for name in chosen))
 
 
-def _split_overrides(overrides: Sequence[str], folder: Path) -> tuple[dict[str, Any], DictConfig]:
+def _split_overrides(overrides: Sequence[str], folders: Mapping[str, Path]) -> tuple[dict[str, Any], DictConfig]:
     """Which menus' files are chosen (`noise=[paper,proposal]`), and all other overrides."""
     choices: dict[str, Any] = {}
     others: list[str] = []
@@ -144,7 +154,7 @@ def _split_overrides(overrides: Sequence[str], folder: Path) -> tuple[dict[str, 
             key, equals, value = override.partition("=")
             if not key or not equals or value.strip() == "???":
                 raise SettingsError(f"{override!r}: expected key=value, e.g. seed=7")
-            if (folder / key).is_dir():
+            if key in folders:
                 choices[key] = OmegaConf.from_dotlist([override])[key]
             else:
                 others.append(override)
@@ -153,9 +163,9 @@ def _split_overrides(overrides: Sequence[str], folder: Path) -> tuple[dict[str, 
         raise SettingsError(f"{list(overrides)}: {error}") from None
 
 
-def _mappings(overrides: Sequence[str]) -> list[str]:
+def _mappings(overrides: Sequence[str]) -> set[str]:
     """The keys to which whole mappings are given."""
-    return [key for key, _, value in (override.partition("=") for override in overrides) if value.startswith("{")]
+    return {key for key, _, value in (override.partition("=") for override in overrides) if value.startswith("{")}
 
 
 def _describe(problem: ErrorDetails, settings_type: type[Settings]) -> str:

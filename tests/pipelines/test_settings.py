@@ -310,3 +310,18 @@ def test_a_config_elsewhere_uses_the_menus_of_the_default_config(tmp_path: Path,
     settings, _ = parse_arguments(NoisyDatasets, default, "", ["--config", str(own), "noise=proposal"])
     assert settings.seed == 7
     assert "blur-max" in settings.noise
+
+
+class WithText(Settings):
+    noise: str
+    geometry: dict[str, float | str]
+
+
+def test_a_key_that_is_plain_text_has_no_menu_and_a_mapping_takes_a_menus_place(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("noise: latest\ngeometry: resize\n")
+    for menu in ("noise", "geometry"):
+        (tmp_path / menu).mkdir()
+        (tmp_path / menu / "resize.yaml").write_text("kind: resize\n")
+    assert load(WithText, tmp_path / "config.yaml") == WithText(noise="latest", geometry={"kind": "resize"})
+    given = load(WithText, tmp_path / "config.yaml", ["noise=other", "geometry={kind: own, amount: 0.5}"])
+    assert given == WithText(noise="other", geometry={"kind": "own", "amount": 0.5})
