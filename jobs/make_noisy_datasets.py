@@ -34,7 +34,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
         refuse_damaged(source, settings.max_rejected_fraction, table)
         console.print(source.sentence())
         wanted = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
-        outdated = {cell: wanted[cell] for cell in wanted if not store.is_current(cell.folder(root), wanted[cell])}
+        outdated = store.outdated(root, wanted)
         if outdated:
             report.announce_replacements(console, root, outdated)
             report.warn_of_small_disk(console, root, outdated, source.counts)

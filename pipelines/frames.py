@@ -1,19 +1,29 @@
 """DataFrame → DataFrame."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark import SparkFiles, TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.attacked import AttackedBlock
+from pipelines.blocks import Block
 from pipelines.datasets import FileReader, Location, UnreadableImageError, decode
 from pipelines.errors import SourceError
 from pipelines.geometry import Roi
 from pipelines.noise import Image
-from pipelines.render import Block, Original, Rendering
+from pipelines.render import Original, Rendering
+from pipelines.schema import AttackedImages, SourceImages, Split
 
-__all__ = ["in_parts", "make_renderer", "read_image", "rows_frame", "with_pixel_digest"]
+__all__ = [
+    "MakeStep", "RowGroup", "Step", "in_parts", "make_attacker", "make_renderer", "read_image", "row_groups_frame",
+    "rows_frame", "with_pixel_digest",
+]  # fmt: skip
 
 _DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.string()), ("reason", pa.string())])
 
@@ -86,3 +96,63 @@ def _original(reader: FileReader, row: dict[str, Any]) -> Original:
 def in_parts(images: DataFrame, partitions: int) -> DataFrame:
     """Rows with `part` and `position`: every part whole in one of `partitions` partitions, and in order."""
     return images.repartitionById(partitions, images["part"] % partitions).sortWithinPartitions("part", "position")
+
+
+class RowGroup(NamedTuple):
+    """Row group `position` of the file `path`, which is part `part_in_split` of its split and is to become the same
+    part of another variant; `part` counts over all splits."""
+
+    split: Split
+    part: int
+    part_in_split: int
+    position: int
+    path: str
+
+
+def row_groups_frame(
+    spark: SparkSession, row_groups: Sequence[tuple[Split, str, int]], partitions: int | None
+) -> DataFrame:
+    """For store.write_datasets, a row for each (split, file, number) of a dataset that is to be attacked, in
+    `partitions` partitions, by default one for each file."""
+    parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, _ in row_groups))}
+    rows = [
+        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, path)
+        for split, path, number in row_groups
+    ]
+    return in_parts(rows_frame(spark, RowGroup, rows), partitions or len(parts))
+
+
+Step = Callable[[SourceImages], Iterable[AttackedImages]]
+MakeStep = Callable[[Path, int, str | None], Step]
+"""(folder of the session's files on this machine, threads of this task, address of its GPU or None) → step."""
+
+
+def make_attacker(make_step: MakeStep) -> Callable[[], Callable[[pa.Table], Iterator[AttackedBlock]]]:
+    """For store.write_datasets: RowGroup rows → blocks. `make_step` is called once per task, on its executor."""
+
+    def make() -> Callable[[pa.Table], Iterator[AttackedBlock]]:
+        task = TaskContext.get()
+        assert task is not None
+        gpu = task.resources().get("gpu")
+        step = make_step(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
+
+        def expand(rows: pa.Table) -> Iterator[AttackedBlock]:
+            (row,) = rows.to_pylist()
+            source = _source_images(row["path"], row["position"])
+            return (AttackedBlock(source, images) for images in step(source))
+
+        return expand
+
+    return make
+
+
+def _source_images(path: str, number: int) -> SourceImages:
+    try:
+        with pq.ParquetFile(path) as file:
+            size_px = int(file.schema_arrow.metadata[b"size_px"])
+            table = file.read_row_group(number, columns=["image_id", "label", "image"], use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"{path}: was readable when the run began, and now: {error}; run again") from None
+    pixels = np.frombuffer(bytearray().join(table["image"].to_pylist()), np.uint8)  # torch wants what can be written
+    images = pixels.reshape(len(table), size_px, size_px, 3)
+    return SourceImages(table["image_id"].to_pylist(), table["label"].to_numpy(), images)

@@ -6,9 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.render import Block
-from pipelines.schema import Cell, Part, Split, parquet_schema
-from pipelines.statistics import Tally
+from pipelines.schema import Cell, Part, Split
 
 __all__ = ["PartFile", "by_part"]
 
@@ -24,11 +22,10 @@ class PartFile:
         self.name = f"split={split}/part-{number:05d}.parquet"
         self.path = cell.folder(attempt) / self.name
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.schema = parquet_schema(cell.size_px)
         self.rows = 0
         self.writer = pq.ParquetWriter(
             self.path,
-            self.schema,
+            cell.schema,
             compression=compression,
             compression_level=ZSTD_LEVEL if compression == "zstd" else None,
             use_dictionary=False,
@@ -41,17 +38,9 @@ class PartFile:
     def __exit__(self, *error: object) -> None:
         self.writer.close()
 
-    def write(self, rows: pa.Table, block: Block, tally: Tally) -> None:
-        """One row group."""
-        ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
-        snr = tally.add(self.split, ids, labels, block.pixels, block.signal, block.noise)
-        offsets = pa.array(range(0, block.pixels.size + 1, block.pixels.shape[1]), pa.int32())
-        images = pa.BinaryArray.from_buffers(
-            pa.binary(), len(ids), [None, offsets.buffers()[1], pa.py_buffer(block.pixels)]
-        )
-        columns = [pa.array(ids), pa.array(labels, pa.int32()), images, pa.array(snr)]
-        self.writer.write_table(pa.table(columns, schema=self.schema), row_group_size=len(ids))
-        self.rows += len(ids)
+    def write(self, row_group: pa.Table) -> None:
+        self.writer.write_table(row_group, row_group_size=len(row_group))
+        self.rows += len(row_group)
 
     def part(self) -> Part:
         return Part(path=self.name, split=self.split, rows=self.rows, bytes=self.path.stat().st_size)

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.blocks import Block
 from pipelines.geometry import Geometry, Roi
 from pipelines.noise import Image, Noise, generator
 from pipelines.schema import CLEAN, Cell
-from pipelines.statistics import Energies, Pixels, difference_energy, energy
+from pipelines.statistics import Pixels, difference_energy, energy
 
-__all__ = ["Block", "Original", "Rendering"]
+__all__ = ["Original", "Rendering"]
 
 
 class Original(NamedTuple):
@@ -20,16 +21,6 @@ class Original(NamedTuple):
     image_id: str
     pixels: Image
     roi: Roi
-
-
-class Block(NamedTuple):
-    """N images of one size and variant: pixels (N, size_px² · 3), ‖clean‖² and ‖noisy − clean‖² of each (N,)."""
-
-    size_px: int
-    variant: str
-    pixels: Pixels
-    signal: Energies
-    noise: Energies
 
 
 class Rendering(NamedTuple):

@@ -16,7 +16,9 @@ from pipelines.schema import Cell, Manifest, Split
 from pipelines.settings import to_yaml
 from pipelines.variants import NoisyDatasets
 
-__all__ = ["announce", "announce_replacements", "print_datasets", "print_plan", "warn_of_small_disk"]
+__all__ = [
+    "announce", "announce_replacements", "print_attacks", "print_datasets", "print_plan", "warn_of_small_disk",
+]  # fmt: skip
 
 
 def announce(console: Console, settings: NoisyDatasets) -> None:
@@ -54,7 +56,7 @@ def print_plan(console: Console, settings: NoisyDatasets) -> None:
 
 def warn_of_small_disk(console: Console, root: Path, cells: Iterable[Cell], counts: Mapping[Split, int]) -> None:
     """Says so where the uncompressed pixels would not fit on the disk."""
-    need = sum(sum(counts.values()) * cell.size_px**2 * 3 for cell in cells)
+    need = sum(sum(counts.values()) * cell.image_bytes for cell in cells)
     free = shutil.disk_usage(root).free
     if need > free:
         console.print(
@@ -95,4 +97,30 @@ def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
             f"{sum(part.bytes for part in manifest.parts) / 1e6:,.0f}",
             *("" if value is None else f"{value:.1f}" for value in (statistics.snr_db, statistics.psnr_db)),
         )
+    console.print(table)
+
+
+def print_attacks(console: Console, root: Path, cells: Sequence[Cell]) -> None:
+    """A table with one line per adversarial variant and split, from the manifests; ratios are means over images, and
+    `kept` are those that stayed as they were."""
+    console.print(f"{cells[0].folder(root).parents[1]}, attacked: {cells[0].attacked}", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("variant", "split"):
+        table.add_column(heading, no_wrap=True)
+    ratios = ("SNR dB\nasked", "before\nclamp", "\nstored", "as\nuint8")
+    for heading in (*ratios, "accuracy\nbefore", "\nafter", "images\nkept"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cell in cells:
+        manifest = Manifest.read(cell.folder(root))
+        if manifest is None or manifest.attack is None:
+            continue
+        for split, attack in manifest.attack.items():
+            images, stored = manifest.counts[split], manifest.statistics[split].snr_db_mean
+            means = (attack.snr_db_asked, attack.snr_db_before_clamp.mean, stored, attack.snr_db_uint8.mean)
+            table.add_row(
+                cell.variant, split,
+                *("" if mean is None else f"{mean:.2f}" for mean in means),
+                *(f"{right / images:.2%}" for right in (attack.right_before, attack.right_after)),
+                f"{attack.black + attack.unchanged:,}",
+            )  # fmt: skip
     console.print(table)

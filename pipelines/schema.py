@@ -7,6 +7,9 @@
   and one _manifest.json beside the split= folders of each variant.
 * Row i of a part file is the same image in every size and variant of one source.
 * A folder is there with all its rows or not at all.
+* Adversarial images are float32 in [0, 1] in the same layout, for uint8 would round the perturbation away; they have
+  the columns of MEASURED besides, and a folder for the network that was attacked:
+  …/variant=fgsm-snr33/attacked=0f3a5c7e9b1d/split=test/part-00000.parquet
 """
 
 import hashlib
@@ -16,10 +19,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "MANIFEST_NAME", "SPLITS", "Cell", "Manifest", "Part", "Split",
+    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "MANIFEST_NAME", "MEASURED", "SPLITS",
+    "AttackStatistics", "AttackedImages", "Cell", "Manifest", "Part", "SourceImages", "Split", "Spread",
     "VariantStatistics", "parquet_schema", "row_digest",
 ]  # fmt: skip
 
@@ -30,20 +34,67 @@ MANIFEST_NAME = "_manifest.json"
 FORMAT_VERSION = 1
 """Raised whenever the same settings and source would give other bytes; older datasets are then made anew."""
 DIGEST_MODULUS = 2**256
+ATTACKED = "attacked"
+"""Of an adversarial variant: the folder's key, and the fingerprint's, where it is the whole digest of the weights."""
+ATTACKED_DIGITS = 12
+MEASURED = {
+    "snr_db_asked": pa.float32(),
+    "snr_db_before_clamp": pa.float32(),
+    "snr_db_uint8": pa.float32(),
+    "prediction_before": pa.int32(),
+    "prediction_after": pa.int32(),
+}
+"""What is known of each adversarial image besides its snr_db. `snr_db_asked` is NaN where no ratio was asked for;
+`snr_db_before_clamp` is the perturbation's before it was cut to [0, 1], `snr_db_uint8` what rounding to 256 grey levels
+would leave; the predictions are the attacked network's, of the image before the attack and of the stored one."""
 
 
 class Cell(NamedTuple):
-    """One dataset on disk: a variant at a size under a geometry."""
+    """One dataset on disk: a variant at a size under a geometry; of adversarial images also the digest of the network
+    that was attacked, of which the first 12 digits suffice to find the folder."""
 
     geometry: str
     size_px: int
     variant: str
+    attacked: str | None = None
 
     def folder(self, root: Path) -> Path:
-        return root / f"geometry={self.geometry}" / f"size_px={self.size_px}" / f"variant={self.variant}"
+        folder = root / f"geometry={self.geometry}" / f"size_px={self.size_px}" / f"variant={self.variant}"
+        return folder / f"{ATTACKED}={self.attacked[:ATTACKED_DIGITS]}" if self.attacked else folder
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of its part files."""
+        return parquet_schema(self.size_px, "float32" if self.attacked else "uint8", attacked=self.attacked is not None)
+
+    @property
+    def image_bytes(self) -> int:
+        return self.size_px**2 * 3 * (4 if self.attacked else 1)
 
 
-def parquet_schema(size_px: int, pixel_dtype: str = "uint8") -> pa.Schema:
+class SourceImages(NamedTuple):
+    """N images of a dataset that are to be attacked: `labels` (N,), `pixels` (N, S, S, 3), uint8."""
+
+    image_ids: list[str]
+    labels: NDArray[np.int32]
+    pixels: NDArray[np.uint8]
+
+
+class AttackedImages(NamedTuple):
+    """What an attack has made of N source images: `pixels` (N, S, S, 3), float32 in [0, 1], and (N,) of each column of
+    the contract. `snr_db` is NaN where the source is black."""
+
+    variant: str
+    pixels: NDArray[np.float32]
+    snr_db_asked: NDArray[np.float32]
+    snr_db_before_clamp: NDArray[np.float32]
+    snr_db: NDArray[np.float32]
+    snr_db_uint8: NDArray[np.float32]
+    prediction_before: NDArray[np.int32]
+    prediction_after: NDArray[np.int32]
+
+
+def parquet_schema(size_px: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:
     """Columns of a part file; `pixel_dtype`, `size_px` and `layout` stand in the schema's metadata."""
     columns = [
         pa.field("image_id", pa.string(), nullable=False),
@@ -51,15 +102,22 @@ def parquet_schema(size_px: int, pixel_dtype: str = "uint8") -> pa.Schema:
         pa.field("image", pa.binary(), nullable=False),
         pa.field("snr_db", pa.float32(), nullable=False),
     ]
+    if attacked:
+        columns += [pa.field(name, type_, nullable=False) for name, type_ in MEASURED.items()]
     return pa.schema(columns, {"pixel_dtype": pixel_dtype, "size_px": str(size_px), "layout": "HWC RGB"})
 
 
-def row_digest(split: str, image_id: str, label: int, snr: np.float32, pixels: NDArray[Any]) -> int:
-    """SHA-256 of one row as an integer. A dataset's digest is the sum of its rows' digests modulo 2²⁵⁶, so it does not
-    depend on their order or on files (M. Bellare, D. Micciancio, "A new paradigm for collision-free hashing", 1997)."""
+def row_digest(
+    split: str, image_id: str, label: int, snr: np.float32, pixels: NDArray[Any], *measured: np.generic
+) -> int:
+    """SHA-256 of one row as an integer; `measured` in the order of MEASURED. A dataset's digest is the sum of its rows'
+    digests modulo 2²⁵⁶, so it does not depend on their order or on files (M. Bellare, D. Micciancio, "A new paradigm
+    for collision-free hashing", 1997)."""
     digest = hashlib.sha256(f"{split}\0{image_id}\0{label}\0".encode())
     digest.update(snr.tobytes())
     digest.update(pixels.data)
+    for value in measured:
+        digest.update(value.tobytes())
     return int.from_bytes(digest.digest(), "big")
 
 
@@ -92,6 +150,35 @@ class VariantStatistics(_Record):
     snr_db_infinite: int
 
 
+class Spread(_Record):
+    """Of images' finite values; `infinite` of them have no noise at all. Null where there is no finite one."""
+
+    mean: float | None
+    min: float | None
+    max: float | None
+    infinite: int
+
+
+class AttackStatistics(_Record):
+    """What an attack did to the images of a split. Decibels over images whose ratio is defined; the stored images' own
+    are in VariantStatistics.
+
+    `success_rate` is the share fooled of the images that were predicted rightly, null where there was none. `black`
+    images have no ratio to reach: asked for one, they stay as they are. `unchanged` are the others that stayed as they
+    were: with a gradient that is zero everywhere or, under an attack that seeks the smallest perturbation, predicted
+    wrongly already or not fooled."""
+
+    snr_db_asked: float | None
+    snr_db_before_clamp: Spread
+    snr_db_uint8: Spread
+    right_before: int
+    right_after: int
+    fooled: int
+    success_rate: float | None
+    black: int
+    unchanged: int
+
+
 class Manifest(_Record):
     """What a variant is, where it came from and what is in it; reading it is enough to trust or refuse the folder."""
 
@@ -103,6 +190,7 @@ class Manifest(_Record):
     parts: tuple[Part, ...]
     source: dict[str, Any]
     made_by: dict[str, str]
+    attack: dict[Split, AttackStatistics] | None = Field(default=None, exclude_if=lambda attack: attack is None)
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":

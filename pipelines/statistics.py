@@ -4,13 +4,14 @@ digit."""
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.schema import DIGEST_MODULUS, VariantStatistics, row_digest
+from pipelines.schema import DIGEST_MODULUS, Spread, VariantStatistics, row_digest
 
-__all__ = ["Tally", "difference_energy", "energy", "snr_db"]
+__all__ = ["Decibels", "Tally", "difference_energy", "energy", "snr_db"]
 
 Pixels = NDArray[np.uint8]
 """(N, D): D = size_px × size_px × 3 values of N images."""
@@ -62,20 +63,50 @@ def snr_db(signal: Energies, noise: Energies) -> NDArray[np.float32]:
 
 
 @dataclass
-class Tally:
-    """Sums over the images of one variant in one split; `+=` with the tally of other images."""
+class Decibels:
+    """Sums over images' ratios; `+=` with those of other images. A ratio that is undefined is left out."""
 
+    finite: int = 0
+    infinite: int = 0
+    micro_db: int = 0
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    def add(self, values: NDArray[np.floating]) -> None:
+        finite = values[np.isfinite(values)].astype(np.float64)
+        self.finite += len(finite)
+        self.infinite += int(np.isposinf(values).sum())
+        self.micro_db += int(np.rint(finite * 1e6).sum())
+        if len(finite):
+            self.low, self.high = min(self.low, finite.min()), max(self.high, finite.max())
+
+    def __iadd__(self, other: "Decibels") -> "Decibels":
+        self.finite += other.finite
+        self.infinite += other.infinite
+        self.micro_db += other.micro_db
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        return self
+
+    def spread(self) -> Spread:
+        if not self.finite:
+            return Spread(mean=None, min=None, max=None, infinite=self.infinite)
+        return Spread(mean=self.micro_db / 1e6 / self.finite, min=self.low, max=self.high, infinite=self.infinite)
+
+
+@dataclass
+class Tally:
+    """Sums over the images of one variant in one split; `+=` with the tally of other images.
+
+    `peak` is what white counts for in the sums, energies in its square."""
+
+    peak: ClassVar[int] = 255
     labels: Counter[int] = field(default_factory=Counter)
     values_per_channel: int = 0
     channel_sum: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(3, np.uint64))
     channel_square_sum: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(3, np.uint64))
     signal: int = 0
     noise: int = 0
-    snr_finite: int = 0
-    snr_infinite: int = 0
-    snr_micro_db: int = 0
-    snr_min: float = float("inf")
-    snr_max: float = float("-inf")
+    snr: Decibels = field(default_factory=Decibels)
     digest: int = 0
 
     def add(
@@ -90,12 +121,7 @@ class Tally:
         self.channel_square_sum += square_sums
         self.signal += int(signal.sum())
         self.noise += int(noise.sum())
-        finite = snr[np.isfinite(snr)].astype(np.float64)
-        self.snr_finite += len(finite)
-        self.snr_infinite += int(np.isposinf(snr).sum())
-        self.snr_micro_db += int(np.rint(finite * 1e6).sum())
-        if len(finite):
-            self.snr_min, self.snr_max = min(self.snr_min, finite.min()), max(self.snr_max, finite.max())
+        self.snr.add(snr)
         for row in zip(ids, labels, snr, pixels, strict=True):
             self.digest = (self.digest + row_digest(split, *row)) % DIGEST_MODULUS
         return snr
@@ -107,10 +133,7 @@ class Tally:
         self.channel_square_sum += other.channel_square_sum
         self.signal += other.signal
         self.noise += other.noise
-        self.snr_finite += other.snr_finite
-        self.snr_infinite += other.snr_infinite
-        self.snr_micro_db += other.snr_micro_db
-        self.snr_min, self.snr_max = min(self.snr_min, other.snr_min), max(self.snr_max, other.snr_max)
+        self.snr += other.snr
         self.digest = (self.digest + other.digest) % DIGEST_MODULUS
         return self
 
@@ -120,20 +143,20 @@ class Tally:
 
     def statistics(self) -> VariantStatistics:
         """The tally in the units of the manifest: channels on the [0, 1] scale, ratios in dB."""
-        mean = self.channel_sum / max(1, self.values_per_channel) / 255
-        variance = self.channel_square_sum / max(1, self.values_per_channel) / 255**2 - mean**2
+        mean = self.channel_sum / max(1, self.values_per_channel) / self.peak
+        variance = self.channel_square_sum / max(1, self.values_per_channel) / self.peak**2 - mean**2
         std = np.sqrt(np.maximum(0, variance))
-        peak = 255**2 * 3 * self.values_per_channel
-        found = self.snr_finite > 0
+        peak = self.peak**2 * 3 * self.values_per_channel
+        snr = self.snr.spread()
         return VariantStatistics(
             channel_mean=(float(mean[0]), float(mean[1]), float(mean[2])),
             channel_std=(float(std[0]), float(std[1]), float(std[2])),
             snr_db=_ratio_db(self.signal, self.noise),
             psnr_db=_ratio_db(peak, self.noise),
-            snr_db_mean=self.snr_micro_db / 1e6 / self.snr_finite if found else None,
-            snr_db_min=self.snr_min if found else None,
-            snr_db_max=self.snr_max if found else None,
-            snr_db_infinite=self.snr_infinite,
+            snr_db_mean=snr.mean,
+            snr_db_min=snr.min,
+            snr_db_max=snr.max,
+            snr_db_infinite=snr.infinite,
         )
 
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
@@ -22,17 +22,21 @@ from pyspark.sql import DataFrame
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
+from pipelines.attacked import attack_statistics
+from pipelines.blocks import Countable
 from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
 from pipelines.part_files import PartFile, by_part
-from pipelines.render import Block
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split
 from pipelines.statistics import Tally
 
-__all__ = ["Plan", "is_current", "locked", "write_datasets", "write_rejected"]
+__all__ = ["Plan", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
 
-MakeExpand = Callable[[], Callable[[pa.Table], Iterator[Block]]]
-"""Called once per task: gives the function that turns rows of the frame into blocks, one per cell."""
+Expand = Callable[[pa.Table], Iterator[Countable]]
+"""Turns rows of the frame into blocks, one per cell."""
+MakeExpand = Callable[[], Expand]
+"""Called once per task."""
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Plan:
     counts: Mapping[Split, int]
     source: Mapping[str, Any]
     made_by: Mapping[str, str]
-    images_per_row_group: int
+    rows_per_row_group: int
+    """Of the frame: so many become one row group in each cell."""
     compression: str
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Keeps what is left alive of a killed run out of the way of the next one."""
@@ -77,6 +82,11 @@ def is_current(folder: Path, fingerprint: Mapping[str, Any]) -> bool:
     with contextlib.suppress(OSError):
         return all((folder / part.path).stat().st_size == part.bytes for part in manifest.parts)
     return False
+
+
+def outdated(root: Path, fingerprints: Mapping[Cell, dict[str, Any]]) -> dict[Cell, dict[str, Any]]:
+    """Those of `fingerprints` whose datasets have to be made."""
+    return {cell: wanted for cell, wanted in fingerprints.items() if not is_current(cell.folder(root), wanted)}
 
 
 @contextlib.contextmanager
@@ -161,23 +171,22 @@ class StagingWriter(DataSourceArrowWriter):
             raise
         return written
 
-    def _write_part(
-        self, rows: pa.Table, expand: Callable[[pa.Table], Iterator[Block]], attempt: Path, written: Written
-    ) -> None:
+    def _write_part(self, rows: pa.Table, expand: Expand, attempt: Path, written: Written) -> None:
         split, number = rows["split"][0].as_py(), rows["part_in_split"][0].as_py()
         cells = {(cell.size_px, cell.variant): cell for cell in self.plan.fingerprints}
         with contextlib.ExitStack() as stack:
             files: dict[Cell, PartFile] = {}
-            for start in range(0, len(rows), self.plan.images_per_row_group):
-                group = rows.slice(start, self.plan.images_per_row_group)
+            for start in range(0, len(rows), self.plan.rows_per_row_group):
+                group = rows.slice(start, self.plan.rows_per_row_group)
                 for block in expand(group):
                     cell = cells.get((block.size_px, block.variant))
                     if cell is None:
                         continue
                     if cell not in files:
                         files[cell] = stack.enter_context(PartFile(attempt, cell, split, number, self.plan.compression))
-                    tally = written.tallies.setdefault((cell, split), Tally())
-                    files[cell].write(group, block, tally)
+                    row_group, tally = block.counted(group, split)
+                    files[cell].write(row_group)
+                    _add(written.tallies, (cell, split), tally)
         written.parts += [(cell, file.part(), str(file.path)) for cell, file in files.items()]
 
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
@@ -195,7 +204,7 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
         for cell, part, path in message.parts:
             parts[cell].append((part, path))
         for (cell, split), tally in message.tallies.items():
-            tallies[cell].setdefault(split, Tally()).__iadd__(tally)
+            _add(tallies[cell], split, tally)
     for cell in plan.fingerprints:
         made = {split: tally.images for split, tally in tallies[cell].items()}
         if made != dict(plan.counts):
@@ -213,6 +222,13 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
     shutil.rmtree(staging_folder(plan.root))
 
 
+def _add(tallies: dict[Key, Tally], key: Key, tally: Tally) -> None:
+    if key in tallies:
+        tallies[key] += tally
+    else:
+        tallies[key] = tally
+
+
 def _manifest(
     plan: Plan, fingerprint: dict[str, Any], tallies: Mapping[Split, Tally], parts: Sequence[Part]
 ) -> Manifest:
@@ -226,6 +242,7 @@ def _manifest(
         parts=tuple(sorted(parts, key=lambda part: part.path)),
         source=dict(plan.source),
         made_by=dict(plan.made_by),
+        attack=attack_statistics(tallies),
     )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import render_twins
 
+from pipelines.blocks import Block
 from pipelines.geometry import GEOMETRIES, Geometry, Roi
 from pipelines.geometry.crop_or_pad import CropOrPad
 from pipelines.geometry.resize import Resize
@@ -17,7 +18,7 @@ from pipelines.noise.patches import Patches
 from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random
 from pipelines.noise.salt_pepper import SaltPepper
-from pipelines.render import Block, Original, Rendering
+from pipelines.render import Original, Rendering
 from pipelines.schema import Cell
 
 SIZES = (28, 40, 75)

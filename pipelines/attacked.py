@@ -1,0 +1,147 @@
+"""Adversarial images on their way into a part file: measured against their sources, and counted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.blocks import binary_column
+from pipelines.schema import (
+    DIGEST_MODULUS,
+    MEASURED,
+    AttackedImages,
+    AttackStatistics,
+    SourceImages,
+    Split,
+    parquet_schema,
+    row_digest,
+)
+from pipelines.statistics import Decibels, Tally
+
+__all__ = ["AttackTally", "AttackedBlock", "attack_statistics"]
+
+
+@dataclass
+class AttackTally(Tally):
+    """Sums over adversarial images, in fixed point: those of a row group are added up in float64 and then rounded, so
+    that the sum over row groups does not depend on their order."""
+
+    peak: ClassVar[int] = 2**16
+    asked: Decibels = field(default_factory=Decibels)
+    before_clamp: Decibels = field(default_factory=Decibels)
+    uint8: Decibels = field(default_factory=Decibels)
+    right_before: int = 0
+    right_after: int = 0
+    fooled: int = 0
+    black: int = 0
+    unchanged: int = 0
+
+    def __iadd__(self, other: Tally) -> "AttackTally":
+        super().__iadd__(other)
+        assert isinstance(other, AttackTally)
+        self.asked += other.asked
+        self.before_clamp += other.before_clamp
+        self.uint8 += other.uint8
+        self.right_before += other.right_before
+        self.right_after += other.right_after
+        self.fooled += other.fooled
+        self.black += other.black
+        self.unchanged += other.unchanged
+        return self
+
+    def attack(self) -> AttackStatistics:
+        return AttackStatistics(
+            snr_db_asked=self.asked.spread().mean,
+            snr_db_before_clamp=self.before_clamp.spread(),
+            snr_db_uint8=self.uint8.spread(),
+            right_before=self.right_before,
+            right_after=self.right_after,
+            fooled=self.fooled,
+            success_rate=self.fooled / self.right_before if self.right_before else None,
+            black=self.black,
+            unchanged=self.unchanged,
+        )
+
+
+def attack_statistics(tallies: Mapping[Split, Tally]) -> dict[Split, AttackStatistics] | None:
+    """By split; None where nothing was attacked."""
+    found = {split: tally.attack() for split, tally in tallies.items() if isinstance(tally, AttackTally)}
+    return found or None
+
+
+class AttackedBlock(NamedTuple):
+    """A row group of source images and what became of it."""
+
+    source: SourceImages
+    images: AttackedImages
+
+    @property
+    def size_px(self) -> int:
+        return int(self.source.pixels.shape[1])
+
+    @property
+    def variant(self) -> str:
+        return self.images.variant
+
+    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, AttackTally]:
+        source, images = self.source, self.images
+        measured = [getattr(images, name) for name in MEASURED]
+        pixels = images.pixels.reshape(len(source.labels), -1)
+        columns = [
+            pa.array(source.image_ids), pa.array(source.labels), binary_column(pixels), pa.array(images.snr_db),
+            *map(pa.array, measured),
+        ]  # fmt: skip
+        digests = map(
+            row_digest, [split] * len(pixels), source.image_ids, source.labels, images.snr_db, pixels, *measured
+        )
+        tally = self._tally(sum(digests) % DIGEST_MODULUS)
+        return pa.table(columns, schema=parquet_schema(self.size_px, "float32", attacked=True)), tally
+
+    def _tally(self, digest: int) -> AttackTally:
+        source, images = self.source, self.images
+        clean = source.pixels.astype(np.float32) / np.float32(255)
+        signal, noise = _energies(clean), _energies(images.pixels - clean)
+        right_before = images.prediction_before == source.labels
+        right_after = images.prediction_after == source.labels
+        tally = AttackTally(
+            values_per_channel=images.pixels.size // 3,
+            channel_sum=_fixed(_channel_sums(images.pixels), AttackTally.peak),
+            channel_square_sum=_fixed(_channel_sums(np.square(images.pixels)), AttackTally.peak**2),
+            signal=int(_fixed(signal, AttackTally.peak**2).sum()),
+            noise=int(_fixed(noise, AttackTally.peak**2).sum()),
+            digest=digest,
+            right_before=int(right_before.sum()),
+            right_after=int(right_after.sum()),
+            fooled=int((right_before & ~right_after).sum()),
+            black=int((signal == 0).sum()),
+            unchanged=int(((noise == 0) & (signal > 0)).sum()),
+        )
+        tally.labels.update(source.labels.tolist())
+        for decibels, values in (
+            (tally.snr, images.snr_db),
+            (tally.asked, images.snr_db_asked),
+            (tally.before_clamp, images.snr_db_before_clamp),
+            (tally.uint8, images.snr_db_uint8),
+        ):
+            decibels.add(values)
+        return tally
+
+
+def _energies(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """‖x‖² of each image."""
+    energies: NDArray[np.float64] = np.square(images.reshape(len(images), -1)).sum(axis=1, dtype=np.float64)
+    return energies
+
+
+def _channel_sums(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    # first down the images, since that loop runs over contiguous values
+    sums: NDArray[np.float64] = values.reshape(len(values), -1).sum(axis=0, dtype=np.float64).reshape(-1, 3).sum(axis=0)
+    return sums
+
+
+def _fixed(values: NDArray[np.float64], one: int) -> NDArray[np.uint64]:
+    fixed: NDArray[np.uint64] = np.rint(values * one).astype(np.uint64)
+    return fixed
