@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from pipelines.errors import StreamError
 from pipelines.schema import (
+    ATTACKED,
     DIGEST_MODULUS,
     MANIFEST_NAME,
+    MEASURED,
     SPLITS,
     Cell,
     Manifest,
@@ -22,12 +24,14 @@ from pipelines.schema import (
     parquet_schema,
     row_digest,
 )  # fmt: skip
+from training.attacked_variants import find_cell
 from training.parquet_pieces import Opener, ParquetDatasetPiece
 
 __all__ = ["OpenSplit", "OpenVariant", "RowGroup", "images_of", "open_split"]
 
 JOB = "spark-submit jobs/make_noisy_datasets.py"
-AGAIN = f"delete the variant's folder and make it again: {JOB}"
+ATTACKING_JOB = "spark-submit jobs/make_adversarial_datasets.py"
+AGAIN = f"delete the variant's folder and make it again: {JOB}, or for adversarial images {ATTACKING_JOB}"
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
 SAME_IN_ALL_VARIANTS = (
     "dataset", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction", "images_per_part",
@@ -75,15 +79,15 @@ class OpenSplit:
 def open_split(
     root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
 ) -> OpenSplit:
-    """`split` of the variants under `root`, a folder or an fsspec URL. `verify` reads everything once and compares it
-    with the manifests' digests. Raises StreamError, which says what to do."""
+    """`split` of the variants under `root`, a folder or an fsspec URL; they are named as in attacked_variants. `verify`
+    reads everything once and compares it with the manifests' digests. Raises StreamError, which says what to do."""
     if split not in get_args(Split):
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
         filesystem, path = url_to_fs(root)
         filesystem.invalidate_cache()  # what was listed earlier may have been written again since
         opener = Opener(filesystem)
-        cells = {name: Cell(geometry, size_px, name) for name in variants}
+        cells = {name: find_cell(filesystem, path, geometry, size_px, name) for name in variants}
         opened = {name: _open_variant(opener, path, cell, cast(Split, split)) for name, cell in cells.items()}
     except StreamError:
         raise
@@ -120,7 +124,7 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
     for part in manifest.parts:
         if part.split == split:
             path = posixpath.join(folder, part.path)
-            dtypes.add(_check_schema(opener, path, cell.size_px))
+            dtypes.add(_check_schema(opener, path, cell))
             footer = opener.footer(path)
             if footer.num_rows != part.rows:
                 raise StreamError(f"{path}: {footer.num_rows} rows, its manifest says {part.rows}; {AGAIN}")
@@ -146,7 +150,8 @@ def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
     ]
     raise StreamError(
         f"{folder}: no such dataset (variants there: {', '.join(found) or 'none'}); make it: "
-        f"{JOB} geometry={cell.geometry} 'sizes_px=[{cell.size_px}]' 'variants=[{cell.variant}]'"
+        f"{JOB} geometry={cell.geometry} 'sizes_px=[{cell.size_px}]' 'variants=[{cell.variant}]'; adversarial images: "
+        f"{ATTACKING_JOB}"
     )
 
 
@@ -174,18 +179,18 @@ def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
         raise StreamError(f"{others[0]}: not in the folder's manifest, but other readers would read it; remove it")
 
 
-def _check_schema(opener: Opener, path: str, size_px: int) -> str:
+def _check_schema(opener: Opener, path: str, cell: Cell) -> str:
     """The pixels' dtype."""
     try:
         schema = opener.footer(path).schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise StreamError(f"{path}: not readable as Parquet ({error}); {AGAIN}") from None
     pixel_dtype = str((schema.metadata or {}).get(b"pixel_dtype", b"").decode())
-    expected = parquet_schema(size_px, pixel_dtype)
+    expected = cell.schema if cell.attacked else parquet_schema(cell.size_px, pixel_dtype)
     if pixel_dtype not in PIXEL_BYTES or not schema.equals(expected, check_metadata=True):
         raise StreamError(
-            f"{path}: its schema is not the contract's for {size_px} px and uint8 or float32 pixels; it is:\n{schema}\n"
-            f"{AGAIN}"
+            f"{path}: its schema is not the contract's for {cell.size_px} px and uint8 or float32 pixels; it is:\n"
+            f"{schema}\n{AGAIN}"
         )
     return pixel_dtype
 
@@ -199,7 +204,11 @@ def _check_alignment(variants: Mapping[str, OpenVariant]) -> None:
         }
         facts["counts"] = (first.manifest.counts, other.manifest.counts)
         facts["row groups"] = (_layout(first), _layout(other))
-        facts["pixel_dtype"] = (first.pixel_dtype, other.pixel_dtype)
+        if first.pixel_dtype != other.pixel_dtype:
+            raise StreamError(
+                f"{name} and {first_name} cannot be mixed: their pixel_dtype differs ({other.pixel_dtype} and "
+                f"{first.pixel_dtype}); a stream has adversarial images or images of 256 grey levels, not both"
+            )
         for fact, (expected, got) in facts.items():
             if expected != got:
                 raise StreamError(
@@ -226,14 +235,16 @@ def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tu
     """(image_id, label) of all rows of the variant, whose digest is the manifest's."""
     total = 0
     rows: list[tuple[str, int]] = []
-    columns = parquet_schema(size_px).names
+    attacked = ATTACKED in variant.manifest.fingerprint
+    columns = parquet_schema(size_px, attacked=attacked).names
     for part in variant.manifest.parts:
         path = posixpath.join(variant.folder, part.path)
         for table in _tables(opener, path, columns):
             images = images_of(table["image"], _image_bytes(size_px, variant.pixel_dtype), path)
             ids, labels = table["image_id"].to_pylist(), table["label"].to_pylist()
             rows += zip(ids, labels, strict=True)
-            for row in zip(ids, labels, table["snr_db"].to_numpy(), images, strict=True):
+            measured = [table[name].to_numpy() for name in (MEASURED if attacked else ())]
+            for row in zip(ids, labels, table["snr_db"].to_numpy(), images, *measured, strict=True):
                 total += row_digest(part.split, *row)
     digest = f"{total % DIGEST_MODULUS:064x}"
     if digest != variant.manifest.content_digest:

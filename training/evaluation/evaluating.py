@@ -15,6 +15,7 @@ from rich.progress import track
 from pipelines.datasets.gtsrb import CLASS_NAMES
 from pipelines.schema import CLEAN, Split
 from pipelines.settings import Settings, to_yaml
+from training.attacked_variants import names_meant
 from training.data import Data
 from training.evaluation import figures
 from training.evaluation.examples import find_flips, images_by_id
@@ -23,7 +24,7 @@ from training.evaluation.metrics import confusion, measure, reliability
 from training.evaluation.predicting import EvaluationError, Predictions, predict
 from training.evaluation.reports import write_reports
 from training.evaluation.table import Subject, make_table, write_table
-from training.evaluation.variants import variants_of
+from training.evaluation.variants import shown_name, variants_of
 from training.trained import Classifier
 
 __all__ = ["EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_result"]
@@ -70,12 +71,13 @@ class Evaluation(Settings):
         found = variants_of(data)
         if self.variants == "all":
             return found or [CLEAN]  # where there is none, the stream says which job makes it
-        if found and (unknown := [variant for variant in self.variants if variant not in found]):
+        if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
             raise EvaluationError(
                 f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "
                 f"there are: {', '.join(found)}"
             )
-        return list(dict.fromkeys(self.variants))
+        meant = (names_meant(variant, found) or [variant] for variant in self.variants)
+        return list(dict.fromkeys(name for names in meant for name in names))
 
 
 class EvaluatedModel(NamedTuple):
@@ -86,7 +88,8 @@ class EvaluatedModel(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`predictions` by (model, variant); `key` is a digest of the models' weights and of the images shown to them."""
+    """`predictions` by (model, variant as shown_name has it); `key` is a digest of the models' weights and of the
+    images shown to them."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
@@ -102,7 +105,9 @@ def evaluate(
         data = settings.data_at(size_px)
         classifiers = {name: models[name].classifier for name in names}
         variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
-        predictions |= predict(classifiers, data, settings.split, variants, device, settings.batch_size)
+        found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)
+        for (name, variant), one in found.items():
+            predictions[name, shown_name(variant, one.attacked, classifiers[name].digest)] = one
     subjects = {
         (name, variant): Subject(
             name, models[name].run, found.dataset_digest, models[name].classifier.shape.size_px, variant, settings.split
@@ -156,12 +161,10 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
         if name in names and variant != CLEAN and (name, CLEAN) in result.predictions
     }
     clean = images_by_id(data, settings.split, CLEAN, {flip.image_id for those in flips.values() for flip in those})
-    for variant in dict.fromkeys(variant for _, variant in flips):
-        here = {name: those for (name, of), those in flips.items() if of == variant and those}
-        noisy = images_by_id(
-            data, settings.split, variant, {flip.image_id for those in here.values() for flip in those}
-        )
-        for name, those in here.items():
+    for opened in dict.fromkeys(result.predictions[place].variant for place in flips):
+        here = {place: those for place, those in flips.items() if result.predictions[place].variant == opened and those}
+        noisy = images_by_id(data, settings.split, opened, {flip.image_id for those in here.values() for flip in those})
+        for (name, variant), those in here.items():
             class_names = _class_names(result.predictions[name, variant])
             figure = figures.flipped_images(
                 those, clean, noisy, class_names, variant, f"{name}: right before, wrong after {variant}"

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.errors import RoadsignError
-from pipelines.schema import Split
+from pipelines.schema import ATTACKED, CLEAN, Manifest, Split
 from training.data import Batch, Data, open_stream, to_unit_floats
 from training.trained import Classifier
 
@@ -26,13 +26,16 @@ class Predictions:
     """N images in order of their ids, so that row i is the same image in every variant and for every classifier.
 
     `predicted` is the class of the largest logit, `probabilities` (N, num_classes) the softmax of the logits,
-    `dataset_digest` the content digest in the variant's manifest."""
+    `dataset_digest` the content digest in the variant's manifest, `variant` the name by which it was opened, `attacked`
+    of adversarial images the digest of the network that was attacked."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     dataset_digest: str
+    variant: str = CLEAN
+    attacked: str | None = None
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -75,7 +78,7 @@ def _predict_variant(
     classifiers: Mapping[str, Classifier], data: Data, split: Split, variant: str, device: torch.device, batch_size: int
 ) -> dict[str, Predictions]:
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
-    digest = stream.source.variants[variant].manifest.content_digest
+    manifest = stream.source.variants[variant].manifest
     image_ids: list[str] = []
     labels: list[torch.Tensor] = []
     logits: dict[str, list[torch.Tensor]] = {name: [] for name in classifiers}
@@ -90,14 +93,17 @@ def _predict_variant(
     order = np.argsort(np.array(image_ids))
     sorted_ids, sorted_labels = np.array(image_ids)[order], torch.cat(labels).numpy()[order]
     return {
-        name: _predictions(sorted_ids, sorted_labels, torch.cat(parts)[order], digest) for name, parts in logits.items()
+        name: _predictions(sorted_ids, sorted_labels, torch.cat(parts)[order], manifest, variant)
+        for name, parts in logits.items()
     }
 
 
 def _predictions(
-    image_ids: NDArray[np.str_], labels: NDArray[np.int64], logits: torch.Tensor, digest: str
+    image_ids: NDArray[np.str_], labels: NDArray[np.int64], logits: torch.Tensor, manifest: Manifest, variant: str
 ) -> Predictions:
-    return Predictions(image_ids, labels, logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy(), digest)
+    predicted, probabilities = logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy()
+    attacked = manifest.fingerprint.get(ATTACKED)
+    return Predictions(image_ids, labels, predicted, probabilities, manifest.content_digest, variant, attacked)
 
 
 def _finite_images(batch: Batch, variant: str, device: torch.device) -> torch.Tensor:

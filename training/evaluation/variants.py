@@ -7,26 +7,29 @@ from pathlib import Path
 from fsspec.core import url_to_fs
 
 from pipelines.errors import StreamError
-from pipelines.schema import CLEAN, Cell
+from pipelines.schema import ATTACKED_DIGITS, CLEAN, Cell
+from training.attacked_variants import names_of, without_network
 from training.data import Data
 
-__all__ = ["NONE", "in_order", "noise_and_level", "variant_name", "variants_of"]
+__all__ = ["NONE", "in_order", "noise_and_level", "shown_name", "variant_name", "variants_of"]
 
 NONE = "none"
 LEVELS = ("min", "avg", "max")
 
 
 def variants_of(data: Data) -> list[str]:
-    """The variants under data.root at its geometry and size, in_order. Raises StreamError where the file system cannot
-    be opened; a folder that is not there has none."""
+    """The variants under data.root at its geometry and size, in_order; adversarial ones once for each network that was
+    attacked. Raises StreamError where the file system cannot be opened; a folder that is not there has none."""
     try:
         filesystem, root = url_to_fs(data.root)
         folder = posixpath.join(root, Cell(data.geometry, data.size_px, CLEAN).folder(Path()).parent.as_posix())
-        names = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
+        paths = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
+        found = (posixpath.basename(path.rstrip("/")) for path in paths)
+        variants = [name.removeprefix("variant=") for name in found if name.startswith("variant=")]
+        cells = [Cell(data.geometry, data.size_px, variant) for variant in variants]
+        return in_order([name for cell in cells for name in names_of(filesystem, root, cell)])
     except (ImportError, OSError, ValueError) as error:
         raise StreamError(f"{data.root}: cannot be opened: {error}") from error
-    found = (posixpath.basename(name.rstrip("/")) for name in names)
-    return in_order([name.removeprefix("variant=") for name in found if name.startswith("variant=")])
 
 
 def in_order(variants: list[str]) -> list[str]:
@@ -45,6 +48,15 @@ def variant_name(noise: str, level: str) -> str:
     if noise == NONE:
         return CLEAN
     return noise if level == NONE else f"{noise}-{level}"
+
+
+def shown_name(variant: str, attacked: str | None, model: str) -> str:
+    """What a variant is called in the results of a model, by the digests of the attacked network and of the model:
+    fgsm-snr33 where it is the model itself, fgsm_transfer_0f3a5c7e9b1d-snr33 where it is another."""
+    noise, level = noise_and_level(without_network(variant))
+    if attacked is None or attacked == model:
+        return variant_name(noise, level)
+    return variant_name(f"{noise}_transfer_{attacked[:ATTACKED_DIGITS]}", level)
 
 
 def _place(variant: str) -> tuple[bool, str, int, list[tuple[int, str]]]:
