@@ -52,6 +52,11 @@ def make_noisy_datasets() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def make_adversarial_datasets() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "make_adversarial_datasets.py")
+
+
+@pytest.fixture(scope="session")
 def train_classifier() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "train_classifier.py")
 

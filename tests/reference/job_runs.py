@@ -13,17 +13,18 @@ from pipelines.schema import MANIFEST_NAME, Manifest
 
 REPOSITORY = Path(__file__).parents[2]
 JOB = REPOSITORY / "jobs" / "make_noisy_datasets.py"
+ATTACKING_JOB = REPOSITORY / "jobs" / "make_adversarial_datasets.py"
 
 
-def command(*arguments: str, submit: Sequence[str] = ()) -> list[str]:
-    return [str(Path(sys.executable).with_name("spark-submit")), *submit, str(JOB), *arguments]
+def command(*arguments: str, submit: Sequence[str] = (), job: Path = JOB) -> list[str]:
+    return [str(Path(sys.executable).with_name("spark-submit")), *submit, str(job), *arguments]
 
 
-def start(log: Path, *arguments: str, submit: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def start(log: Path, *arguments: str, submit: Sequence[str] = (), job: Path = JOB) -> subprocess.Popen[bytes]:
     """The job under spark-submit with the options `submit`; what it says goes to `log`."""
     with log.open("wb") as out:
         return subprocess.Popen(
-            command(*arguments, submit=submit), stdout=out, stderr=subprocess.STDOUT, env=environment()
+            command(*arguments, submit=submit, job=job), stdout=out, stderr=subprocess.STDOUT, env=environment()
         )
 
 
@@ -37,7 +38,8 @@ def finish(process: subprocess.Popen[bytes], timeout_s: float = 240) -> int:
 def digests(root: Path) -> dict[str, str]:
     """Content digest by variant folder. Fails where a folder that readers see is not whole."""
     found = {}
-    for folder in sorted(root.glob("geometry=*/size_px=*/variant=*")):
+    variants = sorted(root.glob("geometry=*/size_px=*/variant=*"))
+    for folder in (whole for variant in variants for whole in (sorted(variant.glob("attacked=*")) or [variant])):
         manifest = Manifest.read(folder)
         assert manifest is not None, f"{folder} is visible without a manifest"
         on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")}

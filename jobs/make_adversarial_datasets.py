@@ -1,0 +1,74 @@
+"""A trained classifier attacked with the images of a dataset; what comes out lies beside them as further variants.
+
+    spark-submit jobs/make_adversarial_datasets.py model=… attack=… data.root=… [--config FILE] [--dry-run] [key=value]
+
+What there is to choose, and the defaults, stand in conf/make_adversarial_datasets.yaml.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from pipelines import report, session, store
+from pipelines.errors import RoadsignError
+from pipelines.frames import make_attacker, row_groups_frame
+from pipelines.provenance import made_by
+from pipelines.settings import describe, parse_arguments, to_yaml
+from training.adversarial import AdversarialDatasets, Order, prepare
+from training.executor import ShippedAttack
+from training.tracking import find_models
+from training.trained import Classifier
+
+CONFIG = Path(__file__).parents[1] / "conf" / "make_adversarial_datasets.yaml"
+
+
+def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, console: Console) -> None:
+    """Makes the variants that are not there yet or are out of date."""
+    root = settings.data.root
+    with store.locked(root), tempfile.TemporaryDirectory() as folder:
+        outdated = store.outdated(root, order.fingerprints)
+        report.announce_replacements(console, root, outdated)
+        report.warn_of_small_disk(console, root, outdated, order.counts)
+        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
+        order.classifier.write(file)
+        spark.sparkContext.addFile(str(file))
+        strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
+        attack = ShippedAttack(file.name, describe(settings.attack), strengths, settings.seed, settings.batch_size)
+        facts = {**made_by(), "torch": str(torch.__version__)}
+        plan = store.Plan(root, outdated, order.counts, order.about(), facts, 1, settings.compression)
+        frame = row_groups_frame(spark, order.row_groups, settings.partitions)
+        store.write_datasets(frame, make_attacker(attack), plan)
+
+
+def main(arguments: Sequence[str]) -> int:
+    console = Console()
+    try:
+        settings, dry_run = parse_arguments(AdversarialDatasets, CONFIG, __doc__ or "", arguments)
+        (found,) = find_models([settings.model])
+        order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
+        root, cells = settings.data.root, list(order.fingerprints)
+        outdated = store.outdated(root, order.fingerprints)
+        if dry_run:
+            console.print(to_yaml(settings), markup=False, highlight=False)
+            for cell in outdated:
+                console.print(f"{cell.folder(root)}", soft_wrap=True)
+            console.print("dry run: nothing was made")
+            return 0
+        if outdated:
+            with session.started("make_adversarial_datasets") as spark:
+                make(spark, settings, order, console)
+        console.print(f"{len(outdated)} datasets made, {len(cells) - len(outdated)} were there already, unchanged")
+        report.print_attacks(console, root, cells)
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,177 @@
+"""What a run of adversarial datasets is: the settings of jobs/make_adversarial_datasets.py, and what they come to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
+
+from pipelines.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
+from pipelines.settings import Settings, choose, describe
+from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
+from training.opening import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
+from training.tracking import FoundModel
+from training.trained import Classifier
+
+__all__ = ["AdversarialDatasets", "AttackedData", "Order", "prepare"]
+
+SIGNIFICANT_DIGITS = 4
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class AttackedData(Settings):
+    """Which images are attacked. `size_px` null: the size that the model is for."""
+
+    root: Path
+    geometry: str = "crop_or_pad"
+    size_px: int | None = Field(default=None, ge=1)
+    variant: str = CLEAN
+
+
+class AdversarialDatasets(Settings):
+    """`attack` on `model` with the images of `data`: a dataset for each strength, of which all share their passes
+    through the network where the attack can.
+
+    Attacks of fixed strength need `snr_db`, signal-to-noise ratios of each image, or `eps`, radii of the attack's norm
+    on the scale of [0, 1]; those that seek the smallest perturbation need neither. `batch_size` images go through the
+    network at a time; it decides the last bits of a gradient, and `partitions`, into how many Spark tasks the part
+    files are dealt, decides none."""
+
+    model: str
+    attack: Annotated[Attack, PlainValidator(lambda given: choose(ATTACKS, given)), PlainSerializer(describe)]
+    snr_db: Annotated[tuple[Finite, ...], Field(min_length=1)] | None = None
+    eps: Annotated[tuple[Annotated[Finite, Field(gt=0)], ...], Field(min_length=1)] | None = None
+    data: AttackedData
+    splits: tuple[Split, ...] = Field(default=("test",), min_length=1)
+    seed: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=128, ge=1)
+    compression: Literal["none", "zstd"] = "zstd"
+    partitions: int | None = Field(default=None, ge=1)
+
+    @field_validator("splits")
+    @classmethod
+    def _in_order(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
+        return tuple(split for split in SPLITS if split in splits)
+
+    @model_validator(mode="after")
+    def _strengths_fit(self) -> Self:
+        if self.attack.kind == "universal":
+            raise ValueError("attack: universal makes one perturbation for all images, so it cannot go batch by batch")
+        given = [name for name in ("snr_db", "eps") if getattr(self, name) is not None]
+        if not isinstance(self.attack, FixedStrength):
+            if given:
+                raise ValueError(f"{given[0]}: {self.attack.kind} seeks the smallest perturbation, leave it null")
+        elif len(given) != 1:
+            raise ValueError(f"{self.attack.kind} needs snr_db=[50,45,40,33] or eps=[0.03], one of the two")
+        elif len(self.strengths) < len(self.snr_db or self.eps or ()):
+            raise ValueError(f"{given[0]}: names a strength twice (to {SIGNIFICANT_DIGITS} digits)")
+        return self
+
+    @property
+    def strengths(self) -> dict[str, dict[str, float] | None]:
+        """By variant: {"snr_db": …} or {"eps": …}, None where the attack finds its own.
+
+        A variant is named by its attack, the attack's settings that are not the default ones, the images' own variant
+        unless it is clean, and after a hyphen its strength: fgsm-snr33, fgsm_norm_l2-snr33, pgd_steps_10-eps0.03137,
+        one_pixel_pixels_3, fgsm_on_gaussian_max-snr33."""
+        name = _attack_name(self.attack)
+        if self.data.variant != CLEAN:
+            name += f"_on_{self.data.variant.replace('-', '_')}"
+        if self.snr_db:
+            return {f"{name}-snr{_short(value)}": {"snr_db": value} for value in self.snr_db}
+        if self.eps:
+            return {f"{name}-eps{_short(value)}": {"eps": value} for value in self.eps}
+        return {name: None}
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run, ready to be done: the model, the images of each split, and a fingerprint by cell."""
+
+    found: FoundModel
+    classifier: Classifier
+    source: Mapping[Split, OpenSplit]
+    fingerprints: Mapping[Cell, dict[str, Any]]
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the images to be attacked."""
+        (variant,) = next(iter(self.source.values())).variants.values()
+        return variant.manifest
+
+    @property
+    def counts(self) -> dict[Split, int]:
+        return {split: sum(opened.rows) for split, opened in self.source.items()}
+
+    @property
+    def row_groups(self) -> list[tuple[Split, str, int]]:
+        """(split, file, number) of all that is to be attacked."""
+        return [
+            (split, group.path, group.number)
+            for split, opened in self.source.items()
+            for variant in opened.variants.values()
+            for group in variant.row_groups
+        ]
+
+    def about(self) -> dict[str, Any]:
+        """For the manifests, of what has no effect on any byte."""
+        model = {"name": self.found.name, "run": self.found.run_id, "digest": self.classifier.digest}
+        return {"content_digest": self.manifest.content_digest, "model": model}
+
+
+def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classifier) -> Order:
+    """Opens the images and checks that the model is for them. Raises StreamError and AttackError."""
+    shape, data = classifier.shape, settings.data
+    if data.size_px not in (None, shape.size_px):
+        raise AttackError(
+            f"{settings.model} is for images of {shape.size_px} px, not of {data.size_px} px; leave data.size_px null "
+            f"or set data.size_px={shape.size_px}"
+        )
+    source = {
+        split: open_split(str(data.root), data.geometry, shape.size_px, [data.variant], split)
+        for split in settings.splits
+    }
+    order = Order(found, classifier, source, {})
+    fingerprint = order.manifest.fingerprint
+    if ATTACKED in fingerprint:
+        raise AttackError(
+            f"data.variant={data.variant}: these images are adversarial already; attack clean or noisy ones"
+        )
+    largest = max(max(labels, default=0) for labels in order.manifest.counts_per_class.values())
+    if largest >= shape.num_classes:
+        raise AttackError(
+            f"{settings.model} knows {shape.num_classes} classes, but {data.root} has images of class {largest}; "
+            "choose a model that was trained on this dataset"
+        )
+    fingerprints = {
+        Cell(data.geometry, shape.size_px, name, classifier.digest): {
+            "format_version": FORMAT_VERSION,
+            **{key: fingerprint.get(key) for key in (*SAME_IN_ALL_VARIANTS, "noise")},
+            ATTACKED: classifier.digest,
+            "attacked_variant": data.variant,
+            "attacked_digest": order.manifest.content_digest,
+            "attacked_splits": list(settings.splits),
+            "attack": describe(settings.attack),
+            "strength": strength,
+            "attack_seed": settings.seed,
+            "batch_size": settings.batch_size,
+            "compression": settings.compression,
+        }
+        for name, strength in settings.strengths.items()
+    }
+    return Order(found, classifier, source, fingerprints)
+
+
+def _attack_name(attack: Attack) -> str:
+    defaults = type(attack)()
+    changed = {
+        name: value
+        for name, value in attack.model_dump(mode="json").items()
+        if value != defaults.model_dump(mode="json")[name]
+    }
+    return "_".join([attack.kind, *(f"{name}_{value}" for name, value in changed.items())])
+
+
+def _short(value: float) -> str:
+    return f"{value:.{SIGNIFICANT_DIGITS}g}"
