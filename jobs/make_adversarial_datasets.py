@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines import report, session, store
-from pipelines.errors import RoadsignError
+from pipelines.errors import run_job
 from pipelines.frames import make_attacker, row_groups_frame
 from pipelines.provenance import made_by
 from pipelines.settings import describe, parse_arguments, to_yaml
@@ -45,29 +45,28 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, conso
         store.write_datasets(frame, make_attacker(attack), plan)
 
 
-def main(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> None:
     console = Console()
-    try:
-        settings, dry_run = parse_arguments(AdversarialDatasets, CONFIG, __doc__ or "", arguments)
-        (found,) = find_models([settings.model])
-        order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
-        root, cells = settings.data.root, list(order.fingerprints)
-        outdated = store.outdated(root, order.fingerprints)
-        if dry_run:
-            console.print(to_yaml(settings), markup=False, highlight=False)
-            for cell in outdated:
-                console.print(f"{cell.folder(root)}", soft_wrap=True)
-            console.print("dry run: nothing was made")
-            return 0
-        if outdated:
-            with session.started("make_adversarial_datasets") as spark:
-                make(spark, settings, order, console)
-        console.print(f"{len(outdated)} datasets made, {len(cells) - len(outdated)} were there already, unchanged")
-        report.print_attacks(console, root, cells)
-    except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    settings, dry_run = parse_arguments(AdversarialDatasets, CONFIG, __doc__ or "", arguments)
+    (found,) = find_models([settings.model])
+    order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
+    root, cells = settings.data.root, list(order.fingerprints)
+    outdated = store.outdated(root, order.fingerprints)
+    if dry_run:
+        console.print(to_yaml(settings), markup=False, highlight=False)
+        for cell in outdated:
+            console.print(f"{cell.folder(root)}", soft_wrap=True)
+        console.print("dry run: nothing was made")
+        return
+    if outdated:
+        with session.started("make_adversarial_datasets") as spark:
+            make(spark, settings, order, console)
+    console.print(f"{len(outdated)} datasets made, {len(cells) - len(outdated)} were there already, unchanged")
+    report.print_attacks(console, root, cells)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
 
 
 if __name__ == "__main__":
