@@ -1,7 +1,8 @@
 """The tables of docs/results.md, from tables that jobs/evaluate_classifiers.py has written.
 
     python benchmarks/table_2.py NAME=evaluation.parquet …     one column per recipe, its models are its seeds
-    python benchmarks/table_2.py --readings NAME=evaluation.parquet …     readings of what the paper leaves open
+    python benchmarks/table_2.py --readings NAME=evaluation.parquet …     readings of what the paper leaves open; a NAME may
+                                                                          come twice, for the datasets of each menu
 
 Accuracies in per cent, mean ± standard deviation over the models of a file. The paper is "Understanding classification
 failure in Machine Learning using CNNs and GANs"; its column is Table 2.
@@ -10,11 +11,13 @@ failure in Machine Learning using CNNs and GANs"; its column is Table 2.
 import argparse
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 Cell = tuple[str, str]
+Files = Sequence[tuple[str, Path]]
 PAPER: dict[Cell, float] = {
     ("none", "none"): 89.09,
     ("gaussian", "max"): 39.97, ("gaussian", "avg"): 41.83, ("gaussian", "min"): 60.49,
@@ -38,8 +41,8 @@ def shown(values: list[float]) -> str:
     return f"{mean:.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else f"{mean:.2f}"
 
 
-def print_table_2(files: dict[str, Path]) -> None:
-    columns = {name: accuracies(path) for name, path in files.items()}
+def print_table_2(files: Files) -> None:
+    columns = {name: accuracies(path) for name, path in files}
     seeds = {name: len(next(iter(column.values()))) for name, column in columns.items()}
     print(f"| noise | level | paper | {' | '.join(f'{name} ({seeds[name]} seeds)' for name in columns)} |")
     print(f"|:--|:--|--:|{'--:|' * len(columns)}")
@@ -55,10 +58,10 @@ def print_table_2(files: dict[str, Path]) -> None:
         print(f"worst cell {'-'.join(worst)} at {means[worst] / clean:.1%} of its clean accuracy")
 
 
-def print_readings(files: dict[str, Path]) -> None:
+def print_readings(files: Files) -> None:
     """Nearest first, by the mean distance from Table 2 over the three levels."""
     rows = []
-    for name, path in files.items():
+    for name, path in files:
         readings: dict[Cell, dict[str, float]] = defaultdict(dict)
         for (noise, full_level), values in accuracies(path).items():
             level, _, reading = full_level.partition("_")
@@ -82,7 +85,7 @@ def main() -> None:
     parser.add_argument("--readings", action="store_true")
     parser.add_argument("files", nargs="+", metavar="NAME=FILE")
     arguments = parser.parse_args()
-    files = {name: Path(path) for name, _, path in (given.partition("=") for given in arguments.files)}
+    files = [(name, Path(path)) for name, _, path in (given.partition("=") for given in arguments.files)]
     (print_readings if arguments.readings else print_table_2)(files)
 
 
