@@ -1,9 +1,9 @@
 """The tables of docs/results.md, from tables that jobs/evaluate_classifiers.py has written.
 
-    python benchmarks/table_2.py NAME=evaluation.parquet …     one column per recipe, its models are its seeds
-    python benchmarks/table_2.py --readings NAME=evaluation.parquet …     readings of what the paper leaves open; a NAME may
-                                                                          come twice, for the datasets of each menu
+    python benchmarks/table_2.py NAME=evaluation.parquet …                a column per recipe, its models are its seeds
+    python benchmarks/table_2.py --readings NAME=evaluation.parquet …     readings of what the paper leaves open
 
+A NAME may come twice, for evaluations of the same networks on the datasets of two noise menus.
 Accuracies in per cent, mean ± standard deviation over the models of a file. The paper is "Understanding classification
 failure in Machine Learning using CNNs and GANs"; its column is Table 2.
 """
@@ -77,7 +77,11 @@ def print_readings(files: Files) -> None:
         for of, name, distance, reading, levels in sorted(rows, key=lambda row: row[2]):
             if of == noise:
                 values = " | ".join(f"{levels[level]:.1f}" for level in LEVELS)
-                print(f"| | {reading.replace('_', ' ')} | {name} | {values} | {distance:.1f} |")
+                print(f"| | {_in_words(reading)} | {name} | {values} | {distance:.1f} |")
+
+
+def _in_words(reading: str) -> str:
+    return reading.replace("_", " ").replace("grey", " grey").replace("2pi", "2π").replace("px", " px")
 
 
 def main() -> None:
