@@ -64,3 +64,8 @@ def train_classifier() -> ModuleType:
 @pytest.fixture(scope="session")
 def sync_tracking() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "sync_tracking.py")
+
+
+@pytest.fixture(scope="session")
+def evaluate_classifiers() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "evaluate_classifiers.py")

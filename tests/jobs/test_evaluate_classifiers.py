@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import polars as pl
 import pytest
@@ -35,12 +36,14 @@ def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd
 
 
-def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(repository: Path, cwd: Path) -> None:
+def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(
+    repository: Path, cwd: Path, evaluate_classifiers: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = run(repository, cwd, "models=[small.pt,larger.pt]", "data.root=signs", "device=cpu")
     assert done.returncode == 0, done.stderr
     assert all(variant in done.stdout for variant in VARIANTS)
     (folder,) = (cwd / "data" / "evaluations").iterdir()
-    assert folder.relative_to(cwd).as_posix() == done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1] == f"tables, figures and reports: {folder.relative_to(cwd).as_posix()}"
     table = pl.read_parquet(folder / "evaluation.parquet")
     accuracy = table.filter(pl.col("metric") == "accuracy")
     assert set(accuracy.select("model", "size_px", "noise", "level", "split").rows()) == {
@@ -59,22 +62,27 @@ def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(
     assert (folder / "larger" / "figures" / "reliability.png").is_file()
     assert not list(folder.rglob(".*"))
     before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
-    assert run(repository, cwd, "models=[small.pt,larger.pt]", "data.root=signs", "device=cpu").returncode == 0
+    monkeypatch.chdir(cwd)
+    assert evaluate_classifiers.main(["models=[small.pt,larger.pt]", "data.root=signs", "device=cpu"]) == 0
     assert list((cwd / "data" / "evaluations").iterdir()) == [folder]
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
 
 
-def test_dry_run_makes_nothing(repository: Path, cwd: Path) -> None:
-    done = run(repository, cwd, "--dry-run", "models=small.pt", "data.root=signs", "output_root=dry")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "small would be evaluated on" in done.stdout
+def test_dry_run_makes_nothing(
+    cwd: Path, evaluate_classifiers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(cwd)
+    assert evaluate_classifiers.main(["--dry-run", "models=small.pt", "data.root=signs", "output_root=dry"]) == 0
+    said = capsys.readouterr()
+    assert "small would be evaluated on" in said.out
+    assert said.err == ""
     assert not (cwd / "dry").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["models=missing.pt"], 1, "missing.pt: no such checkpoint"),
+        (["models=missing.pt"], 1, "missing.pt: no such file; give a checkpoint"),
         (["models=damaged.pt"], 1, "damaged.pt: damaged, or no checkpoint of ours"),
         (["models=[]"], 2, "models: Tuple should have at least 1 item"),
         (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
@@ -86,11 +94,24 @@ def test_dry_run_makes_nothing(repository: Path, cwd: Path) -> None:
         (["epsilon=1"], 2, "epsilon: unknown key; there are: models, data,"),
     ],
 )
-def test_bad_input_is_named_without_a_traceback(
-    repository: Path, cwd: Path, arguments: list[str], exit_code: int, message: str
+def test_bad_input_is_named(
+    cwd: Path,
+    evaluate_classifiers: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    exit_code: int,
+    message: str,
 ) -> None:
     (cwd / "damaged.pt").write_bytes(b"nothing")
-    done = run(repository, cwd, "models=small.pt", "data.root=signs", *arguments)
-    assert message in done.stderr
-    assert done.returncode == exit_code
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(cwd)
+    assert evaluate_classifiers.main(["models=small.pt", "data.root=signs", *arguments]) == exit_code
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+
+
+def test_an_error_is_the_commands_exit_code_without_a_traceback(repository: Path, cwd: Path) -> None:
+    done = run(repository, cwd, "models=missing.pt", "data.root=signs")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: missing.pt: no such checkpoint\n"
