@@ -59,6 +59,8 @@ def run(arguments: Sequence[str]) -> None:
         return
     result = evaluate(settings, models, device, console)
     console.print(accuracies(result.table))
+    for flag in result.flags:
+        console.print(f"not to be relied on: {flag}", markup=False, highlight=False, soft_wrap=True)
     folder = write_result(settings, models, result)
     track(models, result, folder)
     console.print(f"tables, figures and reports: {folder}", soft_wrap=True)

@@ -9,6 +9,8 @@ from types import ModuleType
 
 import polars as pl
 import pytest
+import torch
+from attacked_predictions import NETWORK, write_attacked
 from small_datasets import Small
 
 from training.models.baseline_cnn import BaselineCnn
@@ -66,6 +68,36 @@ def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(
     assert evaluate_classifiers.main(["models=[small.pt,larger.pt]", "data.root=signs", "device=cpu"]) == 0
     assert list((cwd / "data" / "evaluations").iterdir()) == [folder]
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
+
+
+def test_adversarial_variants_have_curves_and_flags(
+    cwd: Path, tmp_path: Path, evaluate_classifiers: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = SMALL.write(tmp_path / "attacked")
+    digest = Classifier.read(cwd / "small.pt", torch.device("cpu")).digest
+    for variant, strength in (("fgsm-snr50", {"snr_db": 50.0}), ("fgsm-eps0.1", {"eps": 0.1}), ("deepfool", None)):
+        for network in (digest, NETWORK):
+            write_attacked(SMALL, root, variant, network, strength)
+    arguments = [f"models={cwd / 'small.pt'}", f"data.root={root}", "device=cpu", f"output_root={tmp_path / 'out'}"]
+    assert evaluate_classifiers.main([*arguments, "variants=[clean,fgsm-snr50,fgsm-eps0.1,deepfool]"]) == 0
+    said = capsys.readouterr().out
+    (folder,) = (tmp_path / "out").iterdir()
+    flags = (folder / "flags.txt").read_text().splitlines()
+    assert all(f"not to be relied on: {flag}" in said for flag in flags)
+    assert sorted(flags) == [
+        f"small: 2 of 90 images of {variant} were not changed by the attack; their gradient may be zero everywhere"
+        for variant in ("fgsm-eps0.1", "fgsm-snr50")
+    ]
+    table = pl.read_parquet(folder / "evaluation.parquet")
+    noises = {"fgsm", f"fgsm_transfer_{NETWORK[:12]}"}
+    cumulative = table.filter(pl.col("metric") == "accuracy_cumulative")
+    assert set(cumulative.select("noise", "level").rows()) == {
+        (noise, level) for noise in noises for level in ("snr50", "eps0.1")
+    }
+    success = table.filter((pl.col("metric") == "success") & (pl.col("level") == "none"))
+    assert set(success["noise"]) == {"deepfool", f"deepfool_transfer_{NETWORK[:12]}"}
+    assert (folder / "accuracy_over_snr.png").is_file()
+    assert (folder / "accuracy_over_eps.png").is_file()
 
 
 def test_dry_run_makes_nothing(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,12 +17,14 @@ from pipelines.schema import CLEAN, Split
 from pipelines.settings import Settings, to_yaml
 from training.attacked_variants import names_meant
 from training.data import Data
-from training.evaluation import figures
-from training.evaluation.examples import find_flips, images_by_id
+from training.evaluation import figures, robustness_figures
+from training.evaluation.examples import Flip, find_flips, images_by_id
 from training.evaluation.files import replacing
+from training.evaluation.flags import find_flags
 from training.evaluation.metrics import confusion, measure, reliability
 from training.evaluation.predicting import EvaluationError, Predictions, predict
 from training.evaluation.reports import write_reports
+from training.evaluation.robustness import Curve, find_curves, measure_robustness
 from training.evaluation.table import Subject, make_table, write_table
 from training.evaluation.variants import shown_name, variants_of
 from training.trained import Classifier
@@ -89,11 +91,13 @@ class EvaluatedModel(NamedTuple):
 
 class Result(NamedTuple):
     """`predictions` by (model, variant as shown_name has it); `key` is a digest of the models' weights and of the
-    images shown to them."""
+    images shown to them. `curves` and `flags`, sentences, are of adversarial images."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
     key: str
+    curves: Sequence[Curve]
+    flags: Sequence[str]
 
 
 def evaluate(
@@ -107,21 +111,27 @@ def evaluate(
         variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
         found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)
         for (name, variant), one in found.items():
-            predictions[name, shown_name(variant, one.attacked, classifiers[name].digest)] = one
+            network = one.attack.network if one.attack else None
+            predictions[name, shown_name(variant, network, classifiers[name].digest)] = one
     subjects = {
         (name, variant): Subject(
             name, models[name].run, found.dataset_digest, models[name].classifier.shape.size_px, variant, settings.split
         )
         for (name, variant), found in predictions.items()
     }
-    table = make_table((subjects[place], measure(found)) for place, found in predictions.items())
-    return Result(predictions, table, _key(models, subjects.values()))
+    robustness = measure_robustness(predictions)
+    table = make_table(
+        (subjects[place], [*measure(found), *robustness.get(place, [])]) for place, found in predictions.items()
+    )
+    curves = find_curves(predictions)
+    return Result(predictions, table, _key(models, subjects.values()), curves, find_flags(predictions, curves))
 
 
 def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
     """The folder of this result under settings.output_root; the same models and images have the same folder.
 
-    In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, and for each model
+    In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, of adversarial
+    images accuracy_over_snr.png, accuracy_over_eps.png and flags.txt where there are any, and for each model
     <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
     names = "+".join(folder_name(name) for name in models)
     folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
@@ -129,6 +139,12 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     with replacing(folder / "evaluation.yaml") as partial:
         partial.write_text(to_yaml(settings))
     figures.save(figures.accuracy_by_noise(result.table), folder / "accuracy_by_noise.png")
+    for kind in dict.fromkeys(curve.kind for curve in result.curves):
+        own_curves = [curve for curve in result.curves if curve.kind == kind]
+        figures.save(robustness_figures.accuracy_over_strength(own_curves), folder / f"accuracy_over_{kind}.png")
+    if result.flags:
+        with replacing(folder / "flags.txt") as partial:
+            partial.write_text("".join(f"{flag}\n" for flag in result.flags))
     for name in models:
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
         _write_model(name, own, folder / folder_name(name))
@@ -155,21 +171,38 @@ def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path
 
 def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequence[str], folder: Path) -> None:
     """Of all models for one size at once, so that a variant is read once."""
-    flips = {
-        (name, variant): find_flips(result.predictions[name, CLEAN], after)
-        for (name, variant), after in result.predictions.items()
-        if name in names and variant != CLEAN and (name, CLEAN) in result.predictions
+    flips: dict[tuple[str, str], list[Flip]] = {}
+    for (name, variant), after in result.predictions.items():
+        before = result.predictions.get((name, _source(after)))
+        if name in names and variant != CLEAN and before:
+            flips[name, variant] = find_flips(before, after)
+    shown = {
+        source: images_by_id(data, settings.split, source, {flip.image_id for those in found for flip in those})
+        for source, found in _grouped(flips, lambda place: _source(result.predictions[place])).items()
     }
-    clean = images_by_id(data, settings.split, CLEAN, {flip.image_id for those in flips.values() for flip in those})
-    for opened in dict.fromkeys(result.predictions[place].variant for place in flips):
-        here = {place: those for place, those in flips.items() if result.predictions[place].variant == opened and those}
-        noisy = images_by_id(data, settings.split, opened, {flip.image_id for those in here.values() for flip in those})
-        for (name, variant), those in here.items():
-            class_names = _class_names(result.predictions[name, variant])
-            figure = figures.flipped_images(
-                those, clean, noisy, class_names, variant, f"{name}: right before, wrong after {variant}"
-            )
-            figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
+    for opened, found in _grouped(flips, lambda place: result.predictions[place].variant).items():
+        noisy = images_by_id(data, settings.split, opened, {flip.image_id for those in found for flip in those})
+        for (name, variant), those in flips.items():
+            after = result.predictions[name, variant]
+            if those and after.variant == opened:
+                draw = robustness_figures.attacked_images if after.attack else figures.flipped_images
+                title = f"{name}: right before, wrong after {variant}"
+                figure = draw(those, shown[_source(after)], noisy, _class_names(after), variant, title)
+                figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
+
+
+def _source(found: Predictions) -> str:
+    """What the images were before the noise or the attack."""
+    return found.attack.source if found.attack else CLEAN
+
+
+def _grouped(
+    flips: Mapping[tuple[str, str], list[Flip]], key: Callable[[tuple[str, str]], str]
+) -> dict[str, list[list[Flip]]]:
+    groups: dict[str, list[list[Flip]]] = {}
+    for place, those in flips.items():
+        groups.setdefault(key(place), []).append(those)
+    return groups
 
 
 def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:

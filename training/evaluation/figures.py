@@ -18,7 +18,10 @@ from training.evaluation.files import replacing
 from training.evaluation.metrics import Reliability
 from training.evaluation.variants import NONE, in_order, noise_and_level, variant_name
 
-__all__ = ["accuracy_by_noise", "flipped_images", "heat_map", "reliability_diagrams", "save"]
+__all__ = [
+    "RIGHT", "WRONG", "accuracy_by_noise", "flipped_images", "heat_map", "label_text", "reliability_diagrams", "save",
+    "show",
+]  # fmt: skip
 
 RIGHT, WRONG = "#1b7837", "#b2182b"
 LEAST_SHARE = 0.001
@@ -139,12 +142,23 @@ def flipped_images(
         axis.axis("off")
     for number, flip in enumerate(flips):
         row, column = divmod(number, PAIRS_PER_ROW)
-        label = _named(flip.label, class_names)
+        label = label_text(flip.label, class_names)
         clean, noisy = axes[row, 2 * column], axes[row, 2 * column + 1]
-        _show(clean, before[flip.image_id], f"{flip.image_id}, {flip.confidence_before:.0%} sure:\n{label}", RIGHT)
-        predicted = _named(flip.predicted, class_names)
-        _show(noisy, after[flip.image_id], f"{variant}, {flip.confidence:.0%} sure:\n{predicted}", WRONG)
+        show(clean, before[flip.image_id], f"{flip.image_id}, {flip.confidence_before:.0%} sure:\n{label}", RIGHT)
+        predicted = label_text(flip.predicted, class_names)
+        show(noisy, after[flip.image_id], f"{variant}, {flip.confidence:.0%} sure:\n{predicted}", WRONG)
     return figure
+
+
+def label_text(label: int, class_names: Sequence[str]) -> str:
+    """A class by its number and name, in at most two lines."""
+    name = class_names[label]
+    return "\n".join(textwrap.wrap(name if name == str(label) else f"{label} {name}", 26)[:2])
+
+
+def show(axis: Axes, image: NDArray[Any], title: str, color: str) -> None:
+    axis.imshow(image, interpolation="nearest")
+    axis.set_title(title, fontsize=8, color=color)
 
 
 def _places(variants: list[str]) -> dict[str, tuple[int, int]]:
@@ -155,13 +169,3 @@ def _places(variants: list[str]) -> dict[str, tuple[int, int]]:
         own = [variant for variant in in_order(variants) if noise_and_level(variant)[0] == noise]
         places |= {variant: (row, column) for column, variant in enumerate(own)}
     return places
-
-
-def _named(label: int, class_names: Sequence[str]) -> str:
-    name = class_names[label]
-    return "\n".join(textwrap.wrap(name if name == str(label) else f"{label} {name}", 26)[:2])
-
-
-def _show(axis: Axes, image: NDArray[Any], title: str, color: str) -> None:
-    axis.imshow(image, interpolation="nearest")
-    axis.set_title(title, fontsize=8, color=color)

@@ -8,13 +8,15 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.errors import RoadsignError
-from pipelines.schema import ATTACKED, CLEAN, Manifest, Split
+from pipelines.schema import CLEAN, Split
 from training.data import Batch, Data, open_stream, to_unit_floats
+from training.evaluation.attacked import Attacked, read_attacked
 from training.trained import Classifier
 
 __all__ = ["EvaluationError", "Predictions", "predict"]
 
 MOST_NAMED = 5
+SAME_LOGITS = 1e-3
 
 
 class EvaluationError(RoadsignError):
@@ -26,8 +28,9 @@ class Predictions:
     """N images in order of their ids, so that row i is the same image in every variant and for every classifier.
 
     `predicted` is the class of the largest logit, `probabilities` (N, num_classes) the softmax of the logits,
-    `dataset_digest` the content digest in the variant's manifest, `variant` the name by which it was opened, `attacked`
-    of adversarial images the digest of the network that was attacked."""
+    `dataset_digest` the content digest in the variant's manifest, `variant` the name by which it was opened, `attack`
+    what is known of adversarial images. `steady` is whether the first batch had the same logits in a second pass; only
+    adversarial images get one."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
@@ -35,7 +38,8 @@ class Predictions:
     probabilities: NDArray[np.float32]
     dataset_digest: str
     variant: str = CLEAN
-    attacked: str | None = None
+    attack: Attacked | None = None
+    steady: bool = True
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -78,7 +82,9 @@ def _predict_variant(
     classifiers: Mapping[str, Classifier], data: Data, split: Split, variant: str, device: torch.device, batch_size: int
 ) -> dict[str, Predictions]:
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
-    manifest = stream.source.variants[variant].manifest
+    digest = stream.source.variants[variant].manifest.content_digest
+    attack = read_attacked(stream.source, variant)
+    steady = dict.fromkeys(classifiers, True)
     image_ids: list[str] = []
     labels: list[torch.Tensor] = []
     logits: dict[str, list[torch.Tensor]] = {name: [] for name in classifiers}
@@ -89,21 +95,26 @@ def _predict_variant(
             images = _finite_images(batch, variant, device)
             for name, classifier in classifiers.items():
                 _check_labels(name, classifier, batch)
-                logits[name].append(_finite_logits(name, classifier, images, batch, variant)[batch.valid])
+                found = _finite_logits(name, classifier, images, batch, variant)
+                if attack and not logits[name]:
+                    steady[name] = _is_steady(found, _finite_logits(name, classifier, images, batch, variant))
+                logits[name].append(found[batch.valid])
     order = np.argsort(np.array(image_ids))
     sorted_ids, sorted_labels = np.array(image_ids)[order], torch.cat(labels).numpy()[order]
     return {
-        name: _predictions(sorted_ids, sorted_labels, torch.cat(parts)[order], manifest, variant)
+        name: Predictions(
+            sorted_ids, sorted_labels, *_classes_of(torch.cat(parts)[order]), digest, variant, attack, steady[name]
+        )
         for name, parts in logits.items()
     }
 
 
-def _predictions(
-    image_ids: NDArray[np.str_], labels: NDArray[np.int64], logits: torch.Tensor, manifest: Manifest, variant: str
-) -> Predictions:
-    predicted, probabilities = logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy()
-    attacked = manifest.fingerprint.get(ATTACKED)
-    return Predictions(image_ids, labels, predicted, probabilities, manifest.content_digest, variant, attacked)
+def _classes_of(logits: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy()
+
+
+def _is_steady(logits: torch.Tensor, again: torch.Tensor) -> bool:
+    return torch.allclose(logits, again, rtol=SAME_LOGITS, atol=SAME_LOGITS)
 
 
 def _finite_images(batch: Batch, variant: str, device: torch.device) -> torch.Tensor:

@@ -33,9 +33,12 @@ SCHEMA = pa.schema(
 """`run` is the tracked run of the model, null where it has none; `dataset_digest` the variant's content digest. noise
 and level are none where nothing was added; adversarial images that were made against another model are of the noise
 fgsm_transfer_<the first digits of that one's digest>. Metrics are fractions: accuracy; recall (TPR), precision, f1 and
-fpr, macro, and as recall_weighted …; ece; of the class 14 recall/14 …; images and images/14 are counts. low and high
-are the 95 % interval, null where there is none."""
-TRACKED = ("accuracy", "precision", "recall", "f1", "fpr", "ece")
+fpr, macro, and as recall_weighted …; ece; of the class 14 recall/14 …; images and images/14 are counts; of adversarial
+images those of robustness.measure_robustness besides. low and high are the 95 % interval, null where there is none."""
+TRACKED = (
+    "accuracy", "precision", "recall", "f1", "fpr", "ece", "accuracy_cumulative", "success", "relative_perturbation",
+    "relative_perturbation_median",
+)  # fmt: skip
 
 
 class Subject(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from attacked_predictions import write_attacked
 from small_datasets import Small
 from torch import nn
 
@@ -124,3 +125,22 @@ def test_labels_come_from_the_files(data: Data) -> None:
     rows = pq.read_table(folder).to_pylist()
     found = predict({"cnn": untrained()}, data, "validation", ["clean"], CPU)["cnn", "clean"]
     assert dict(zip(found.image_ids, found.labels, strict=True)) == {row["image_id"]: row["label"] for row in rows}
+
+
+def test_a_random_network_is_seen_on_adversarial_images(tmp_path: Path) -> None:
+    class Unsteady(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(images)
+            return logits + torch.rand_like(logits)
+
+    root = SMALL.write(tmp_path)
+    write_attacked(SMALL, root, "fgsm-snr33", 64 * "a", {"snr_db": 33.0})
+    steady = untrained()
+    models = {"steady": steady, "random": replace(steady, network=Unsteady(steady.network))}
+    found = predict(models, Data(root=str(root), size_px=8), "test", ["clean", "fgsm-snr33"], CPU)
+    unsteady = [place for place, predictions in found.items() if not predictions.steady]
+    assert unsteady == [("random", "fgsm-snr33")]

@@ -1,0 +1,85 @@
+"""Predictions of adversarial images made by hand, and an adversarial variant written row by row without Spark."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from small_datasets import STATISTICS, Small
+
+from pipelines.schema import MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
+from training.evaluation.attacked import Attacked
+from training.evaluation.predicting import Predictions
+
+SPREAD = Spread(mean=None, min=None, max=None, infinite=0)
+NETWORK = "0f3a5c7e9b1d" + 52 * "0"
+
+
+def statistics_with(unchanged: int) -> AttackStatistics:
+    return AttackStatistics(
+        snr_db_asked=33,
+        snr_db_before_clamp=SPREAD,
+        snr_db_uint8=SPREAD,
+        right_before=0,
+        right_after=0,
+        fooled=0,
+        success_rate=None,
+        black=0,
+        unchanged=unchanged,
+    )
+
+
+def predicted(
+    right: Sequence[bool], variant: str, source: str = "clean", snr_db: Sequence[float] | None = None
+) -> Predictions:
+    """Images of class 0, of which these are predicted as 0 and the others as 1; adversarial where the name is not that
+    of clean or noisy images."""
+    classes = np.where(right, 0, 1)
+    attack = None
+    if not variant.startswith(("clean", "gaussian")):
+        ratios = np.array([33.0] * len(right) if snr_db is None else snr_db, np.float32)
+        attack = Attacked(NETWORK, source, "-" not in variant, ratios, statistics_with(unchanged=0))
+    image_ids = np.array([f"test/{row:05d}" for row in range(len(right))])
+    probabilities = np.eye(2, dtype=np.float32)[classes]
+    return Predictions(image_ids, np.zeros(len(right), np.int64), classes, probabilities, "0", variant, attack)
+
+
+def write_attacked(small: Small, root: Path, variant: str, network: str, strength: dict[str, float] | None) -> None:
+    """The test images of `small` with noise that ends at a ratio of row number + 20 dB, one in its `snr_db` column."""
+    cell = Cell("crop_or_pad", small.size_px, variant, network)
+    path = cell.folder(root) / "split=test" / "part-00000.parquet"
+    path.parent.mkdir(parents=True)
+    with pq.ParquetWriter(path, cell.schema, compression="zstd", use_dictionary=False) as writer:
+        first = 0
+        for rows in small.parts["test"][0]:
+            values = [_row(small, number) for number in range(first, first + rows)]
+            writer.write_table(pa.Table.from_pylist(values, cell.schema))
+            first += rows
+    fingerprint = {
+        "source_digest": "0", "seed": 0, "noise": None, "attacked": network, "attacked_variant": "clean",
+        "strength": strength,
+    }  # fmt: skip
+    manifest = Manifest(
+        fingerprint=fingerprint,
+        content_digest=f"{variant} {network}",
+        counts={"test": first},
+        counts_per_class={"test": dict(Counter(number % 43 for number in range(first)))},
+        statistics={"test": STATISTICS},
+        parts=(Part(path="split=test/part-00000.parquet", split="test", rows=first, bytes=path.stat().st_size),),
+        source={},
+        made_by={},
+        attack={"test": statistics_with(unchanged=2)},
+    )
+    (cell.folder(root) / MANIFEST_NAME).write_text(manifest.model_dump_json())
+
+
+def _row(small: Small, number: int) -> dict[str, Any]:
+    image_id = f"test/{number:05d}"
+    noise = np.random.default_rng(number).normal(0, 0.2, (small.size_px, small.size_px, 3))
+    pixels = np.clip(small.image("clean", image_id) / 255 + noise, 0, 1).astype(np.float32)
+    ratios = dict.fromkeys(("snr_db", "snr_db_asked", "snr_db_before_clamp", "snr_db_uint8"), number + 20.0)
+    predictions = {"prediction_before": number % 43, "prediction_after": number % 43}
+    return {"image_id": image_id, "label": number % 43, "image": pixels.tobytes(), **ratios, **predictions}

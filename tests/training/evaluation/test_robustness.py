@@ -1,0 +1,144 @@
+"""Curves, success and perturbations against plain loops over hand-made predictions."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import metric_twins
+import numpy as np
+import pytest
+from attacked_predictions import predicted
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.evaluation.metrics import Measurement
+from training.evaluation.predicting import EvaluationError, Predictions
+from training.evaluation.robustness import Strength, find_curves, measure_robustness, strength_of
+
+Rights = list[bool]
+
+
+@pytest.mark.parametrize(
+    ("variant", "strength"),
+    [
+        ("fgsm-snr33", Strength("snr", 33.0)),
+        ("fgsm_transfer_0f3a5c7e9b1d-snr-3.5", Strength("snr", -3.5)),
+        ("pgd_steps_10-eps0.03137", Strength("eps", 0.03137)),
+        ("fgsm-eps1e-05", Strength("eps", 1e-5)),
+        ("deepfool", None),
+        ("clean", None),
+        ("gaussian-max", None),
+    ],
+)
+def test_a_name_says_the_strength(variant: str, strength: Strength | None) -> None:
+    assert strength_of(variant) == strength
+
+
+def by_name(measured: Sequence[Measurement]) -> dict[str, Measurement]:
+    return {one.metric: one for one in measured}
+
+
+@st.composite
+def some_rights(draw: st.DrawFn) -> dict[str, Rights]:
+    images = draw(st.integers(1, 12))
+    rights = st.lists(st.booleans(), min_size=images, max_size=images)
+    return {name: draw(rights) for name in ("fgsm-snr33", "clean", "fgsm-snr50", "fgsm-snr9", "fgsm-snr45")}
+
+
+@given(rights=some_rights())
+@settings(max_examples=30, deadline=None)
+def test_the_cumulative_curve_counts_an_image_as_broken_from_the_first_failure_on(rights: dict[str, Rights]) -> None:
+    (curve,) = find_curves({("cnn", name): predicted(right, name) for name, right in rights.items()})
+    weak_to_strong = ["clean", "fgsm-snr50", "fgsm-snr45", "fgsm-snr33", "fgsm-snr9"]
+    assert [point.variant for point in curve.points] == weak_to_strong
+    images = len(rights["clean"])
+    for number, point in enumerate(curve.points):
+        plain = sum(rights[point.variant])
+        unbroken = sum(all(rights[name][row] for name in weak_to_strong[: number + 1]) for row in range(images))
+        for measured, count in ((point.accuracy, plain), (point.cumulative, unbroken)):
+            assert measured.value == count / images
+            assert measured[2:] == pytest.approx(metric_twins.wilson(count, images), abs=1e-12)
+    values = [point.cumulative.value for point in curve.points]
+    assert values == sorted(values, reverse=True)
+
+
+def test_a_curve_is_one_model_under_one_attack_and_one_kind_of_strength() -> None:
+    right = [True, False]
+    measured = {
+        (model, name): predicted(right, name)
+        for model in ("a", "b")
+        for name in ("clean", "gaussian-max", "deepfool", "fgsm-snr33", "fgsm-eps0.1", "pgd-eps0.1")
+    }
+    measured["a", "fgsm_transfer_0f3a5c7e9b1d-snr33"] = predicted(right, "fgsm-snr33")
+    found = [
+        (curve.model, curve.noise, curve.kind, curve.transfer, len(curve.points)) for curve in find_curves(measured)
+    ]
+    assert found == [
+        ("a", "fgsm", "snr", False, 2),
+        ("a", "fgsm", "eps", False, 2),
+        ("a", "pgd", "eps", False, 2),
+        ("b", "fgsm", "snr", False, 2),
+        ("b", "fgsm", "eps", False, 2),
+        ("b", "pgd", "eps", False, 2),
+        ("a", "fgsm_transfer_0f3a5c7e9b1d", "snr", True, 2),
+    ]
+
+
+def test_noisy_images_that_were_attacked_start_at_the_noisy_ones() -> None:
+    right = [True, True, False]
+    measured = {("cnn", name): predicted(right, name) for name in ("clean", "gaussian-max")}
+    name = "fgsm_on_gaussian_max-snr33"
+    measured["cnn", name] = predicted(right, name, source="gaussian-max")
+    assert [point.variant for point in find_curves(measured)[0].points] == ["gaussian-max", name]
+    del measured["cnn", "gaussian-max"]
+    assert [point.variant for point in find_curves(measured)[0].points] == [name]
+    assert [one.metric for one in measure_robustness(measured)["cnn", name]] == ["accuracy_cumulative"]
+
+
+def test_success_is_of_the_images_that_were_right_and_perturbations_of_those_that_are_fooled() -> None:
+    before = predicted([True, True, True, True, True, False], "clean")
+    infinite = float("inf")
+    after = predicted(
+        [False, False, False, False, True, False], "deepfool", snr_db=[40.0, 20.0, 30.0, np.nan, infinite, infinite]
+    )
+    found = by_name(measure_robustness({("cnn", "clean"): before, ("cnn", "deepfool"): after})["cnn", "deepfool"])
+    assert set(found) == {"success", "relative_perturbation", "relative_perturbation_median"}
+    assert found["success"].value == 4 / 5
+    assert found["success"][2:] == pytest.approx(metric_twins.wilson(4, 5), abs=1e-12)
+    relative = [0.01, 0.1, 10**-1.5]  # the black one has no ratio
+    mean, low, high = found["relative_perturbation"][1:]
+    assert mean == pytest.approx(statistics.mean(relative))
+    half = 4.302653 * statistics.stdev(relative) / 3**0.5  # t(0.975) of 2 degrees of freedom, any statistical table
+    assert (low, high) == pytest.approx((mean - half, mean + half))  # type: ignore[operator]
+    assert found["relative_perturbation_median"].value == pytest.approx(statistics.median(relative))
+    assert found["relative_perturbation_median"][2:] == (None, None)  # three images are too few for an interval
+
+
+def test_the_medians_interval_is_that_of_the_order_statistics() -> None:
+    snr_db = np.random.default_rng(0).uniform(20, 50, 20)
+    measured = {
+        ("cnn", "clean"): predicted([True] * 20, "clean"),
+        ("cnn", "deepfool"): predicted([False] * 20, "deepfool", snr_db=snr_db.tolist()),
+    }
+    median = by_name(measure_robustness(measured)["cnn", "deepfool"])["relative_perturbation_median"]
+    ordered = np.sort(10 ** (-snr_db / 20))
+    below = [math.comb(20, rank) / 2**20 for rank in range(21)]  # how many of 20 draws lie below the true median
+    assert sum(below[6:15]) >= 0.95 > sum(below[7:14])
+    assert median[2:] == pytest.approx((ordered[5], ordered[14]), rel=1e-5)
+
+
+def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
+    right = predicted([True, False], "clean")
+    measured = {("cnn", "clean"): right, ("cnn", "deepfool"): predicted([True, False], "deepfool")}
+    found = by_name(measure_robustness(measured)["cnn", "deepfool"])
+    assert found["success"].value == 0
+    assert found["relative_perturbation"].value is None
+    measured = {("cnn", "clean"): predicted([False], "clean"), ("cnn", "deepfool"): predicted([False], "deepfool")}
+    assert by_name(measure_robustness(measured)["cnn", "deepfool"])["success"].value is None
+
+
+def test_variants_of_other_images_are_not_compared() -> None:
+    other: Predictions = predicted([True, False], "fgsm-snr33")
+    other.image_ids[1] = "z"
+    with pytest.raises(EvaluationError, match="have other images"):
+        measure_robustness({("cnn", "clean"): predicted([True, False], "clean"), ("cnn", "fgsm-snr33"): other})

@@ -1,0 +1,53 @@
+"""What the files of an adversarial variant say of its images and of how they were made."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.schema import ATTACKED, AttackStatistics
+from training.opening import OpenSplit
+from training.parquet_pieces import ParquetDatasetPiece
+
+__all__ = ["Attacked", "read_attacked"]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """`network` is the digest of the network that was attacked, `source` the variant whose images were. `seeks` is
+    whether the attack sought the smallest perturbation instead of one of a given strength. `snr_db` (N,), float32, is
+    of the stored images in order of their ids: +inf where nothing was changed, NaN where the image is black."""
+
+    network: str
+    source: str
+    seeks: bool
+    snr_db: NDArray[np.float32]
+    statistics: AttackStatistics | None = None
+
+    @property
+    def relative_perturbations(self) -> NDArray[np.float64]:
+        """‖δ‖₂ / ‖x‖₂ of each image, (N,): 10^(−SNR/20), equation 2 of the Parseval report."""
+        ratios: NDArray[np.float64] = 10 ** (-self.snr_db.astype(np.float64) / 20)
+        return ratios
+
+
+def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:
+    """None where the images are not adversarial. Only two small columns are read."""
+    opened = source.variants[variant]
+    facts = opened.manifest.fingerprint
+    if ATTACKED not in facts:
+        return None
+    tables = [
+        ParquetDatasetPiece(group.path, source.opener, group.number).read(["image_id", "snr_db"])
+        for group in opened.row_groups
+    ]
+    image_ids = np.concatenate([np.array(table["image_id"].to_pylist()) for table in tables])
+    snr_db = np.concatenate([table["snr_db"].to_numpy() for table in tables])
+    statistics = (opened.manifest.attack or {}).get(source.split)
+    return Attacked(
+        facts[ATTACKED],
+        facts["attacked_variant"],
+        facts["strength"] is None,
+        snr_db[np.argsort(image_ids)],
+        statistics,
+    )

@@ -1,0 +1,146 @@
+"""Adversarial images beside the ones that were attacked: what stronger attacks leave, and how little fools a model."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import quantile_test, t
+
+from training.attacked_variants import without_network
+from training.evaluation.metrics import Measurement, wilson
+from training.evaluation.predicting import EvaluationError, Predictions
+from training.evaluation.variants import noise_and_level
+
+__all__ = ["Curve", "Point", "Strength", "find_curves", "is_transfer", "measure_robustness", "strength_of"]
+
+Measured = Mapping[tuple[str, str], Predictions]
+
+
+class Strength(NamedTuple):
+    """Decibels of a signal-to-noise ratio, or a radius on the scale of [0, 1]."""
+
+    kind: Literal["snr", "eps"]
+    value: float
+
+    @property
+    def rank(self) -> float:
+        """Rises with the strength."""
+        return -self.value if self.kind == "snr" else self.value
+
+
+class Point(NamedTuple):
+    """`strength` is None of the images that were attacked. `cumulative` counts an image as right where it is right at
+    this strength and at all weaker ones."""
+
+    variant: str
+    strength: Strength | None
+    accuracy: Measurement
+    cumulative: Measurement
+
+
+class Curve(NamedTuple):
+    """One model under one attack, from the images that were attacked, where they were evaluated, to the strongest."""
+
+    model: str
+    noise: str
+    transfer: bool
+    kind: Literal["snr", "eps"]
+    points: tuple[Point, ...]
+
+
+def strength_of(variant: str) -> Strength | None:
+    """(snr, 33.0) of fgsm-snr33, None where the name has no such strength."""
+    found = re.fullmatch(r"(snr|eps)(-?[\d.]+(?:e[+-]?\d+)?)", noise_and_level(variant)[1])
+    return Strength("snr" if found[1] == "snr" else "eps", float(found[2])) if found else None
+
+
+def is_transfer(shown: str, found: Predictions) -> bool:
+    """Whether another network was attacked than the one that is shown the images."""
+    return found.attack is not None and shown != without_network(found.variant)
+
+
+def find_curves(measured: Measured) -> list[Curve]:
+    """Of `measured`, by model and variant as shown_name has it, all that has a strength. The accuracy of cumulative
+    curves cannot rise: an image that fails at 50 dB counts as failed at 33 (Parseval report, section 5)."""
+    families: dict[tuple[str, str, Literal["snr", "eps"]], list[tuple[Strength, str]]] = {}
+    for (model, variant), found in measured.items():
+        strength = strength_of(variant)
+        if found.attack and strength:
+            family = families.setdefault((model, noise_and_level(variant)[0], strength.kind), [])
+            family.append((strength, variant))
+    return [
+        _curve(model, noise, kind, sorted(variants, key=lambda one: one[0].rank), measured)
+        for (model, noise, kind), variants in families.items()
+    ]
+
+
+def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measurement]]:
+    """accuracy_cumulative of all that has a strength. Where the images that were attacked were evaluated too: success,
+    the share fooled of those that the model has right before the attack; and over the fooled ones
+    relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂ with Student's interval, and relative_perturbation_median with that
+    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, has the mean over all images)."""
+    rows: dict[tuple[str, str], list[Measurement]] = {}
+    for curve in find_curves(measured):
+        for point in curve.points:
+            if point.strength:
+                rows[curve.model, point.variant] = [point.cumulative]
+    for (model, variant), found in measured.items():
+        if found.attack and (before := measured.get((model, found.attack.source))):
+            _check_same_images(before, found)
+            fooled = before.right & ~found.right
+            relative = found.attack.relative_perturbations[fooled]
+            rows.setdefault((model, variant), []).extend(
+                [_share("success", fooled[before.right]), *_spread(relative[np.isfinite(relative)])]
+            )
+    return rows
+
+
+def _curve(
+    model: str,
+    noise: str,
+    kind: Literal["snr", "eps"],
+    variants: Iterable[tuple[Strength, str]],
+    measured: Measured,
+) -> Curve:
+    points: list[Point] = []
+    named: list[tuple[Strength | None, str]] = [*variants]
+    weakest = named[0][1]
+    first = measured[model, weakest]
+    if first.attack and (model, first.attack.source) in measured:
+        named.insert(0, (None, first.attack.source))
+    unbroken = np.ones(len(first.labels), bool)
+    for strength, variant in named:
+        found = measured[model, variant]
+        _check_same_images(first, found)
+        unbroken &= found.right
+        points.append(
+            Point(variant, strength, _share("accuracy", found.right), _share("accuracy_cumulative", unbroken))
+        )
+    return Curve(model, noise, is_transfer(weakest, first), kind, tuple(points))
+
+
+def _spread(relative: NDArray[np.float64]) -> list[Measurement]:
+    names = "relative_perturbation", "relative_perturbation_median"
+    if not len(relative):
+        return [Measurement(name, None) for name in names]
+    mean, median = float(relative.mean()), float(np.median(relative))
+    if len(relative) == 1:
+        return [Measurement(names[0], mean), Measurement(names[1], median)]
+    half = float(t.ppf(0.975, len(relative) - 1) * relative.std(ddof=1) / math.sqrt(len(relative)))
+    order = quantile_test(relative, q=median, p=0.5).confidence_interval(0.95)
+    ends = (None if math.isnan(end) else float(end) for end in order)
+    return [Measurement(names[0], mean, mean - half, mean + half), Measurement(names[1], median, *ends)]
+
+
+def _share(metric: str, chosen: NDArray[np.bool_]) -> Measurement:
+    return wilson(metric, int(chosen.sum()), len(chosen))
+
+
+def _check_same_images(one: Predictions, other: Predictions) -> None:
+    if not np.array_equal(one.image_ids, other.image_ids):
+        raise EvaluationError(
+            f"{one.variant} and {other.variant} have other images; attack all of the dataset's images again"
+        )
