@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -142,9 +142,7 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     for kind in dict.fromkeys(curve.kind for curve in result.curves):
         own_curves = [curve for curve in result.curves if curve.kind == kind]
         figures.save(robustness_figures.accuracy_over_strength(own_curves), folder / f"accuracy_over_{kind}.png")
-    if result.flags:
-        with replacing(folder / "flags.txt") as partial:
-            partial.write_text("".join(f"{flag}\n" for flag in result.flags))
+    _write_flags(result.flags, folder / "flags.txt")
     for name in models:
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
         _write_model(name, own, folder / folder_name(name))
@@ -156,6 +154,15 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
 def folder_name(model: str) -> str:
     """Of a model in the folder of a result."""
     return re.sub(r"[^\w.@+-]", "_", model)
+
+
+def _write_flags(flags: Sequence[str], path: Path) -> None:
+    """No flags, no file; what an earlier evaluation left is gone then."""
+    if flags:
+        with replacing(path) as partial:
+            partial.write_text("".join(f"{flag}\n" for flag in flags))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path) -> None:
@@ -176,33 +183,23 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
         before = result.predictions.get((name, _source(after)))
         if name in names and variant != CLEAN and before:
             flips[name, variant] = find_flips(before, after)
-    shown = {
-        source: images_by_id(data, settings.split, source, {flip.image_id for those in found for flip in those})
-        for source, found in _grouped(flips, lambda place: _source(result.predictions[place])).items()
-    }
-    for opened, found in _grouped(flips, lambda place: result.predictions[place].variant).items():
-        noisy = images_by_id(data, settings.split, opened, {flip.image_id for those in found for flip in those})
-        for (name, variant), those in flips.items():
+    wanted: dict[str, set[str]] = {}
+    for place, those in flips.items():
+        for opened in (_source(result.predictions[place]), result.predictions[place].variant):
+            wanted.setdefault(opened, set()).update(flip.image_id for flip in those)
+    images = {opened: images_by_id(data, settings.split, opened, ids) for opened, ids in wanted.items()}
+    for (name, variant), those in flips.items():
+        if those:
             after = result.predictions[name, variant]
-            if those and after.variant == opened:
-                draw = robustness_figures.attacked_images if after.attack else figures.flipped_images
-                title = f"{name}: right before, wrong after {variant}"
-                figure = draw(those, shown[_source(after)], noisy, _class_names(after), variant, title)
-                figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
+            draw = robustness_figures.attacked_images if after.attack else figures.flipped_images
+            title = f"{name}: right before, wrong after {variant}"
+            figure = draw(those, images[_source(after)], images[after.variant], _class_names(after), variant, title)
+            figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
 
 
 def _source(found: Predictions) -> str:
     """What the images were before the noise or the attack."""
     return found.attack.source if found.attack else CLEAN
-
-
-def _grouped(
-    flips: Mapping[tuple[str, str], list[Flip]], key: Callable[[tuple[str, str]], str]
-) -> dict[str, list[list[Flip]]]:
-    groups: dict[str, list[list[Flip]]] = {}
-    for place, those in flips.items():
-        groups.setdefault(key(place), []).append(those)
-    return groups
 
 
 def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
