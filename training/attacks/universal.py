@@ -13,6 +13,9 @@ from training.attacks.examples import Examples, generator
 from training.attacks.gradients import fooled, logits_of
 from training.attacks.snr import Attacked, Meter, Strength
 
+NO_RADIUS = 1e-12
+"""A perturbation divided by a radius as small as this may be too large for float32."""
+
 
 class Universal(FixedStrength):
     """One perturbation for all images (Moosavi-Dezfooli et al. 2017, algorithm 1).
@@ -33,7 +36,8 @@ class Universal(FixedStrength):
 
     def fit(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
         """The direction (3, S, S), of norm 1 at most; `eps` (N,): each image's radius."""
-        examples, eps = examples.at(eps > 0), eps[eps > 0]
+        some = eps > NO_RADIUS
+        examples, eps = examples.at(some), eps[some]
         direction = torch.zeros_like(examples.images[0]) if len(examples) else torch.zeros(())
         shuffle = generator(examples.seed, self.kind, "order of the images")
         for _ in range(self.epochs):
