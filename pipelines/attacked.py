@@ -1,6 +1,6 @@
 """Adversarial images on their way into a part file: measured against their sources, and counted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -73,10 +73,19 @@ def attack_statistics(tallies: Mapping[Split, Tally]) -> dict[Split, AttackStati
 
 
 class AttackedBlock(NamedTuple):
-    """A row group of source images and what became of it."""
+    """A row group of source images, in [0, 1] and with ‖x‖² of each, and what became of it."""
 
     source: SourceImages
+    clean: NDArray[np.float32]
+    signal: NDArray[np.float64]
     images: AttackedImages
+
+    @classmethod
+    def each(cls, source: SourceImages, made: Iterable[AttackedImages]) -> "Iterator[AttackedBlock]":
+        """One for each of `made`."""
+        clean = source.pixels.astype(np.float32) / np.float32(255)
+        signal = _energies(clean)
+        return (cls(source, clean, signal, images) for images in made)
 
     @property
     def size_px(self) -> int:
@@ -101,9 +110,8 @@ class AttackedBlock(NamedTuple):
         return pa.table(columns, schema=parquet_schema(self.size_px, "float32", attacked=True)), tally
 
     def _tally(self, digest: int) -> AttackTally:
-        source, images = self.source, self.images
-        clean = source.pixels.astype(np.float32) / np.float32(255)
-        signal, noise = _energies(clean), _energies(images.pixels - clean)
+        source, signal, images = self.source, self.signal, self.images
+        noise = _energies(images.pixels - self.clean)
         right_before = images.prediction_before == source.labels
         right_after = images.prediction_after == source.labels
         tally = AttackTally(
@@ -132,7 +140,8 @@ class AttackedBlock(NamedTuple):
 
 def _energies(images: NDArray[np.float32]) -> NDArray[np.float64]:
     """‖x‖² of each image."""
-    energies: NDArray[np.float64] = np.square(images.reshape(len(images), -1)).sum(axis=1, dtype=np.float64)
+    values = images.reshape(len(images), -1)
+    energies: NDArray[np.float64] = np.einsum("ij,ij->i", values, values).astype(np.float64)  # one pass, no copy
     return energies
 
 

@@ -139,7 +139,7 @@ def make_attacker(make_step: MakeStep) -> Callable[[], Callable[[pa.Table], Iter
         def expand(rows: pa.Table) -> Iterator[AttackedBlock]:
             (row,) = rows.to_pylist()
             source = _source_images(row["path"], row["position"])
-            return (AttackedBlock(source, images) for images in step(source))
+            return AttackedBlock.each(source, step(source))
 
         return expand
 

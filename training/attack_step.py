@@ -23,6 +23,7 @@ from training.attacks import (
     SnrDb,
     Strength,
 )
+from training.distributed import keep_freed_memory
 from training.executor import ExecutorError, ShippedAttack
 from training.trained import Classifier
 
@@ -54,6 +55,7 @@ class AttackStep:
     def opened(cls, shipped: ShippedAttack, path: Path, threads: int, gpu: str | None) -> "AttackStep":
         """With `threads` threads, on the GPU of that address or on the CPU. Raises CheckpointError, ExecutorError."""
         torch.set_num_threads(threads)
+        keep_freed_memory()
         if gpu is not None and not torch.cuda.is_available():
             raise ExecutorError(f"Spark gives this task GPU {gpu}, but PyTorch finds none; give executors no GPU")
         device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")

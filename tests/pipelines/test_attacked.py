@@ -27,9 +27,8 @@ def block(count: int = 9, seed: int = 0) -> AttackedBlock:
         ratio[:2] = np.nan, np.inf
     labels, before, after = (random.integers(0, 3, count, np.int32) for _ in range(3))
     ids = [f"test/{seed:02d}{row:03d}" for row in range(count)]
-    return AttackedBlock(
-        SourceImages(ids, labels, pixels), AttackedImages("fgsm-snr33", changed, *ratios, before, after)
-    )
+    made = AttackedImages("fgsm-snr33", changed, *ratios, before, after)
+    return next(AttackedBlock.each(SourceImages(ids, labels, pixels), [made]))
 
 
 def counted(one: AttackedBlock) -> tuple[pa.Table, AttackTally]:
