@@ -56,6 +56,7 @@ def run(arguments: Sequence[str]) -> None:
         console.print(to_yaml(settings), markup=False, highlight=False)
         for cell in outdated:
             console.print(f"{cell.folder(root)}", soft_wrap=True)
+        console.print(order.sentence())
         console.print("dry run: nothing was made")
         return
     if outdated:

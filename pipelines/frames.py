@@ -99,27 +99,28 @@ def in_parts(images: DataFrame, partitions: int) -> DataFrame:
 
 
 class RowGroup(NamedTuple):
-    """Row group `position` of the file `path`, which is part `part_in_split` of its split and is to become the same
-    part of another variant; `part` counts over all splits."""
+    """The first `rows` rows of row group `position` of the file `path`, which is part `part_in_split` of its split and
+    is to become the same part of another variant; `part` counts over all splits."""
 
     split: Split
     part: int
     part_in_split: int
     position: int
     path: str
+    rows: int
 
 
 def row_groups_frame(
-    spark: SparkSession, row_groups: Sequence[tuple[Split, str, int]], partitions: int | None
+    spark: SparkSession, row_groups: Sequence[tuple[Split, str, int, int]], partitions: int | None
 ) -> DataFrame:
-    """For store.write_datasets, a row for each (split, file, number) of a dataset that is to be attacked, in
+    """For store.write_datasets, a row for each (split, file, number, rows) of a dataset that is to be attacked, in
     `partitions` partitions, by default one for each file."""
-    parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, _ in row_groups))}
-    rows = [
-        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, path)
-        for split, path, number in row_groups
+    parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, *_ in row_groups))}
+    frame_rows = [
+        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, path, rows)
+        for split, path, number, rows in row_groups
     ]
-    return in_parts(rows_frame(spark, RowGroup, rows), partitions or len(parts))
+    return in_parts(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))
 
 
 Step = Callable[[SourceImages], Iterable[AttackedImages]]
@@ -138,7 +139,7 @@ def make_attacker(make_step: MakeStep) -> Callable[[], Callable[[pa.Table], Iter
 
         def expand(rows: pa.Table) -> Iterator[AttackedBlock]:
             (row,) = rows.to_pylist()
-            source = _source_images(row["path"], row["position"])
+            source = _source_images(row["path"], row["position"], row["rows"])
             return AttackedBlock.each(source, step(source))
 
         return expand
@@ -146,11 +147,11 @@ def make_attacker(make_step: MakeStep) -> Callable[[], Callable[[pa.Table], Iter
     return make
 
 
-def _source_images(path: str, number: int) -> SourceImages:
+def _source_images(path: str, number: int, rows: int) -> SourceImages:
     try:
         with pq.ParquetFile(path) as file:
             size_px = int(file.schema_arrow.metadata[b"size_px"])
-            table = file.read_row_group(number, columns=["image_id", "label", "image"], use_threads=False)
+            table = file.read_row_group(number, columns=["image_id", "label", "image"], use_threads=False)[:rows]
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: was readable when the run began, and now: {error}; run again") from None
     pixels = np.frombuffer(bytearray().join(table["image"].to_pylist()), np.uint8)  # torch wants what can be written

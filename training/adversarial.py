@@ -1,7 +1,8 @@
 """What a run of adversarial datasets is: the settings of jobs/make_adversarial_datasets.py, and what they come to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,12 +22,15 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class AttackedData(Settings):
-    """Which images are attacked. `size_px` null: the size that the model is for."""
+    """Which images are attacked. `size_px` null: the size that the model is for. `images` null: all; else at most so
+    many of each split, the first in order of its files. That order is by the hash of the image_id, so they are a random
+    sample, and the same one at every size, in every variant and for every model."""
 
     root: Path
     geometry: str = "crop_or_pad"
     size_px: int | None = Field(default=None, ge=1)
     variant: str = CLEAN
+    images: int | None = Field(default=None, ge=1)
 
 
 class AdversarialDatasets(Settings):
@@ -87,7 +91,8 @@ class AdversarialDatasets(Settings):
 
 @dataclass(frozen=True)
 class Order:
-    """One run, ready to be done: the model, the images of each split, and a fingerprint by cell."""
+    """One run, ready to be done: the model, the images of each split that are to be attacked, and a fingerprint by
+    cell."""
 
     found: FoundModel
     classifier: Classifier
@@ -96,7 +101,7 @@ class Order:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the images to be attacked."""
+        """Of the dataset that the images are in."""
         (variant,) = next(iter(self.source.values())).variants.values()
         return variant.manifest
 
@@ -105,14 +110,19 @@ class Order:
         return {split: sum(opened.rows) for split, opened in self.source.items()}
 
     @property
-    def row_groups(self) -> list[tuple[Split, str, int]]:
-        """(split, file, number) of all that is to be attacked."""
+    def row_groups(self) -> list[tuple[Split, str, int, int]]:
+        """(split, file, number, rows) of all that is to be attacked."""
         return [
-            (split, group.path, group.number)
+            (split, group.path, group.number, group.rows)
             for split, opened in self.source.items()
             for variant in opened.variants.values()
             for group in variant.row_groups
         ]
+
+    def sentence(self) -> str:
+        """For the console."""
+        there = self.manifest.counts
+        return ", ".join(f"{split}: {images:,} of {there[split]:,} images" for split, images in self.counts.items())
 
     def about(self) -> dict[str, Any]:
         """For the manifests, of what has no effect on any byte."""
@@ -129,7 +139,9 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
             f"or set data.size_px={shape.size_px}"
         )
     source = {
-        split: open_split(str(data.root), data.geometry, shape.size_px, [data.variant], split)
+        split: _first_images(
+            open_split(str(data.root), data.geometry, shape.size_px, [data.variant], split), data.images
+        )
         for split in settings.splits
     }
     order = Order(found, classifier, source, {})
@@ -157,10 +169,30 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
             "attack_seed": settings.seed,
             "batch_size": settings.batch_size,
             "compression": settings.compression,
+            **({} if data.images is None else {"attacked_images": data.images}),
         }
         for name, strength in settings.strengths.items()
     }
     return Order(found, classifier, source, fingerprints)
+
+
+def _first_images(opened: OpenSplit, images: int | None) -> OpenSplit:
+    """The split as if it had no more than its first `images`: whole row groups, of which the last is cut."""
+    if images is None:
+        return opened
+    starts = [0, *accumulate(opened.rows)]
+    variants = {
+        name: replace(
+            variant,
+            row_groups=tuple(
+                group._replace(rows=min(group.rows, images - start))
+                for group, start in zip(variant.row_groups, starts, strict=False)
+                if start < images
+            ),
+        )
+        for name, variant in opened.variants.items()
+    }
+    return replace(opened, variants=variants)
 
 
 def _attack_name(attack: Attack) -> str:

@@ -209,11 +209,13 @@ def _check_alignment(variants: Mapping[str, OpenVariant]) -> None:
                 f"{name} and {first_name} cannot be mixed: their pixel_dtype differs ({other.pixel_dtype} and "
                 f"{first.pixel_dtype}); a stream has adversarial images or images of 256 grey levels, not both"
             )
+        remedy = f"make both in one run: {JOB} 'variants=[{first_name},{name}]'"
+        if ATTACKED in other.manifest.fingerprint:
+            remedy = f"make both with the same splits and data.images: {ATTACKING_JOB}"
         for fact, (expected, got) in facts.items():
             if expected != got:
                 raise StreamError(
-                    f"{name} and {first_name} cannot be mixed: their {fact} differ ({got} and {expected}); "
-                    f"make both in one run: {JOB} 'variants=[{first_name},{name}]'"
+                    f"{name} and {first_name} cannot be mixed: their {fact} differ ({got} and {expected}); {remedy}"
                 )
 
 

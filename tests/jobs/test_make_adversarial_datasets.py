@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pyspark.sql import SparkSession
@@ -150,6 +151,42 @@ def test_random_starts_do_not_depend_on_partitions(make: Make, model: Classifier
     assert len(digests) == 1
 
 
+def test_a_part_of_each_split_is_its_first_images_and_the_last_row_group_is_cut(
+    make: Make, model: Classifier, tmp_path: Path
+) -> None:
+    digests = set()
+    for partitions in (1, 3):
+        root = write_signs(tmp_path / f"{partitions}" / "signs")
+        arguments = ("snr_db=[33]", "data.images=8", "splits=[validation,test]", f"partitions={partitions}")
+        folder = folder_of(make(root, model, *arguments), "fgsm-snr33", model)
+        manifest = Manifest.read(folder)
+        assert manifest is not None
+        digests.add(manifest.content_digest)
+    assert len(digests) == 1
+    assert manifest.counts == {"validation": 6, "test": 8}
+    assert manifest.fingerprint["attacked_images"] == 8
+    assert [(part.split, part.rows) for part in manifest.parts] == [("test", 8), ("validation", 6)]
+    clean = [row["image_id"] for row in rows(folder.parents[1] / "variant=clean", "uint8")]
+    assert [row["image_id"] for row in rows(folder, "float32")] == clean[:8] + clean[16:]
+    assert [pq.ParquetFile(folder / part.path).num_row_groups for part in manifest.parts] == [2, 1]
+
+
+def test_a_part_of_the_images_is_streamed_but_not_mixed_with_all_of_them(
+    make: Make, model: Classifier, tmp_path: Path
+) -> None:
+    root = write_signs(tmp_path / "signs")
+    for arguments in (("snr_db=[50,33]", "data.images=12"), ("eps=[0.1]",)):
+        make(root, model, *arguments)
+    few = Data(root=str(root), size_px=SIZE_PX, mixture={"fgsm-snr50": 0.5, "fgsm-snr33": 0.5}, verify=True)
+    batches = list(open_stream(few, "test", seed=0, batch_size=4).epoch(0))
+    assert sorted(image_id for batch in batches for image_id in batch.image_ids) == [
+        f"test/{row:05d}" for row in range(12)
+    ]
+    mixed = few.model_copy(update={"mixture": {"fgsm-snr50": 0.5, "fgsm-eps0.1": 0.5}})
+    with pytest.raises(RoadsignError, match=r"their counts differ .* with the same splits and data\.images"):
+        open_stream(mixed, "test", seed=0, batch_size=4)
+
+
 def test_a_minimal_perturbation_needs_no_strength(make: Make, model: Classifier, tmp_path: Path) -> None:
     made = make(write_signs(tmp_path / "signs"), model, "attack=deepfool")
     manifest = Manifest.read(folder_of(made, "deepfool", model))
@@ -222,6 +259,7 @@ def test_the_command_as_typed_and_a_second_run(repository: Path, tmp_path: Path)
     arguments = ("model=model.pt", "attack=fgsm", "snr_db=[50,45,40,33]", "data.root=signs", f"data.size_px={SIZE_PX}")
     dry = run(repository, tmp_path, "make_adversarial_datasets", "--dry-run", *arguments)
     assert f"signs/geometry=crop_or_pad/size_px=8/variant=fgsm-snr45/attacked={model.digest[:12]}" in dry.stdout
+    assert "test: 16 of 16 images" in dry.stdout
     assert not list(root.rglob("attacked=*"))
     done = run(repository, tmp_path, "make_adversarial_datasets", *arguments)
     assert "4 datasets made, 0 were there already" in done.stdout, done.stderr
@@ -274,6 +312,7 @@ def test_a_network_of_nans_names_images_and_changes_nothing(make: Make, tmp_path
         (["snr_db=[33,33.0]"], 2, "snr_db: names a strength twice"),
         (["attack=deepfool"], 2, "snr_db: deepfool seeks the smallest perturbation, leave it null"),
         (["attack={kind: universal}"], 2, "universal makes one perturbation for all images"),
+        (["data.images=0"], 2, "data.images: Input should be greater than or equal to 1"),
         (["attack=fgms"], 2, "attack=fgms: not in"),
         (["attack.norm=l3"], 2, "norm: Input should be 'linf' or 'l2'"),
         (["data.root=nowhere"], 1, "no such dataset (variants there: none)"),

@@ -2,11 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_attacks import classifier, write_signs
 
 from pipelines.errors import SettingsError
 from pipelines.settings import load
-from training.adversarial import AdversarialDatasets
+from training.adversarial import AdversarialDatasets, prepare
 from training.attacks import ATTACKS
+from training.tracking import FoundModel
 
 
 def settings(repository: Path, *overrides: str) -> AdversarialDatasets:
@@ -49,3 +51,30 @@ def test_splits_are_in_the_datasets_order(repository: Path) -> None:
 def test_impossible_settings_are_refused(repository: Path, overrides: list[str]) -> None:
     with pytest.raises(SettingsError):
         settings(repository, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("images", "row_groups", "counts", "said"),
+    [
+        (None, [(7, 4), (5,), (6,)], {"validation": 6, "test": 16}, "validation: 6 of 6 images, test: 16 of 16 images"),
+        (12, [(7, 4), (1,), (6,)], {"validation": 6, "test": 12}, "validation: 6 of 6 images, test: 12 of 16 images"),
+        (11, [(7, 4), (6,)], {"validation": 6, "test": 11}, "validation: 6 of 6 images, test: 11 of 16 images"),
+        (1, [(1,), (1,)], {"validation": 1, "test": 1}, "validation: 1 of 6 images, test: 1 of 16 images"),
+    ],
+)
+def test_at_most_so_many_images_of_each_split_are_attacked(
+    repository: Path, tmp_path: Path, images: int | None, row_groups: list[tuple[int, ...]], counts: Any, said: str
+) -> None:
+    root, model = write_signs(tmp_path / "signs"), classifier()
+    given = settings(
+        repository, f"data.root={root}", f"data.images={images or 'null'}", "snr_db=[33]", "splits=[validation,test]"
+    )
+    order = prepare(given, FoundModel("model.pt", "model", None, tmp_path / "model.pt"), model)
+    by_file: dict[str, list[int]] = {}
+    for _, path, _, rows in order.row_groups:
+        by_file.setdefault(path, []).append(rows)
+    assert sorted(map(tuple, by_file.values()), reverse=True) == sorted(row_groups, reverse=True)
+    assert order.counts == counts
+    assert order.sentence() == said
+    (fingerprint,) = order.fingerprints.values()
+    assert fingerprint.get("attacked_images", "not there") == (images or "not there")

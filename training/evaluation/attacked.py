@@ -1,6 +1,6 @@
 """What the files of an adversarial variant say of its images and of how they were made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ class Attacked:
         """‖δ‖₂ / ‖x‖₂ of each image, (N,): 10^(−SNR/20), equation 2 of the Parseval report."""
         ratios: NDArray[np.float64] = 10 ** (-self.snr_db.astype(np.float64) / 20)
         return ratios
+
+    def at(self, rows: NDArray[np.bool_]) -> "Attacked":
+        """Of some of the images; `statistics` stay those of all."""
+        return replace(self, snr_db=self.snr_db[rows])
 
 
 def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:

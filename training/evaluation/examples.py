@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.schema import Split
 from training.data import Data, open_stream
-from training.evaluation.predicting import EvaluationError, Predictions
+from training.evaluation.predicting import EvaluationError, Predictions, on_same_images
 
 __all__ = ["Flip", "find_flips", "images_by_id"]
 
@@ -25,9 +25,8 @@ class Flip(NamedTuple):
 
 def find_flips(before: Predictions, after: Predictions, most: int = 8) -> list[Flip]:
     """Images right before and wrong after, at most one of each class: those of the highest confidence before, and where
-    they are equal by image_id. Raises EvaluationError where the two are not of the same images."""
-    if not np.array_equal(before.image_ids, after.image_ids):
-        raise EvaluationError("a variant has other images than the clean one; make both in one run of the dataset job")
+    they are equal by image_id. Raises EvaluationError where each has images that the other has not."""
+    before, after = on_same_images(before, after)
     flipped = np.flatnonzero(before.right & ~after.right)
     surest = flipped[np.lexsort((before.image_ids[flipped], -before.confidences[flipped]))]
     _, firsts = np.unique(before.labels[surest], return_index=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from training.attacked_variants import without_network
 from training.evaluation.metrics import Measurement, wilson
-from training.evaluation.predicting import Predictions
+from training.evaluation.predicting import Predictions, on_same_images
 from training.evaluation.robustness import Curve, is_transfer
 
 __all__ = ["find_flags"]
@@ -39,7 +39,7 @@ def _transfer_is_better(measured: Measured) -> Iterator[str]:
         own = without_network(found.variant)
         if not is_transfer(variant, found) or (model, own) not in measured:
             continue
-        white_box, transfer = _accuracy(measured[model, own]), _accuracy(found)
+        white_box, transfer = map(_accuracy, on_same_images(measured[model, own], found))
         if _above(white_box, transfer):
             yield (
                 f"{model}: images made against another network do more harm than those made against it, "

@@ -1,7 +1,7 @@
 """What classifiers say of every image of a split: each variant is read once and shown to all of them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from training.data import Batch, Data, open_stream, to_unit_floats
 from training.evaluation.attacked import Attacked, read_attacked
 from training.trained import Classifier
 
-__all__ = ["EvaluationError", "Predictions", "predict"]
+__all__ = ["EvaluationError", "Predictions", "on_same_images", "predict"]
 
 MOST_NAMED = 5
 SAME_LOGITS = 1e-3
@@ -49,6 +49,31 @@ class Predictions:
     def confidences(self) -> NDArray[np.float32]:
         """The probability of the predicted class, (N,)."""
         return self.probabilities[np.arange(len(self.predicted)), self.predicted]
+
+    def at(self, image_ids: NDArray[np.str_]) -> "Predictions":
+        """Of those of the images that are among `image_ids`."""
+        rows = np.isin(self.image_ids, image_ids)
+        return replace(
+            self,
+            image_ids=self.image_ids[rows],
+            labels=self.labels[rows],
+            predicted=self.predicted[rows],
+            probabilities=self.probabilities[rows],
+            attack=self.attack and self.attack.at(rows),
+        )
+
+
+def on_same_images(*found: Predictions) -> list[Predictions]:
+    """Each on the images of the one that has the fewest, for an attack may have got no more than a part of a split.
+    Raises EvaluationError where another one has not all of them."""
+    fewest = min(found, key=lambda one: len(one.image_ids))
+    same = [one.at(fewest.image_ids) for one in found]
+    for one in same:
+        if len(one.image_ids) < len(fewest.image_ids):
+            raise EvaluationError(
+                f"{fewest.variant} has images that {one.variant} has not; make both of the same dataset again"
+            )
+    return same
 
 
 def predict(

@@ -11,7 +11,7 @@ from scipy.stats import quantile_test, t
 
 from training.attacked_variants import without_network
 from training.evaluation.metrics import Measurement, wilson
-from training.evaluation.predicting import EvaluationError, Predictions
+from training.evaluation.predicting import Predictions, on_same_images
 from training.evaluation.variants import noise_and_level
 
 __all__ = ["Curve", "Point", "Strength", "find_curves", "is_transfer", "measure_robustness", "strength_of"]
@@ -42,7 +42,8 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One model under one attack, from the images that were attacked, where they were evaluated, to the strongest."""
+    """One model under one attack, from the images that were attacked, where they were evaluated, to the strongest; all
+    points are of the same images, those that all of the variants have."""
 
     model: str
     noise: str
@@ -79,7 +80,7 @@ def find_curves(measured: Measured) -> list[Curve]:
 
 def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measurement]]:
     """accuracy_cumulative of all that has a strength. Where the images that were attacked were evaluated too: success,
-    the share fooled of those that the model has right before the attack; and over the fooled ones
+    the share fooled of those of them that the model has right before the attack; and over the fooled ones
     relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂ with Student's interval, and relative_perturbation_median with that
     of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, has the mean over all images)."""
     rows: dict[tuple[str, str], list[Measurement]] = {}
@@ -89,12 +90,7 @@ def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measure
                 rows[curve.model, point.variant] = [point.cumulative]
     for (model, variant), found in measured.items():
         if found.attack and (before := measured.get((model, found.attack.source))):
-            _check_same_images(before, found)
-            fooled = before.right & ~found.right
-            relative = found.attack.relative_perturbations[fooled]
-            rows.setdefault((model, variant), []).extend(
-                [_share("success", fooled[before.right]), *_spread(relative[np.isfinite(relative)])]
-            )
+            rows.setdefault((model, variant), []).extend(_success(*on_same_images(before, found)))
     return rows
 
 
@@ -111,15 +107,21 @@ def _curve(
     first = measured[model, weakest]
     if first.attack and (model, first.attack.source) in measured:
         named.insert(0, (None, first.attack.source))
-    unbroken = np.ones(len(first.labels), bool)
-    for strength, variant in named:
-        found = measured[model, variant]
-        _check_same_images(first, found)
+    same = on_same_images(*(measured[model, variant] for _, variant in named))
+    unbroken = np.ones(len(same[0].labels), bool)
+    for (strength, variant), found in zip(named, same, strict=True):
         unbroken &= found.right
         points.append(
             Point(variant, strength, _share("accuracy", found.right), _share("accuracy_cumulative", unbroken))
         )
     return Curve(model, noise, is_transfer(weakest, first), kind, tuple(points))
+
+
+def _success(before: Predictions, after: Predictions) -> list[Measurement]:
+    assert after.attack is not None
+    fooled = before.right & ~after.right
+    relative = after.attack.relative_perturbations[fooled]
+    return [_share("success", fooled[before.right]), *_spread(relative[np.isfinite(relative)])]
 
 
 def _spread(relative: NDArray[np.float64]) -> list[Measurement]:
@@ -137,10 +139,3 @@ def _spread(relative: NDArray[np.float64]) -> list[Measurement]:
 
 def _share(metric: str, chosen: NDArray[np.bool_]) -> Measurement:
     return wilson(metric, int(chosen.sum()), len(chosen))
-
-
-def _check_same_images(one: Predictions, other: Predictions) -> None:
-    if not np.array_equal(one.image_ids, other.image_ids):
-        raise EvaluationError(
-            f"{one.variant} and {other.variant} have other images; attack all of the dataset's images again"
-        )

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,15 @@ def test_flips_are_right_before_and_wrong_after_the_surest_of_each_class_first()
 
 def test_variants_of_other_images_are_not_compared() -> None:
     values = [0] * 6, [1.0] * 6
-    with pytest.raises(EvaluationError, match="other images than the clean one"):
-        find_flips(predicted(*values), predicted(*values, ids="abcdeg"))
+    noisy = replace(predicted(*values, ids="abcdeg"), variant="gaussian-max")
+    with pytest.raises(EvaluationError, match="clean has images that gaussian-max has not"):
+        find_flips(predicted(*values), noisy)
+
+
+def test_flips_of_a_part_of_the_images_are_those_of_the_part() -> None:
+    before, after = predicted([0, 0, 1, 1, 2, 2], [1.0] * 6), predicted([1, 2, 0, 2, 0, 1], [0.5] * 6)
+    flips = find_flips(before, after.at(np.array(["b", "c", "f"])))
+    assert [(flip.image_id, flip.label, flip.predicted) for flip in flips] == [("b", 0, 2), ("c", 1, 0), ("f", 2, 1)]
 
 
 def test_images_are_found_by_their_ids(tmp_path: Path) -> None:

@@ -49,6 +49,15 @@ def test_a_transfer_that_does_more_harm_than_the_white_box_is_flagged() -> None:
         assert all("30.00 % (27.24 – 32.91) right on fgsm_transfer_0f3a5c7e9b1d-snr33" in one for one in found)
 
 
+def test_a_transfer_to_a_part_of_the_images_is_compared_on_that_part() -> None:
+    """The white box has the first 500 images right and the others wrong; the transfer half of the first 500."""
+    transfer = "fgsm_transfer_0f3a5c7e9b1d-snr33"
+    white_box = share(50, "fgsm-snr33")
+    half = share(25, "fgsm-snr33").at(white_box.image_ids[:500])
+    (sentence,) = find_flags({("cnn", "fgsm-snr33"): white_box, ("cnn", transfer): half}, [])
+    assert "50.00 % (45.63 – 54.37) right on fgsm_transfer_0f3a5c7e9b1d-snr33 and 100.00 %" in sentence
+
+
 def test_images_without_a_gradient_are_flagged_where_the_attack_was_to_change_them() -> None:
     fooled = predicted([False] * 4, "fgsm-snr33")
     assert fooled.attack is not None

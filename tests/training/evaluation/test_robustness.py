@@ -137,8 +137,30 @@ def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
     assert by_name(measure_robustness(measured)["cnn", "deepfool"])["success"].value is None
 
 
+@given(rights=some_rights(), data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_what_was_attacked_in_part_is_laid_beside_the_same_images(
+    rights: dict[str, Rights], data: st.DataObject
+) -> None:
+    """Everything is as if nothing else had been shown to the model."""
+    images = len(rights["clean"])
+    order = data.draw(st.permutations([f"test/{row:05d}" for row in range(images)]))
+    first = {"clean": images, **{name: data.draw(st.integers(1, images)) for name in rights if name != "clean"}}
+    whole = {("cnn", name): predicted(right, name) for name, right in rights.items()}
+    measured = {place: found.at(np.array(order[: first[place[1]]])) for place, found in whole.items()}
+    shared = np.array(order[: min(first.values())])
+    assert find_curves(measured) == find_curves({place: found.at(shared) for place, found in whole.items()})
+    rows = measure_robustness(measured)
+    for name in set(rights) - {"clean"}:
+        own = np.array(order[: first[name]])
+        alone = {place: found.at(own) for place, found in whole.items() if place[1] in ("clean", name)}
+        assert rows["cnn", name][1:] == measure_robustness(alone)["cnn", name][1:]  # the first is the curve's
+
+
 def test_variants_of_other_images_are_not_compared() -> None:
     other: Predictions = predicted([True, False], "fgsm-snr33")
-    other.image_ids[1] = "z"
-    with pytest.raises(EvaluationError, match="have other images"):
+    other.image_ids[1] = "test/z"
+    with pytest.raises(
+        EvaluationError, match="clean has images that fgsm-snr33 has not; make both of the same dataset again"
+    ):
         measure_robustness({("cnn", "clean"): predicted([True, False], "clean"), ("cnn", "fgsm-snr33"): other})
