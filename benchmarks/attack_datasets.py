@@ -38,7 +38,7 @@ def bare_loop(order: Order, folder: Path | None) -> None:
     """With `folder`, the adversarial images and predictions are written there, uncompressed."""
     network = order.classifier.network.requires_grad_(False)
     size_px = order.classifier.shape.size_px
-    for number, (_, path, row_group) in enumerate(order.row_groups):
+    for number, (_, path, row_group, _) in enumerate(order.row_groups):
         table = pq.ParquetFile(path).read_row_group(row_group, columns=["image", "label"])
         pixels = np.frombuffer(bytearray().join(table["image"].to_pylist()), np.uint8)
         images = torch.from_numpy(pixels.reshape(-1, size_px, size_px, 3)).permute(0, 3, 1, 2)
