@@ -34,11 +34,11 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, conso
         outdated = store.outdated(root, order.fingerprints)
         report.announce_replacements(console, root, outdated)
         report.warn_of_small_disk(console, root, outdated, order.counts)
-        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
-        order.classifier.write(file)
-        spark.sparkContext.addFile(str(file))
+        name, files = order.write_files(Path(folder))
+        for file in files:
+            spark.sparkContext.addFile(str(file))
         strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
-        attack = ShippedAttack(file.name, describe(settings.attack), strengths, settings.seed, settings.batch_size)
+        attack = ShippedAttack(name, describe(order.attack), strengths, settings.seed, settings.batch_size)
         facts = {**made_by(), "torch": str(torch.__version__)}
         plan = store.Plan(root, outdated, order.counts, order.about(), facts, 1, settings.compression)
         frame = row_groups_frame(spark, order.row_groups, settings.partitions)

@@ -6,14 +6,17 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from pipelines.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
 from pipelines.settings import Settings, choose, describe
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
+from training.attacks.gan import Gan, checked, file_name
 from training.opening import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
-from training.tracking import FoundModel
+from training.tracking import FoundModel, find_models
 from training.trained import Classifier
+from training.trained_gan import TrainedGan
 
 __all__ = ["AdversarialDatasets", "AttackedData", "Order", "prepare"]
 
@@ -78,8 +81,8 @@ class AdversarialDatasets(Settings):
 
         A variant is named by its attack, the attack's settings that are not the default ones, the images' own variant
         unless it is clean, and after a hyphen its strength: fgsm-snr33, fgsm_norm_l2-snr33, pgd_steps_10-eps0.03137,
-        one_pixel_pixels_3, fgsm_on_gaussian_max-snr33."""
-        name = _attack_name(self.attack)
+        one_pixel_pixels_3, fgsm_on_gaussian_max-snr33, gan-adversarial-snr33."""
+        name = self.attack.variant
         if self.data.variant != CLEAN:
             name += f"_on_{self.data.variant.replace('-', '_')}"
         if self.snr_db:
@@ -91,11 +94,13 @@ class AdversarialDatasets(Settings):
 
 @dataclass(frozen=True)
 class Order:
-    """One run, ready to be done: the model, the images of each split that are to be attacked, and a fingerprint by
-    cell."""
+    """One run, ready to be done: the model, the attack with what it needs, the images of each split that are to be
+    attacked, and a fingerprint by cell."""
 
     found: FoundModel
     classifier: Classifier
+    attack: Attack
+    generator: TrainedGan | None
     source: Mapping[Split, OpenSplit]
     fingerprints: Mapping[Cell, dict[str, Any]]
 
@@ -127,11 +132,22 @@ class Order:
     def about(self) -> dict[str, Any]:
         """For the manifests, of what has no effect on any byte."""
         model = {"name": self.found.name, "run": self.found.run_id, "digest": self.classifier.digest}
-        return {"content_digest": self.manifest.content_digest, "model": model}
+        generator = {"generator": {"run": self.generator.about.get("run_id")}} if self.generator else {}
+        return {"content_digest": self.manifest.content_digest, "model": model, **generator}
+
+    def write_files(self, folder: Path) -> tuple[str, list[Path]]:
+        """For executors: the name of the classifier's file, and all files that they need."""
+        files = [folder / f"{folder.name}.pt"]  # a session takes each name once
+        self.classifier.write(files[0])
+        if self.generator:
+            files.append(folder / file_name(self.generator.digest))
+            self.generator.write(files[1])
+        return files[0].name, files
 
 
 def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classifier) -> Order:
-    """Opens the images and checks that the model is for them. Raises StreamError and AttackError."""
+    """Opens the images and checks that the model is for them. Raises StreamError, AttackError, and where a generator
+    has to be found TrackingError and CheckpointError."""
     shape, data = classifier.shape, settings.data
     if data.size_px not in (None, shape.size_px):
         raise AttackError(
@@ -144,7 +160,8 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         )
         for split in settings.splits
     }
-    order = Order(found, classifier, source, {})
+    attack, generator = _with_generator(settings.attack, shape.size_px)
+    order = Order(found, classifier, attack, generator, source, {})
     fingerprint = order.manifest.fingerprint
     if ATTACKED in fingerprint:
         raise AttackError(
@@ -164,7 +181,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
             "attacked_variant": data.variant,
             "attacked_digest": order.manifest.content_digest,
             "attacked_splits": list(settings.splits),
-            "attack": describe(settings.attack),
+            "attack": describe(attack),
             "strength": strength,
             "attack_seed": settings.seed,
             "batch_size": settings.batch_size,
@@ -173,7 +190,20 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         }
         for name, strength in settings.strengths.items()
     }
-    return Order(found, classifier, source, fingerprints)
+    return replace(order, fingerprints=fingerprints)
+
+
+def _with_generator(attack: Attack, size_px: int) -> tuple[Attack, TrainedGan | None]:
+    if not isinstance(attack, Gan):
+        return attack, None
+    (found,) = find_models([attack.generator], experiment="gans")
+    generator = checked(TrainedGan.read(found.path, torch.device("cpu")), attack.generator)
+    if generator.shape.size_px != size_px:
+        raise AttackError(
+            f"attack.generator={attack.generator} is for images of {generator.shape.size_px} px, the model for "
+            f"{size_px} px; train one with data.size_px={size_px}"
+        )
+    return attack.model_copy(update={"generator": generator.digest}), generator
 
 
 def _first_images(opened: OpenSplit, images: int | None) -> OpenSplit:
@@ -193,16 +223,6 @@ def _first_images(opened: OpenSplit, images: int | None) -> OpenSplit:
         for name, variant in opened.variants.items()
     }
     return replace(opened, variants=variants)
-
-
-def _attack_name(attack: Attack) -> str:
-    defaults = type(attack)()
-    changed = {
-        name: value
-        for name, value in attack.model_dump(mode="json").items()
-        if value != defaults.model_dump(mode="json")[name]
-    }
-    return "_".join([attack.kind, *(f"{name}_{value}" for name, value in changed.items())])
 
 
 def _short(value: float) -> str:

@@ -60,7 +60,7 @@ class AttackStep:
             raise ExecutorError(f"Spark gives this task GPU {gpu}, but PyTorch finds none; give executors no GPU")
         device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
         strengths = {name: _strength(strength) for name, strength in shipped.strengths.items()}
-        attack = choose(ATTACKS, dict(shipped.attack))
+        attack = choose(ATTACKS, dict(shipped.attack)).opened(path.parent)
         return cls(_network(path, device), attack, strengths, shipped.seed, shipped.batch_size, device)
 
     def __call__(self, source: SourceImages) -> list[AttackedImages]:

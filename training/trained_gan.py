@@ -15,6 +15,7 @@ from training.checkpoints import Checkpoint, CheckpointError
 from training.data import Batches
 from training.gans import GANS, Gan, Players
 from training.gans.latents import NoiseImages, Source
+from training.gans.perturber import Perturber
 from training.trained import weights_digest
 
 __all__ = ["GanShape", "TrainedGan"]
@@ -75,6 +76,12 @@ class TrainedGan:
         latent = self.gan.latent.draw(len(labels), self.shape.size_px, draw, source)
         made: torch.Tensor = self.generator(latent.to(device), labels.to(device))
         return made.float().add(1).div_(2).clamp_(0, 1)
+
+    @torch.no_grad()
+    def perturbation(self, images: torch.Tensor) -> torch.Tensor:
+        """Of an adversarial generator: what it would add to `images` (N, 3, S, S) in [0, 1], before the sum is cut."""
+        assert isinstance(self.generator, Perturber), f"{self.gan.kind} makes images"
+        return self.generator.perturbation(images * 2 - 1)
 
     def write(self, path: Path) -> None:
         """Raises CheckpointError."""

@@ -25,8 +25,10 @@ from pipelines.schema import MANIFEST_NAME, Cell, Manifest
 from pipelines.settings import load
 from training.adversarial import AdversarialDatasets, prepare
 from training.data import Data, open_stream
+from training.gans.adversarial import Adversarial
 from training.tracking import find_models
 from training.trained import Classifier
+from training.trained_gan import GanShape, TrainedGan
 
 Make = Callable[..., Path]
 ASKED = (50.0, 33.0)
@@ -355,3 +357,35 @@ def test_other_readers_find_both_kinds_by_the_patterns_of_the_docs(made: Path, s
     in_spark = reader.parquet(f"{root}/*/*/variant=fgsm-*/attacked=*").groupBy("variant").count().collect()
     assert {row["variant"]: row["count"] for row in in_spark} == in_duckdb
     assert reader.parquet(f"{root}/*/*/variant=clean/split=*").count() == 22
+
+
+def test_what_a_generator_makes_is_a_variant_of_its_own(make: Make, model: Classifier, tmp_path: Path) -> None:
+    gan = Adversarial(snr_db=30)
+    shape = GanShape(SIZE_PX, 43, tuple(range(43)))
+    generator = TrainedGan(shape.build(gan, seed=0).generator.eval(), gan, shape, {"run_id": "r1"})
+    generator.write(tmp_path / "generator.pt")
+    root = write_signs(tmp_path / "signs")
+    made = make(root, model, "attack=gan", f"attack.generator={tmp_path / 'generator.pt'}", "snr_db=[33]")
+    folder = folder_of(made, "gan-adversarial-snr33", model)
+    ratios = {row["image_id"]: row["snr_db_before_clamp"] for row in rows(folder, "float32")}
+    assert np.isnan(ratios.pop(BLACK))
+    assert list(ratios.values()) == pytest.approx([33] * 15, abs=0.01)
+    manifest = Manifest.read(folder)
+    assert manifest is not None
+    assert manifest.fingerprint["attack"]["generator"] == generator.digest
+    assert manifest.source["generator"] == {"run": "r1"}
+
+
+def test_a_generator_for_another_size_is_refused(make: Make, model: Classifier, tmp_path: Path) -> None:
+    gan, shape = Adversarial(snr_db=30), GanShape(12, 43, (0, 1))
+    TrainedGan(shape.build(gan, seed=0).generator.eval(), gan, shape).write(tmp_path / "generator.pt")
+    with pytest.raises(
+        RoadsignError, match=r"is for images of 12 px, the model for 8 px; train one with data\.size_px=8"
+    ):
+        make(
+            write_signs(tmp_path / "signs"),
+            model,
+            "attack=gan",
+            f"attack.generator={tmp_path / 'generator.pt'}",
+            "snr_db=[33]",
+        )

@@ -9,6 +9,7 @@ from training.attacks.deepfool import Deepfool
 from training.attacks.ensemble import Ensemble
 from training.attacks.examples import AttackError, Examples
 from training.attacks.fgsm import Fgsm
+from training.attacks.gan import Gan
 from training.attacks.one_pixel import OnePixel
 from training.attacks.pgd import Pgd
 from training.attacks.snr import Attacked, Eps, SnrDb, Strength
@@ -29,4 +30,5 @@ ATTACKS: dict[str, type[Attack]] = {
     "ensemble": Ensemble,
     "deepfool": Deepfool,
     "one_pixel": OnePixel,
+    "gan": Gan,
 }

@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -23,6 +24,20 @@ class Attack(Settings):
     arithmetic: PyTorch rounds differently for batches of different sizes. So equal bytes need equal batches."""
 
     kind: ClassVar[str]
+
+    @property
+    def variant(self) -> str:
+        """What its variants are called, without a strength: the kind, and the settings that are not the default."""
+        return "_".join([self.kind, *self.changed()])
+
+    def changed(self) -> list[str]:
+        """The settings that are not the default: steps_10."""
+        given, defaults = (attack.model_dump(mode="json") for attack in (self, type(self)()))
+        return [f"{name}_{value}" for name, value in given.items() if value != defaults[name]]
+
+    def opened(self, files: Path) -> "Attack":
+        """Where it needs a file besides the network's, that is in the folder `files`."""
+        return self
 
 
 class FixedStrength(Attack):

@@ -38,8 +38,10 @@ def in_order(variants: list[str]) -> list[str]:
 
 
 def noise_and_level(variant: str) -> tuple[str, str]:
-    """("gaussian", "max") of gaussian-max; ("none", "none") of clean."""
-    noise, _, level = variant.partition("-")
+    """("gaussian", "max") of gaussian-max, ("gan-adversarial", "snr33") of gan-adversarial-snr33; ("none", "none") of
+    clean."""
+    attacked = re.fullmatch(r"(.+)-((?:snr|eps).+)", variant)
+    noise, level = attacked.groups() if attacked else variant.partition("-")[::2]
     return (NONE, NONE) if variant == CLEAN else (noise, level or NONE)
 
 

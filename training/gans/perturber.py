@@ -37,16 +37,16 @@ class Perturber(nn.Module):
         )  # fmt: skip
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        raw = self.model(latent).float()
-        images = latent.add(1).div(2)
+        return (latent.add(1).div(2) + self.perturbation(latent)).clamp(0, 1) * 2 - 1
+
+    def perturbation(self, latent: torch.Tensor) -> torch.Tensor:
+        """On the scale of [0, 1], before image and perturbation are cut to it."""
+        raw: torch.Tensor = self.model(latent).float()
         if self.eps is not None:
-            perturbation = self.eps * raw.tanh()
-        else:
-            norms = per_image(torch.linalg.vector_norm(raw, dim=(1, 2, 3))).clamp(min=LEAST_NORM)
-            radius = per_image(largest_norm(images, None, self.snr_db))
-            perturbation = raw / norms * radius * (norms / radius.clamp(min=LEAST_NORM)).tanh()
-        perturbed: torch.Tensor = (images + perturbation).clamp(0, 1)
-        return perturbed * 2 - 1
+            return self.eps * raw.tanh()
+        norms = per_image(torch.linalg.vector_norm(raw, dim=(1, 2, 3))).clamp(min=LEAST_NORM)
+        radius = per_image(largest_norm(latent.add(1).div(2), None, self.snr_db))
+        return raw / norms * radius * (norms / radius.clamp(min=LEAST_NORM)).tanh()
 
 
 class Block(nn.Module):

@@ -25,6 +25,7 @@ Rights = list[bool]
         ("fgsm_transfer_0f3a5c7e9b1d-snr-3.5", Strength("snr", -3.5)),
         ("pgd_steps_10-eps0.03137", Strength("eps", 0.03137)),
         ("fgsm-eps1e-05", Strength("eps", 1e-5)),
+        ("gan-adversarial-snr33", Strength("snr", 33.0)),
         ("deepfool", None),
         ("clean", None),
         ("gaussian-max", None),

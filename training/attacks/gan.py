@@ -1,0 +1,62 @@
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from training.attacks.balls import norms, per_image
+from training.attacks.direction import OneDirection
+from training.attacks.examples import AttackError, Examples
+from training.attacks.snr import Meter
+
+if TYPE_CHECKING:
+    from training.trained_gan import TrainedGan
+
+
+class Gan(OneDirection):
+    """The perturbation that a trained generator makes of an image, brought to the strength that is asked for: one pass
+    through the generator and none through the network (gans.Adversarial; C. Xiao et al., "Generating adversarial
+    examples with adversarial networks", 2018).
+
+    `generator` is a run, `latest` or a checkpoint, as training.tracking.find_models knows it; in a prepared attack it
+    is the digest of the weights, and on an executor the path of the file. `name` tells the variants of several
+    generators apart: gan-adversarial-snr33."""
+
+    kind: ClassVar[str] = "gan"
+    generator: str = "latest"
+    name: str = Field(default="adversarial", pattern=r"^[a-z0-9_]+$")
+
+    @property
+    def variant(self) -> str:
+        bare = self.model_copy(update={"name": type(self)().name, "generator": type(self)().generator})
+        return "_".join([f"{self.kind}-{self.name}", *bare.changed()])
+
+    def opened(self, files: Path) -> "Gan":
+        return self.model_copy(update={"generator": str(files / file_name(self.generator))})
+
+    def direction(self, network: nn.Module, examples: Examples) -> tuple[torch.Tensor, Meter]:
+        perturbation = _read(Path(self.generator), examples.images.device).perturbation(examples.images)
+        length = per_image(norms(perturbation, self.norm))
+        return perturbation / torch.where(length > 0, length, 1.0), Meter(examples.images)
+
+
+def file_name(digest: str) -> str:
+    """Of the generator's file on executors."""
+    return f"{digest}.pt"
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, device: torch.device) -> "TrainedGan":
+    """Once by each Python worker. Raises CheckpointError and AttackError."""
+    from training.trained_gan import TrainedGan  # here: the adversarial GAN learns with what attacks have
+
+    return checked(TrainedGan.read(path, device), str(path))
+
+
+def checked(trained: "TrainedGan", name: str) -> "TrainedGan":
+    """Raises AttackError where it makes images rather than perturbations."""
+    if trained.gan.kind != "adversarial":
+        raise AttackError(f"attack.generator={name} is a {trained.gan.kind} GAN; train one with gan=adversarial")
+    return trained
