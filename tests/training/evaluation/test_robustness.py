@@ -186,7 +186,7 @@ def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
 
 
 @given(rights=some_rights(), data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_was_attacked_in_part_is_laid_beside_the_same_images(
     rights: dict[str, Rights], data: st.DataObject
 ) -> None:
