@@ -141,6 +141,16 @@ def test_rows_are_aligned_across_sizes_and_variants_and_counted(made: Path) -> N
     assert len({tuple(order) for order in ids.values()}) == 1
 
 
+def test_rows_of_a_split_are_in_order_of_the_hash_of_their_id(made: Path) -> None:
+    """So the first of them are a random sample, as attacks on a part of the images take it for granted."""
+    for name, manifest in manifests_of(made).items():
+        for split, images in manifest.counts.items():
+            files = [pq.ParquetFile(made / name / part.path) for part in manifest.parts if part.split == split]
+            ids = [image_id for file in files for image_id in file.read(["image_id"])["image_id"].to_pylist()]
+            assert ids == sorted(ids, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
+            assert len(ids) == images
+
+
 def test_columns_row_groups_and_metadata_follow_the_contract(made: Path) -> None:
     cell = Cell("crop_or_pad", 40, "gaussian-max")
     file = pq.ParquetFile(cell.folder(made) / "split=train" / "part-00000.parquet")

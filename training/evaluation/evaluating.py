@@ -131,8 +131,8 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     """The folder of this result under settings.output_root; the same models and images have the same folder.
 
     In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, of adversarial
-    images accuracy_over_snr.png, accuracy_over_eps.png and flags.txt where there are any, and for each model
-    <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
+    images accuracy_over_snr.png, accuracy_over_eps.png, accuracy_over_pixels.png and flags.txt where there are any, and
+    for each model <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
     names = "+".join(folder_name(name) for name in models)
     folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
     write_table(result.table, folder)

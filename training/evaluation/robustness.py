@@ -10,19 +10,21 @@ from numpy.typing import NDArray
 from scipy.stats import quantile_test, t
 
 from training.attacked_variants import without_network
+from training.attacks.one_pixel import OnePixel
 from training.evaluation.metrics import Measurement, wilson
 from training.evaluation.predicting import Predictions, on_same_images
 from training.evaluation.variants import noise_and_level
 
-__all__ = ["Curve", "Point", "Strength", "find_curves", "is_transfer", "measure_robustness", "strength_of"]
+__all__ = ["Curve", "Point", "Strength", "attack_and_strength", "find_curves", "is_transfer", "measure_robustness"]
 
 Measured = Mapping[tuple[str, str], Predictions]
+Kind = Literal["snr", "eps", "pixels"]
 
 
 class Strength(NamedTuple):
-    """Decibels of a signal-to-noise ratio, or a radius on the scale of [0, 1]."""
+    """Decibels of a signal-to-noise ratio, a radius on the scale of [0, 1], or how many pixels may be changed."""
 
-    kind: Literal["snr", "eps"]
+    kind: Kind
     value: float
 
     @property
@@ -48,14 +50,19 @@ class Curve(NamedTuple):
     model: str
     noise: str
     transfer: bool
-    kind: Literal["snr", "eps"]
+    kind: Kind
     points: tuple[Point, ...]
 
 
-def strength_of(variant: str) -> Strength | None:
-    """(snr, 33.0) of fgsm-snr33, None where the name has no such strength."""
-    found = re.fullmatch(r"(snr|eps)(-?[\d.]+(?:e[+-]?\d+)?)", noise_and_level(variant)[1])
-    return Strength("snr" if found[1] == "snr" else "eps", float(found[2])) if found else None
+def attack_and_strength(variant: str) -> tuple[str, Strength | None]:
+    """("fgsm", (snr, 33.0)) of fgsm-snr33, ("one_pixel", (pixels, 3.0)) of one_pixel_pixels_3, ("deepfool", None) of
+    deepfool, whose name has no strength."""
+    noise, level = noise_and_level(variant)
+    if found := re.fullmatch(r"(snr|eps)(-?[\d.]+(?:e[+-]?\d+)?)", level):
+        return noise, Strength("snr" if found[1] == "snr" else "eps", float(found[2]))
+    if found := re.fullmatch(r"one_pixel(?:_pixels_(\d+))?(|_.*)", noise):
+        return f"one_pixel{found[2]}", Strength("pixels", float(found[1] or OnePixel().pixels))
+    return noise, None
 
 
 def is_transfer(shown: str, found: Predictions) -> bool:
@@ -66,15 +73,14 @@ def is_transfer(shown: str, found: Predictions) -> bool:
 def find_curves(measured: Measured) -> list[Curve]:
     """Of `measured`, by model and variant as shown_name has it, all that has a strength. The accuracy of cumulative
     curves cannot rise: an image that fails at 50 dB counts as failed at 33 (Parseval report, section 5)."""
-    families: dict[tuple[str, str, Literal["snr", "eps"]], list[tuple[Strength, str]]] = {}
+    families: dict[tuple[str, str, Kind], list[tuple[Strength, str]]] = {}
     for (model, variant), found in measured.items():
-        strength = strength_of(variant)
+        attack, strength = attack_and_strength(variant)
         if found.attack and strength:
-            family = families.setdefault((model, noise_and_level(variant)[0], strength.kind), [])
-            family.append((strength, variant))
+            families.setdefault((model, attack, strength.kind), []).append((strength, variant))
     return [
-        _curve(model, noise, kind, sorted(variants, key=lambda one: one[0].rank), measured)
-        for (model, noise, kind), variants in families.items()
+        _curve(model, attack, kind, sorted(variants, key=lambda one: one[0].rank), measured)
+        for (model, attack, kind), variants in families.items()
     ]
 
 
@@ -82,13 +88,16 @@ def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measure
     """accuracy_cumulative of all that has a strength. Where the images that were attacked were evaluated too: success,
     the share fooled of those of them that the model has right before the attack; and over the fooled ones
     relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂ with Student's interval, and relative_perturbation_median with that
-    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, has the mean over all images)."""
+    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, has the mean over all images). And
+    robust_accuracy where the attack is the ensemble, made against this model."""
     rows: dict[tuple[str, str], list[Measurement]] = {}
     for curve in find_curves(measured):
         for point in curve.points:
             if point.strength:
                 rows[curve.model, point.variant] = [point.cumulative]
     for (model, variant), found in measured.items():
+        if found.attack and re.match(r"ensemble[-_]", variant) and not is_transfer(variant, found):
+            rows.setdefault((model, variant), []).append(_share("robust_accuracy", found.right))
         if found.attack and (before := measured.get((model, found.attack.source))):
             rows.setdefault((model, variant), []).extend(_success(*on_same_images(before, found)))
     return rows
@@ -97,7 +106,7 @@ def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measure
 def _curve(
     model: str,
     noise: str,
-    kind: Literal["snr", "eps"],
+    kind: Kind,
     variants: Iterable[tuple[Strength, str]],
     measured: Measured,
 ) -> Curve:

@@ -17,7 +17,11 @@ __all__ = ["accuracy_over_strength", "attacked_images", "perturbation"]
 
 MAGNIFICATION = 20
 START_GAP_DB = 5.0
-AXIS_NAMES = {"snr": "signal-to-noise ratio, dB: stronger attacks to the right", "eps": "eps, on the scale of [0, 1]"}
+AXIS_NAMES = {
+    "snr": "signal-to-noise ratio, dB: stronger attacks to the right",
+    "eps": "eps, on the scale of [0, 1]",
+    "pixels": "pixels that may be changed",
+}
 
 
 def accuracy_over_strength(curves: Sequence[Curve]) -> Figure:
@@ -84,8 +88,8 @@ def _draw_curves(axis: Axes, curves: Sequence[Curve], start: float, title: str) 
 
 
 def _start(curves: Sequence[Curve]) -> float:
-    """Where the images before the attack stand: at an eps of 0, and beside the weakest attack of ratios."""
-    if curves[0].kind == "eps":
+    """Where the images before the attack stand: at an eps of 0 or 0 pixels, and beside the weakest attack of ratios."""
+    if curves[0].kind != "snr":
         return 0.0
     return min(point.strength.rank for curve in curves for point in curve.points if point.strength) - START_GAP_DB
 

@@ -37,7 +37,7 @@ fpr, macro, and as recall_weighted …; ece; of the class 14 recall/14 …; imag
 images those of robustness.measure_robustness besides. low and high are the 95 % interval, null where there is none."""
 TRACKED = (
     "accuracy", "precision", "recall", "f1", "fpr", "ece", "accuracy_cumulative", "success", "relative_perturbation",
-    "relative_perturbation_median",
+    "relative_perturbation_median", "robust_accuracy",
 )  # fmt: skip
 
 

@@ -13,30 +13,78 @@ from hypothesis import strategies as st
 
 from training.evaluation.metrics import Measurement
 from training.evaluation.predicting import EvaluationError, Predictions
-from training.evaluation.robustness import Strength, find_curves, measure_robustness, strength_of
+from training.evaluation.robustness import Strength, attack_and_strength, find_curves, measure_robustness
 
 Rights = list[bool]
 
 
 @pytest.mark.parametrize(
-    ("variant", "strength"),
+    ("variant", "attack", "strength"),
     [
-        ("fgsm-snr33", Strength("snr", 33.0)),
-        ("fgsm_transfer_0f3a5c7e9b1d-snr-3.5", Strength("snr", -3.5)),
-        ("pgd_steps_10-eps0.03137", Strength("eps", 0.03137)),
-        ("fgsm-eps1e-05", Strength("eps", 1e-5)),
-        ("gan-adversarial-snr33", Strength("snr", 33.0)),
-        ("deepfool", None),
-        ("clean", None),
-        ("gaussian-max", None),
+        ("fgsm-snr33", "fgsm", Strength("snr", 33.0)),
+        ("fgsm_transfer_0f3a5c7e9b1d-snr-3.5", "fgsm_transfer_0f3a5c7e9b1d", Strength("snr", -3.5)),
+        ("pgd_steps_10-eps0.03137", "pgd_steps_10", Strength("eps", 0.03137)),
+        ("fgsm-eps1e-05", "fgsm", Strength("eps", 1e-5)),
+        ("gan-adversarial-snr33", "gan-adversarial", Strength("snr", 33.0)),
+        ("one_pixel", "one_pixel", Strength("pixels", 1)),
+        ("one_pixel_pixels_3", "one_pixel", Strength("pixels", 3)),
+        ("one_pixel_pixels_12_population_40", "one_pixel_population_40", Strength("pixels", 12)),
+        ("one_pixel_population_40", "one_pixel_population_40", Strength("pixels", 1)),
+        ("one_pixel_pixels_5_on_gaussian_max", "one_pixel_on_gaussian_max", Strength("pixels", 5)),
+        ("one_pixel_pixels_5_transfer_0f3a5c7e9b1d", "one_pixel_transfer_0f3a5c7e9b1d", Strength("pixels", 5)),
+        ("deepfool", "deepfool", None),
+        ("clean", "none", None),
+        ("gaussian-max", "gaussian", None),
     ],
 )
-def test_a_name_says_the_strength(variant: str, strength: Strength | None) -> None:
-    assert strength_of(variant) == strength
+def test_a_name_says_the_attack_and_its_strength(variant: str, attack: str, strength: Strength | None) -> None:
+    assert attack_and_strength(variant) == (attack, strength)
+
+
+def test_one_pixel_is_a_curve_over_pixels() -> None:
+    """Each search has chances of its own, so three pixels may fail where one was enough."""
+    rights = {
+        "one_pixel_pixels_5": [False, False, True, True],
+        "clean": [True, True, True, True],
+        "one_pixel": [False, True, True, True],
+        "one_pixel_pixels_3": [True, False, True, True],
+    }
+    measured = {("cnn", name): predicted(right, name) for name, right in rights.items()}
+    measured["cnn", "one_pixel_transfer_0f3a5c7e9b1d"] = predicted([True] * 4, "one_pixel")
+    curve, transfer = find_curves(measured)
+    assert (curve.noise, curve.kind, transfer.noise) == ("one_pixel", "pixels", "one_pixel_transfer_0f3a5c7e9b1d")
+    found = [
+        (point.strength and point.strength.value, *values(point.accuracy, point.cumulative)) for point in curve.points
+    ]
+    assert found == [(None, 1.0, 1.0), (1, 0.75, 0.75), (3, 0.75, 0.5), (5, 0.5, 0.5)]
+    three = by_name(measure_robustness(measured)["cnn", "one_pixel_pixels_3"])
+    assert (three["success"].value, three["accuracy_cumulative"].value) == (0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("shown", "variant", "is_robust"),
+    [
+        ("ensemble-eps0.03137", "ensemble-eps0.03137/attacked=0f3a5c7e9b1d", True),
+        ("ensemble_norm_l2_on_gaussian_max-snr33", "ensemble_norm_l2_on_gaussian_max-snr33", True),
+        ("ensemble_transfer_0f3a5c7e9b1d-eps0.03137", "ensemble-eps0.03137/attacked=0f3a5c7e9b1d", False),
+        ("apgd-eps0.03137", "apgd-eps0.03137", False),
+    ],
+)
+def test_accuracy_on_the_models_own_ensemble_is_robust_accuracy(shown: str, variant: str, is_robust: bool) -> None:
+    right = [True, False, False, True, True]
+    found = by_name(measure_robustness({("cnn", shown): predicted(right, variant)})["cnn", shown])
+    assert ("robust_accuracy" in found) == is_robust
+    if is_robust:
+        assert found["robust_accuracy"].value == 3 / 5
+        assert found["robust_accuracy"][2:] == pytest.approx(metric_twins.wilson(3, 5), abs=1e-12)
 
 
 def by_name(measured: Sequence[Measurement]) -> dict[str, Measurement]:
     return {one.metric: one for one in measured}
+
+
+def values(*measured: Measurement) -> list[float | None]:
+    return [one.value for one in measured]
 
 
 @st.composite
@@ -139,7 +187,7 @@ def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
 
 
 @given(rights=some_rights(), data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_was_attacked_in_part_is_laid_beside_the_same_images(
     rights: dict[str, Rights], data: st.DataObject
 ) -> None:

@@ -45,6 +45,16 @@ def test_radii_rise_from_zero_and_each_model_has_a_row() -> None:
     ]
 
 
+def test_pixels_rise_from_none() -> None:
+    rights = {"clean": [True, True], "one_pixel": [True, True], "one_pixel_pixels_3": [False, True]}
+    figure = accuracy_over_strength(
+        find_curves({("cnn", name): predicted(right, name) for name, right in rights.items()})
+    )
+    assert lines(figure)[0] == ("cnn: white box", [(0.0, 100.0), (1.0, 100.0), (3.0, 50.0)])
+    ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert ticks == ["no attack", "1", "3"]
+
+
 def test_perturbations_are_shown_twenty_times_around_mid_grey() -> None:
     before = np.array([[[0, 51, 255]]], np.uint8)
     after = np.array([[[0.01, 0.19, 0.9]]], np.float32)
