@@ -42,6 +42,7 @@ MEMBERS: list[Gan] = [
     WganGp(),
     Adversarial(snr_db=33.0, channels=4),
 ]
+NAMES = ["vanilla", "conditional", "dcgan", "dcgan-conditional-spectral", "wgan_gp", "adversarial"]
 LABELS = torch.tensor([0, 2])
 
 
@@ -58,7 +59,7 @@ def test_the_papers_networks_print_as_in_its_figures() -> None:
     assert repr(generator.model) == FIGURE_7
     assert repr(discriminator.model) == FIGURE_6
     dense = [(100, 128), (128, 256), (256, 512), (512, 1024), (1024, 2352)]
-    assert parameters(generator) == sum(a * b + b for a, b in dense) + 2 * (256 + 512 + 1024) == 3_119_856 + 0
+    assert parameters(generator) == sum(a * b + b for a, b in dense) + 2 * (256 + 512 + 1024)
     assert parameters(discriminator) == sum(a * b + b for a, b in [(2352, 512), (512, 256), (256, 1)])
     assert list(generator.state_dict())[:4] == ["model.0.weight", "model.0.bias", "model.2.weight", "model.2.bias"]
 
@@ -85,7 +86,7 @@ def test_the_wgan_has_the_reports_sides_and_channels_at_32_px_and_no_batch_norm(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("gan", MEMBERS, ids=lambda gan: gan.kind)
+@pytest.mark.parametrize("gan", MEMBERS, ids=NAMES)
 @pytest.mark.parametrize("size_px", [8, 28, 33, 50])
 def test_every_member_makes_images_of_every_size_and_judges_them(gan: Gan, size_px: int) -> None:
     generator, discriminator = gan.build(size_px, 3, 0)
@@ -105,7 +106,7 @@ def test_every_latent_goes_into_every_generator(kind: str, latent: str) -> None:
     assert not torch.equal(made[0], made[1])
 
 
-@pytest.mark.parametrize("gan", MEMBERS, ids=lambda gan: gan.kind)
+@pytest.mark.parametrize("gan", MEMBERS, ids=NAMES)
 def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone(gan: Gan) -> None:
     state = torch.random.get_rng_state()
     one, same, other = (gan.build(8, 3, seed) for seed in (0, 0, 1))
@@ -116,7 +117,7 @@ def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone(gan: 
         assert any(not torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("gan", MEMBERS, ids=lambda gan: gan.kind)
+@pytest.mark.parametrize("gan", MEMBERS, ids=NAMES)
 def test_the_class_changes_what_conditional_players_do_and_nothing_else(gan: Gan) -> None:
     generator, discriminator = (player.eval() for player in gan.build(8, 3, 0))
     latent = drawn(gan, 8)
