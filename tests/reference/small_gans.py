@@ -1,0 +1,66 @@
+"""A GAN's training of seconds, on the dataset of small_runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.data import Data
+from training.distributed import Ranks
+from training.gan import GanTraining
+from training.gan_recipe import TrainGan
+from training.gans import Gan
+from training.gans.dcgan import Dcgan
+from training.gans.watch import Watch
+from training.tracking import Tracking
+from training.train_gan import Outside, open_gan
+
+
+def gan_recipe(root: Path, gan: Gan | None = None, **fields: Any) -> TrainGan:
+    values: dict[str, Any] = {
+        "gan": gan or Dcgan(channels=4, conditional=True),
+        "data": Data(root=str(root), size_px=8),
+        "classes": None,
+        "epochs": 2,
+        "lr": 0.002,
+        "betas": (0.5, 0.999),
+        "batch_size": 16,
+        "ema_decay": 0.9,
+        "seed": 3,
+        "device": "cpu",
+        "runs_root": root / "runs",
+        "watch": Watch(),
+        "tracking": Tracking(system_metrics_every_s=0.0),
+    }
+    return TrainGan.model_construct(**{**values, **fields})
+
+
+def stripes(noise: str, level: str, size_px: int, count: int, random: np.random.Generator) -> np.ndarray:
+    """In the place of pipelines.noise_images."""
+    return random.integers(0, 256, (count, size_px, size_px, 3), np.uint8)
+
+
+def gan_training(settings: TrainGan) -> GanTraining:
+    return open_gan(settings, Ranks(torch.device("cpu")), Outside(stripes))
+
+
+def run_epochs(training: GanTraining, epochs: int) -> list[dict[str, float]]:
+    metrics = []
+    while training.epoch < epochs:
+        for _ in training.steps():
+            pass
+        training.finish_epoch()
+        metrics.append(training.metrics)
+    return metrics
+
+
+def gan_weights(training: GanTraining) -> dict[str, torch.Tensor]:
+    """Of both players, and of the generator's average."""
+    networks: dict[str, nn.Module] = {**training.players._asdict(), "average": training.average.network}
+    return {
+        f"{name}.{key}": tensor.clone()
+        for name, network in networks.items()
+        for key, tensor in network.state_dict().items()
+    }
