@@ -16,7 +16,7 @@ from training.tracking import Tracking
 __all__ = ["TrainGan"]
 
 WITHOUT_EFFECT = {
-    "device", "runs_root", "resume", "checkpoint_every_steps", "sample_every_steps", "tracking", "watch",
+    "device", "runs_root", "resume", "checkpoint_every_steps", "sample_every_steps", "keep_epochs", "tracking", "watch",
 }  # fmt: skip
 
 
@@ -31,7 +31,8 @@ class TrainGan(Settings):
 
     Both players learn with Adam. The generator that is kept is the moving average of its weights, where each step's
     average is ema_decay of the one before (0: the weights themselves). `sample_every_steps`: 0, or how often besides
-    the end of each epoch the same latents are shown as a picture. `resume` as in recipe.TrainClassifier."""
+    the end of each epoch the same latents are shown as a picture. `keep_epochs`: after which epochs the generator is
+    kept besides the last one, as epoch-0020.pt. `resume` as in recipe.TrainClassifier."""
 
     gan: Annotated[Gan, PlainValidator(_gan), PlainSerializer(describe)]
     data: Data
@@ -49,6 +50,7 @@ class TrainGan(Settings):
     resume: str = "never"
     checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
     sample_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
+    keep_epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
     watch: Watch
     tracking: Tracking
 

@@ -59,9 +59,10 @@ def train_gan(settings: TrainGan, command: Command, outside: Outside) -> None:
             tracked(settings, ranks, [training.train], folder, command) as run,
         ):
             resumed(training, folder, KIND, console)
-            _Run(training, folder, run, console).train()
+            whole = _Run(training, folder, run, console, digests)
+            whole.train()
             if run:
-                _finish(training, folder, run, digests)
+                whole.finish(run)
                 console.print(f"generator: {folder.model}\nrun:       {run.run_id}", soft_wrap=True)
 
 
@@ -110,11 +111,15 @@ def _describe(training: GanTraining) -> str:
 class _Run:
     """The epochs of a training, and what is looked at meanwhile."""
 
-    def __init__(self, training: GanTraining, folder: RunFolder, run: TrackedRun | None, console: Console) -> None:
+    def __init__(
+        self, training: GanTraining, folder: RunFolder, run: TrackedRun | None, console: Console,
+        digests: dict[str, str],
+    ) -> None:  # fmt: skip
         self.training = training
         self.folder = folder
         self.run = run
         self.console = console
+        self.digests = digests
         self.fixed: FixedSamples | None = None
         if run:
             self.fixed = fixed_samples(training.gan, training.shape, training.train, training.settings.seed)
@@ -132,6 +137,8 @@ class _Run:
             self.console.print(gan_epoch_line(training.epoch, settings.epochs, training.metrics))
             if self.run:
                 self.run.log_metrics(training.metrics, training.epoch)
+            if self.run and training.epoch in settings.keep_epochs:
+                self._keep(self.run, self.folder.path / f"epoch-{training.epoch:04d}.pt")
             save_checkpoint(training, self.folder, KIND)
 
     def _between(self, checkpoint_every: int, sample_every: int) -> None:
@@ -160,14 +167,17 @@ class _Run:
                 self.run.set_tags({"warning": warning})
         self.training.warnings.clear()
 
+    def _keep(self, run: TrackedRun, path: Path) -> None:
+        training, settings = self.training, self.training.settings.model_dump(mode="json")
+        about = {"settings": settings, "datasets": self.digests, "run_id": run.run_id, "metrics": training.metrics}
+        training.trained(about).write(path)
+        run.log_file(path, "checkpoint")
 
-def _finish(training: GanTraining, folder: RunFolder, run: TrackedRun, digests: dict[str, str]) -> None:
-    settings = training.settings.model_dump(mode="json")
-    about = {"settings": settings, "datasets": digests, "run_id": run.run_id, "metrics": training.metrics}
-    training.trained(about).write(folder.model)
-    run.log_file(folder.model, "checkpoint")
-    grids = sorted((folder.path / "samples").glob("step-*.png"))
-    run.log_file(animate(grids, folder.path / "samples.gif"), "samples")
-    title = f"{training.gan.kind}, {training.shape.size_px} px"
-    run.log_file(save_losses(training.history, title, Path(folder.path, "losses.png")), "figures")
-    folder.add_to_record(finished=True)
+    def finish(self, run: TrackedRun) -> None:
+        training, folder = self.training, self.folder
+        self._keep(run, folder.model)
+        grids = sorted((folder.path / "samples").glob("step-*.png"))
+        run.log_file(animate(grids, folder.path / "samples.gif"), "samples")
+        title = f"{training.gan.kind}, {training.shape.size_px} px"
+        run.log_file(save_losses(training.history, title, Path(folder.path, "losses.png")), "figures")
+        folder.add_to_record(finished=True)

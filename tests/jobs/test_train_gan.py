@@ -30,7 +30,7 @@ def cwd(train_gan: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        command = [f"data.root={root}", *DCGAN, *SMALL, "sample_every_steps=4", "watch.same_rms=1.0"]
+        command = [f"data.root={root}", *DCGAN, *SMALL, "sample_every_steps=4", "watch.same_rms=1.0", "keep_epochs=[1]"]
         assert train_gan.main(command) == 0
     return cwd
 
@@ -59,6 +59,13 @@ def test_the_generator_lies_in_the_runs_folder_and_can_be_drawn_from(cwd: Path, 
     assert trained.about["settings"]["data"]["root"] == str(root)
     assert trained.about["run_id"] == only_run(cwd).info.run_id
     assert trained.sample(torch.tensor([5, 7]), torch.Generator()).shape == (2, 3, 8, 8)
+
+
+def test_a_generator_is_kept_after_an_epoch_that_was_named(cwd: Path) -> None:
+    (folder,) = (cwd / "data" / "runs").iterdir()
+    early, last = (TrainedGan.read(folder / name, torch.device("cpu")) for name in ("epoch-0001.pt", "model.pt"))
+    assert early.digest != last.digest
+    assert early.about["metrics"] != last.about["metrics"]
 
 
 def test_the_run_has_pictures_losses_and_what_is_needed_to_repeat_it(cwd: Path, tmp_path: Path) -> None:
