@@ -40,7 +40,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 def test_it_is_what_a_plain_loop_does(root: Path) -> None:
     """On the same images and latents, with the mean over the real images that are not filling."""
-    settings = gan_recipe(root, Vanilla())
+    settings = gan_recipe(root, Vanilla(), lr=0.0002)
     ours = gan_training(settings)
     latents: list[torch.Tensor] = []
     ours.players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
@@ -55,7 +55,7 @@ def test_it_is_what_a_plain_loop_does(root: Path) -> None:
         assert found["loss/generator"] == pytest.approx(expected[1], rel=1e-3)
     for own, other in zip(ours.players, plain, strict=True):
         for name, tensor in other.state_dict().items():
-            torch.testing.assert_close(own.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(own.state_dict()[name], tensor, atol=4e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, g
     settings = gan_recipe(root, gan)
     straight = gan_training(settings)
     expected = run_epochs(straight, 2)
-    for stop_after in (1, 5, 6, 8, 11):
+    for stop_after in (1, 6, 8):
         first = gan_training(settings)
         taken = 0
         while taken < stop_after:
@@ -158,14 +158,16 @@ def test_a_batch_of_one_with_batch_norm_is_refused(root: Path) -> None:
     with pytest.raises(SettingsError, match="batch_size=1: the generator of vanilla has batch norm"):
         gan_training(gan_recipe(root, Vanilla(), batch_size=1))
     gan_training(gan_recipe(root, WganGp(), batch_size=1))
+    with pytest.raises(SettingsError, match="gan=adversarial: needs the classifier latest"):
+        gan_training(gan_recipe(root, Adversarial(eps=0.1)))
 
 
 class Threshold(nn.Module):
-    """A classifier of bright and dark."""
+    """Class 0 where an image's mean is above 0.55, which noise's is not."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         mean = images.mean((1, 2, 3)) * 50
-        return torch.stack([mean, 25 - mean], 1)
+        return torch.stack([mean, 55 - mean], 1)
 
 
 def test_the_adversarial_generator_learns_to_fool_a_classifier_inside_its_bound(root: Path) -> None:
@@ -173,7 +175,7 @@ def test_the_adversarial_generator_learns_to_fool_a_classifier_inside_its_bound(
     opened = gan_training(gan_recipe(root, Dcgan()))
     training = GanTraining(settings, opened.shape, Ranks(torch.device("cpu")), opened.train, None, Threshold())
     metrics = run_epochs(training, 4)
-    assert metrics[0]["loss/fooled"] < 0.8 < metrics[-1]["loss/fooled"]
+    assert metrics[0]["loss/fooled"] < 0.95 < metrics[-1]["loss/fooled"]
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     made = training.sampled().sample(torch.zeros(4).long(), torch.Generator(), images)
     assert (made - images).abs().max() <= 0.1 + 1e-6

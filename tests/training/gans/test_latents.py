@@ -45,7 +45,7 @@ def test_a_noise_image_is_what_it_is_given_on_the_scale_of_generators() -> None:
     images = latent.draw(2, 8, torch.Generator().manual_seed(0), Source(noise_images=flat))
     assert asked == [("periodic", "avg", 8, 2)]
     assert images.shape == (2, 3, 8, 8)
-    assert images[1, :, 4, 4].tolist() == pytest.approx([-1, 256 / 255 - 1, 1])
+    assert images[1, :, 4, 4].tolist() == pytest.approx([-1, 256 / 255 - 1, 1], abs=1e-6)
 
 
 def test_the_images_of_image_to_image_are_those_that_are_given() -> None:
