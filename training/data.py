@@ -25,7 +25,9 @@ from training.opening import OpenSplit, open_split
 from training.order import Integers, Share, Slot, Window, assign_variants, generator, plan_epoch
 from training.row_groups import Pool, Rows, read_row_groups
 
-__all__ = ["Batch", "Batches", "Cache", "CachedStream", "Data", "Stream", "open_stream", "to_unit_floats"]
+__all__ = [
+    "Batch", "Batches", "Cache", "CachedStream", "Data", "Epochs", "Stream", "open_stream", "to_unit_floats",
+]  # fmt: skip
 
 Cache = Literal["none", "host", "device"]
 
@@ -65,15 +67,13 @@ class Batch(NamedTuple):
     valid: torch.Tensor
 
 
-class Batches(ABC):
-    """Epochs of batches of one split, for one rank; len() is the number of steps of each epoch on every rank."""
+class Epochs(ABC):
+    """Epochs of batches of `images` images, for one rank; len() is the number of steps of each epoch on every rank."""
 
-    def __init__(self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share) -> None:
-        self.source = source
-        self.weights = weights
+    def __init__(self, images: int, seed: int, share: Share) -> None:
+        self.images = images
         self.seed = seed
         self.share = share
-        self.images = sum(source.rows)
 
     def __len__(self) -> int:
         return self.share.steps(self.images)
@@ -87,6 +87,15 @@ class Batches(ABC):
 
     @abstractmethod
     def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]: ...
+
+
+class Batches(Epochs):
+    """Of one split of a dataset."""
+
+    def __init__(self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share) -> None:
+        super().__init__(sum(source.rows), seed, share)
+        self.source = source
+        self.weights = weights
 
 
 class Stream(Batches):

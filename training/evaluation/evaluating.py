@@ -29,7 +29,10 @@ from training.evaluation.table import Subject, make_table, write_table
 from training.evaluation.variants import shown_name, variants_of
 from training.trained import Classifier
 
-__all__ = ["EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_result"]
+__all__ = [
+    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "torch_device", "write_flags",
+    "write_result",
+]  # fmt: skip
 
 
 class EvaluatedData(Settings):
@@ -57,12 +60,6 @@ class Evaluation(Settings):
         if isinstance(models, str):
             return (models,)
         return tuple(models) if isinstance(models, list) else models
-
-    def torch_device(self) -> torch.device:
-        """Raises EvaluationError where there is no GPU and one is asked for."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
-        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
     def data_at(self, size_px: int) -> Data:
         """What models for this size are shown."""
@@ -142,7 +139,7 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     for kind in dict.fromkeys(curve.kind for curve in result.curves):
         own_curves = [curve for curve in result.curves if curve.kind == kind]
         figures.save(robustness_figures.accuracy_over_strength(own_curves), folder / f"accuracy_over_{kind}.png")
-    _write_flags(result.flags, folder / "flags.txt")
+    write_flags(result.flags, folder / "flags.txt")
     for name in models:
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
         _write_model(name, own, folder / folder_name(name))
@@ -156,7 +153,14 @@ def folder_name(model: str) -> str:
     return re.sub(r"[^\w.@+-]", "_", model)
 
 
-def _write_flags(flags: Sequence[str], path: Path) -> None:
+def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Raises EvaluationError where there is no GPU and one is asked for."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def write_flags(flags: Sequence[str], path: Path) -> None:
     """No flags, no file; what an earlier evaluation left is gone then."""
     if flags:
         with replacing(path) as partial:
