@@ -18,7 +18,8 @@ from pipelines import provenance, session
 from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.recipe import TrainClassifier
-from training.train_classifier import Command, describe_run, train_classifier, train_on_rank
+from training.tracked_training import Command
+from training.train_classifier import describe_run, train_classifier, train_on_rank
 
 CONFIG = Path(__file__).parents[1] / "conf" / "train_classifier.yaml"
 

@@ -12,7 +12,7 @@ from pipelines.noise import NOISES, Noise
 from pipelines.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
 from pipelines.settings import Settings, build_member, choose, describe
 
-__all__ = ["NoisyDatasets"]
+__all__ = ["NoisyDatasets", "levels_of"]
 
 
 def _dataset(given: object) -> Any:
@@ -26,7 +26,7 @@ def _dataset(given: object) -> Any:
     return choose(DATASETS, given)
 
 
-def _levels(given: object) -> dict[str, Noise]:
+def levels_of(given: object) -> dict[str, Noise]:
     """{"gaussian": {"overflow": …, "levels": {"min": {"std_grey": 5.0}}}} as {"gaussian-min": Gaussian(…)}."""
     if not isinstance(given, dict):
         raise ValueError("expected a menu of conf/noise/ or noises by name, for example noise=paper")
@@ -60,7 +60,7 @@ class NoisyDatasets(Settings):
     sizes_px: tuple[Annotated[int, Field(ge=8, le=512)], ...] = Field(min_length=1)
     noise: Annotated[
         dict[str, Noise],
-        PlainValidator(_levels),
+        PlainValidator(levels_of),
         PlainSerializer(lambda noises: {name: describe(noise) for name, noise in noises.items()}),
     ]
     variants: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]

@@ -8,7 +8,7 @@ of them, reading costs less than training, and so the order does not depend on h
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Annotated, Literal, NamedTuple
@@ -162,9 +162,10 @@ class CachedStream(Batches):
     """Reads all variants of a set once, through a stream, into one tensor on `device`, and serves epochs from it.
 
     All images are permuted at once and each gets its own variant, so an epoch is another one than the stream's; it is
-    as much a function of (seed, epoch, dataset) alone. Every rank holds the whole set."""
+    as much a function of (seed, epoch, dataset) alone. Every rank holds the whole set, or of it the images of
+    `classes`."""
 
-    def __init__(self, stream: Stream, device: torch.device) -> None:
+    def __init__(self, stream: Stream, device: torch.device, classes: Sequence[int] | None = None) -> None:
         super().__init__(stream.source, stream.weights, stream.seed, stream.share)
         self.device = device
         self._names = sorted(stream.weights)
@@ -186,6 +187,20 @@ class CachedStream(Batches):
                     )
         self._image_ids = np.concatenate([rows.image_ids for rows in first])
         self._labels = torch.from_numpy(np.concatenate([rows.labels for rows in first])).to(device)
+        if classes is not None:
+            self._keep(classes)
+
+    def _keep(self, classes: Sequence[int]) -> None:
+        there = torch.unique(self._labels).tolist()
+        if missing := sorted(set(classes) - set(there)):
+            raise StreamError(
+                f"classes {missing}: split {self.source.split} has no images of them; it has images of {there}"
+            )
+        kept = torch.isin(self._labels, torch.tensor(classes, device=self.device))
+        self._pixels = self._pixels[kept.repeat(len(self._names))]
+        self._labels = self._labels[kept]
+        self._image_ids = self._image_ids[kept.cpu().numpy()]
+        self.images = len(self._labels)
 
     def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
         random = generator(self.seed, epoch)
@@ -213,15 +228,21 @@ def open_stream(
     world_size: int = 1,
     cache: Cache = "none",
     device: torch.device = torch.device("cpu"),  # noqa: B008
+    classes: Sequence[int] | None = None,
 ) -> Batches:
     """Epochs of `split`, shuffled by `seed`, batch_size images per step on each rank. `cache` keeps the set in memory:
-    on the host, or on `device`. Raises StreamError, which says what to do."""
+    on the host, or on `device`; then it can be left at the images of some `classes`. Raises StreamError, which says
+    what to do."""
+    if classes is not None and cache == "none":
+        raise StreamError(
+            "classes: some of them can be chosen of a set in memory alone; use cache=host or cache=device"
+        )
     share = Share(rank, world_size, batch_size)
     source = open_split(data.root, data.geometry, data.size_px, list(data.mixture), split, data.verify)
     stream = Stream(source, data.mixture, seed, share, data.pool, data.workers, data.window_row_groups)
     if cache == "none":
         return stream
-    return CachedStream(stream, device if cache == "device" else torch.device("cpu"))
+    return CachedStream(stream, device if cache == "device" else torch.device("cpu"), classes)
 
 
 def to_unit_floats(images: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -37,6 +37,18 @@ class Ranks:
         """Calls `network`, and in backward averages its gradients over the ranks."""
         return network if self.world_size == 1 else nn.parallel.DistributedDataParallel(network)
 
+    def average_gradients(self, network: nn.Module) -> None:
+        """Over the ranks, of what backward has left. For networks that are called twice before one backward pass, or
+        differentiated twice, which DistributedDataParallel does not follow."""
+        if self.world_size == 1:
+            return
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        joined = torch.cat([gradient.view(-1) for gradient in gradients])
+        dist.all_reduce(joined)
+        parts = torch.split(joined.div_(self.world_size), [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
     def precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 

@@ -10,7 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.data import Batches
 
-__all__ = ["EpochProgress", "epoch_line"]
+__all__ = ["EpochProgress", "epoch_line", "gan_epoch_line"]
+
+Losses = float | Mapping[str, float]
+"""One, or several by name."""
 
 
 class Training(Protocol):
@@ -20,7 +23,7 @@ class Training(Protocol):
     step: int
     waited_s: float
 
-    def steps(self) -> Iterable[float | None]: ...
+    def steps(self) -> Iterable[Losses | None]: ...
 
 
 class EpochProgress:
@@ -44,7 +47,7 @@ class EpochProgress:
                     seconds = time.perf_counter() - begun
                     rate = (training.step - first) * self.batches.share.global_batch_size / seconds
                     waiting = f"{rate:,.0f} images/s, {training.waited_s / seconds:.0%} waiting for data"
-                    bar.update(task, completed=training.step, rate=waiting, loss=f"loss {loss:.4f}")
+                    bar.update(task, completed=training.step, rate=waiting, loss=_shown(loss))
                 yield
 
     @contextmanager
@@ -64,3 +67,17 @@ def epoch_line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
         f"validation: loss {metrics['loss/validation']:.4f}, accuracy {metrics['accuracy/validation']:.2%}; "
         f"{metrics['images_per_s']:,.0f} images/s, {metrics['data_wait_share']:.1%} waiting for data"
     )
+
+
+def gan_epoch_line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
+    losses = {name.removeprefix("loss/"): loss for name, loss in metrics.items() if name.startswith("loss/")}
+    return (
+        f"epoch {epoch}/{epochs}: {_shown(losses)}; {metrics['images_per_s']:,.0f} images/s, "
+        f"{metrics['data_wait_share']:.1%} waiting for data"
+    )
+
+
+def _shown(losses: Losses) -> str:
+    if isinstance(losses, float):
+        return f"loss {losses:.4f}"
+    return ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())

@@ -15,7 +15,7 @@ from training.data import Cache, Data
 from training.models import MODELS, Model
 from training.tracking import Tracking
 
-__all__ = ["TrainClassifier"]
+__all__ = ["TrainClassifier", "settings_fingerprint"]
 
 WITHOUT_EFFECT = {"device", "launcher", "processes", "runs_root", "resume", "checkpoint_every_steps", "tracking"}
 WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
@@ -78,8 +78,15 @@ class TrainClassifier(Settings):
 
     def fingerprint(self, dataset_digests: Mapping[str, str], world_size: int) -> str:
         """The same for two runs that must give the same weights on the same kind of machine."""
-        values: dict[str, Any] = self.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-        for name in WITHOUT_EFFECT_IN_DATA:
-            del values["data"][name]
-        text = json.dumps([values, dict(dataset_digests), world_size], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return settings_fingerprint(self, WITHOUT_EFFECT, dataset_digests, world_size)
+
+
+def settings_fingerprint(
+    settings: Settings, without_effect: set[str], digests: Mapping[str, str], world_size: int
+) -> str:
+    """SHA-256 over the settings that have an effect on the weights, and what they are trained on."""
+    values: dict[str, Any] = settings.model_dump(mode="json", exclude=without_effect)
+    for name in WITHOUT_EFFECT_IN_DATA:
+        del values["data"][name]
+    text = json.dumps([values, dict(digests), world_size], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""Train a GAN on datasets of make_noisy_datasets, and track the run.
+
+    python jobs/train_gan.py [--config FILE] [--dry-run] [key=value …]
+    torchrun --nproc-per-node 2 jobs/train_gan.py …                                     many devices of one machine
+
+What there is to choose, and the defaults, stand in conf/train_gan.yaml; networks and recipes in conf/gan/.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from pipelines import provenance
+from pipelines.errors import run_job
+from pipelines.noise_images import NoiseLevels
+from pipelines.settings import parse_arguments, to_yaml
+from training.gan_recipe import TrainGan
+from training.tracked_training import Command
+from training.tracking import find_models
+from training.train_gan import Outside, describe_gan_run, train_gan
+from training.trained import Classifier
+
+CONFIG = Path(__file__).parents[1] / "conf" / "train_gan.yaml"
+NOISES = CONFIG.parent / "noise" / "paper.yaml"
+
+
+def outside(settings: TrainGan) -> Outside:
+    """Raises SettingsError, TrackingError and CheckpointError."""
+    classifier = None
+    if settings.gan.fools:
+        (found,) = find_models([settings.gan.fools])
+        classifier = Classifier.read(found.path, torch.device("cpu"))
+    return Outside(NoiseLevels.read(NOISES), classifier)
+
+
+def run(arguments: Sequence[str]) -> None:
+    settings, dry_run = parse_arguments(TrainGan, CONFIG, __doc__ or "", arguments)
+    command = Command(shlex.join(["python", "jobs/train_gan.py", *arguments]), {"code": provenance.code_version()})
+    if dry_run:
+        Console().print(to_yaml(settings), describe_gan_run(settings, outside(settings)), sep="\n", markup=False)
+    else:
+        train_gan(settings, command, outside(settings))
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,12 @@
+"""The GANs. A new one is one file here and one line in GANS; its settings are a file of conf/gan/."""
+
+from training.gans.conditional import Conditional
+from training.gans.contract import Gan, Players, Seen
+from training.gans.vanilla import Vanilla
+
+__all__ = ["GANS", "Gan", "Players", "Seen"]
+
+GANS: dict[str, type[Gan]] = {
+    "vanilla": Vanilla,
+    "conditional": Conditional,
+}

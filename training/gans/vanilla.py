@@ -1,0 +1,20 @@
+from typing import ClassVar, Literal
+
+from torch import nn
+
+from training.gans.contract import Gan
+from training.gans.perceptrons import PerceptronDiscriminator, PerceptronGenerator
+
+
+class Vanilla(Gan):
+    """The paper's GAN (Figures 6 and 7), layer for layer as printed; at other sizes the outermost layers follow."""
+
+    kind: ClassVar[str] = "vanilla"
+    conditional: Literal[False] = False
+    loss: Literal["bce", "least_squares"] = "bce"
+
+    def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
+        return PerceptronGenerator(size_px, self.latent.shape(size_px), num_classes)
+
+    def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module:
+        return PerceptronDiscriminator(size_px, num_classes)

@@ -1,0 +1,65 @@
+"""Notices how GANs fail (proposal, points of failure) and says so while there is still time to stop the run."""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+
+from pipelines.settings import Settings
+
+__all__ = ["Watch", "Watcher", "duplicate_rate"]
+
+
+class Watch(Settings):
+    """Thresholds. A player's gradient has vanished when its norm was below `vanished_norm` at `checks` checks in a row;
+    the generator's images have collapsed when more than `duplicates` of those in the sample grid have another one of
+    their class nearer than `same_rms`, the root mean square difference on the scale of [0, 1]."""
+
+    vanished_norm: float = Field(default=1e-5, ge=0, allow_inf_nan=False)
+    checks: int = Field(default=50, ge=1)
+    duplicates: float = Field(default=0.5, ge=0, le=1)
+    same_rms: float = Field(default=0.02, ge=0, allow_inf_nan=False)
+
+
+class Watcher:
+    """Says each thing once until it is over."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.below: dict[str, int] = {}
+        """By player, at how many checks in a row its gradient was too small."""
+        self.collapsed = False
+
+    def gradients(self, norms: Mapping[str, float]) -> list[str]:
+        """Warnings, after one check's gradient norms by player."""
+        said = []
+        for player, norm in norms.items():
+            self.below[player] = self.below.get(player, 0) + 1 if norm < self.watch.vanished_norm else 0
+            if self.below[player] == self.watch.checks:
+                said.append(
+                    f"the {player}'s gradient has vanished: its norm was below {self.watch.vanished_norm:g} at "
+                    f"{self.watch.checks} checks in a row; try another seed, a lower lr, or gan=wgan_gp"
+                )
+        return said
+
+    def samples(self, rate: float) -> list[str]:
+        """Warnings, after the duplicate rate of a sample grid."""
+        newly = rate > self.watch.duplicates and not self.collapsed
+        self.collapsed = rate > self.watch.duplicates
+        return [f"the generator has collapsed: {rate:.0%} of its samples are duplicates of others"] if newly else []
+
+    def state(self) -> dict[str, object]:
+        return {"below": dict(self.below), "collapsed": self.collapsed}
+
+    def load_state(self, state: Mapping[str, object]) -> None:
+        below, self.collapsed = state["below"], bool(state["collapsed"])
+        assert isinstance(below, dict)
+        self.below = dict(below)
+
+
+def duplicate_rate(images: torch.Tensor, labels: torch.Tensor, same_rms: float) -> float:
+    """The share of images (N, 3, S, S) in [0, 1] that have another one with their label (N,) nearer than `same_rms`."""
+    values = images.flatten(1).double()
+    distances = torch.cdist(values, values) / values.shape[1] ** 0.5
+    others = (labels[:, None] == labels[None]) & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    return float(((distances < same_rms) & others).any(1).double().mean())

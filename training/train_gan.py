@@ -1,0 +1,156 @@
+"""One training run of a GAN from its settings to a tracked generator: on this device, or as one of many ranks."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from torch import nn
+
+from training.data import Batches
+from training.distributed import Ranks, keep_freed_memory, ranks_on
+from training.evaluation.gan_figures import animate, draw_grid, save_losses
+from training.gan import GanTraining
+from training.gan_recipe import TrainGan
+from training.gan_samples import FixedSamples, fixed_samples
+from training.gans.latents import NoiseImages
+from training.gans.watch import duplicate_rate
+from training.progress import EpochProgress, gan_epoch_line
+from training.runs import RunFolder
+from training.tracked_training import (
+    Command,
+    dataset_digests,
+    opened_split,
+    resumed,
+    run_folder,
+    save_checkpoint,
+    tracked,
+)
+from training.tracking import TrackedRun
+from training.trained import Classifier
+from training.trained_gan import GanShape
+
+__all__ = ["Outside", "describe_gan_run", "open_gan", "train_gan"]
+
+KIND = "GAN training"
+
+
+class Outside(NamedTuple):
+    """What a GAN may need besides images: what draws a noise_image latent, and the classifier that is to be fooled."""
+
+    noise_images: NoiseImages | None = None
+    classifier: Classifier | None = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return {"classifier": self.classifier.digest} if self.classifier else {}
+
+
+def train_gan(settings: TrainGan, command: Command, outside: Outside) -> None:
+    """Trains, keeps checkpoints, tracks; of many ranks the first one speaks and writes. Raises RoadsignError."""
+    keep_freed_memory()
+    with ranks_on(settings.device, settings.precision) as ranks:
+        console = Console(quiet=not ranks.is_first)
+        training = open_gan(settings, ranks, outside)
+        console.print(_describe(training))
+        digests = {**dataset_digests(training.train), **outside.digests}
+        with (
+            run_folder(settings, ranks, settings.gan.kind, digests, command) as folder,
+            tracked(settings, ranks, [training.train], folder, command) as run,
+        ):
+            resumed(training, folder, KIND, console)
+            _Run(training, folder, run, console).train()
+            if run:
+                _finish(training, folder, run, digests)
+                console.print(f"generator: {folder.model}\nrun:       {run.run_id}", soft_wrap=True)
+
+
+def describe_gan_run(settings: TrainGan, outside: Outside) -> str:
+    """What would be trained, in one line. Raises RoadsignError where it could not."""
+    with ranks_on(settings.device, settings.precision) as ranks:
+        return _describe(open_gan(settings, ranks, outside))
+
+
+def open_gan(settings: TrainGan, ranks: Ranks, outside: Outside) -> GanTraining:
+    """Raises RoadsignError."""
+    train: Batches = opened_split(settings, ranks, "train", settings.classes)
+    shape = GanShape.of(train, settings.classes)
+    classifier: nn.Module | None = None
+    if outside.classifier:
+        classifier = outside.classifier.network.to(ranks.device).requires_grad_(False)
+    return GanTraining(settings, shape, ranks, train, outside.noise_images, classifier)
+
+
+def _describe(training: GanTraining) -> str:
+    settings, train, ranks = training.settings, training.train, training.ranks
+    sizes = [sum(parameter.numel() for parameter in player.parameters()) for player in training.players]
+    return (
+        f"{settings.gan.kind}, {sizes[0]:,} + {sizes[1]:,} parameters, on {train.images:,} images of "
+        f"{training.shape.size_px} px in {len(training.shape.classes)} classes: {settings.epochs} epochs of "
+        f"{len(train):,} steps; device {ranks.device}, {ranks.world_size} ranks"
+    )
+
+
+class _Run:
+    """The epochs of a training, and what is looked at meanwhile."""
+
+    def __init__(self, training: GanTraining, folder: RunFolder, run: TrackedRun | None, console: Console) -> None:
+        self.training = training
+        self.folder = folder
+        self.run = run
+        self.console = console
+        self.fixed: FixedSamples | None = None
+        if run:
+            self.fixed = fixed_samples(training.gan, training.shape, training.train, training.settings.seed)
+
+    def train(self) -> None:
+        training, settings = self.training, self.training.settings
+        progress = EpochProgress(self.console, training, training.train, settings.epochs)
+        while training.epoch < settings.epochs:
+            for _ in progress.steps():
+                self._warn()
+                if training.step < len(training.train):
+                    self._between(settings.checkpoint_every_steps, settings.sample_every_steps)
+            training.finish_epoch()
+            self._sample()
+            self.console.print(gan_epoch_line(training.epoch, settings.epochs, training.metrics))
+            if self.run:
+                self.run.log_metrics(training.metrics, training.epoch)
+            save_checkpoint(training, self.folder, KIND)
+
+    def _between(self, checkpoint_every: int, sample_every: int) -> None:
+        if sample_every and self.training.steps_taken % sample_every == 0:
+            self._sample()
+        if checkpoint_every and self.training.step % checkpoint_every == 0:
+            save_checkpoint(self.training, self.folder, KIND)
+
+    def _sample(self) -> None:
+        """A picture of the same latents, and whether the generator has collapsed."""
+        if self.run is None or self.fixed is None:
+            return
+        training = self.training
+        images = self.fixed.of(training.sampled())
+        path = self.folder.path / "samples" / f"step-{training.steps_taken:08d}.png"
+        self.run.log_file(draw_grid(images, self.fixed.columns, path), "samples")
+        rate = duplicate_rate(images, self.fixed.labels, training.settings.watch.same_rms)
+        self.run.log_metrics({"samples/duplicates": rate}, training.steps_taken)
+        training.warnings += training.watcher.samples(rate)
+        self._warn()
+
+    def _warn(self) -> None:
+        for warning in self.training.warnings:
+            self.console.print(f"warning: step {self.training.steps_taken}: {warning}", soft_wrap=True, highlight=False)
+            if self.run:
+                self.run.set_tags({"warning": warning})
+        self.training.warnings.clear()
+
+
+def _finish(training: GanTraining, folder: RunFolder, run: TrackedRun, digests: dict[str, str]) -> None:
+    settings = training.settings.model_dump(mode="json")
+    about = {"settings": settings, "datasets": digests, "run_id": run.run_id, "metrics": training.metrics}
+    training.trained(about).write(folder.model)
+    run.log_file(folder.model, "checkpoint")
+    grids = sorted((folder.path / "samples").glob("step-*.png"))
+    run.log_file(animate(grids, folder.path / "samples.gif"), "samples")
+    title = f"{training.gan.kind}, {training.shape.size_px} px"
+    run.log_file(save_losses(training.history, title, Path(folder.path, "losses.png")), "figures")
+    folder.add_to_record(finished=True)
