@@ -35,8 +35,8 @@ class Spread(NamedTuple):
 
 class Agreement(NamedTuple):
     """precision: share of generated images that lie among the real ones; recall: share of real images that lie among
-    the generated ones; density: how densely real images lie around the generated ones, 1 where both are alike; coverage:
-    share of real images that have a generated one near."""
+    the generated ones; density: how densely real images lie around the generated ones, 1 where both are alike;
+    coverage: share of real images that have a generated one near."""
 
     precision: float
     recall: float

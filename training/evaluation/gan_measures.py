@@ -80,9 +80,9 @@ class RealImages:
 
 
 class Measures(Settings):
-    """How is measured. `neighbours` decide who lies among whom; a class is missed that occurs less than `least_of_class`
-    times as often as in reality; two images are the same whose values differ by `same_rms` at most, root mean square in
-    [0, 1]; `cas` null leaves that score out."""
+    """How is measured. `neighbours` decide who lies among whom; a class is missed that occurs less often than
+    `least_of_class` times as often as in reality; two images are the same whose values differ by `same_rms` at most,
+    root mean square in [0, 1]; `cas` null leaves that score out."""
 
     neighbours: int = Field(default=3, ge=1)
     kid_subsets: int = Field(default=100, ge=1)

@@ -27,22 +27,26 @@ class RealSplits(NamedTuple):
     @classmethod
     def read(cls, data: Data, split: Split, conditions: Split) -> "RealSplits":
         """Raises StreamError, EvaluationError."""
-        wanted: list[Split] = ["train", split, conditions]
+        wanted: tuple[Split, ...] = ("train", split, conditions)
         found = {name: read_images(data, name) for name in dict.fromkeys(wanted)}
-        return cls(*(found[name] for name in wanted))
+        return cls(found["train"], found[split], found[conditions])
 
     @property
     def num_classes(self) -> int:
-        return 1 + max(int(images.labels.max()) for images in self[:3])
+        return 1 + max(int(images.labels.max()) for images in (self.train, self.test, self.conditions))
 
     def of_classes(self, classes: tuple[int, ...]) -> "RealSplits":
         """Those of these classes alone. Raises EvaluationError where a split has none."""
-        chosen = [images.chosen(torch.isin(images.labels, torch.tensor(classes))) for images in self[:3]]
+        chosen = [
+            images.chosen(torch.isin(images.labels, torch.tensor(classes)))
+            for images in (self.train, self.test, self.conditions)
+        ]
         for name, images in zip(self._fields, chosen, strict=False):
             if not len(images.labels):
                 raise EvaluationError(f"the {name} images have none of the generator's classes {list(classes)}")
         all_there = len(chosen[0].labels) == len(self.train.labels)
-        return RealSplits(*chosen, "" if all_there else f" of {', '.join(map(str, classes))}")
+        train, test, conditions = chosen
+        return RealSplits(train, test, conditions, "" if all_there else f" of {', '.join(map(str, classes))}")
 
 
 def generate(
