@@ -69,3 +69,8 @@ def sync_tracking() -> ModuleType:
 @pytest.fixture(scope="session")
 def evaluate_classifiers() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "evaluate_classifiers.py")
+
+
+@pytest.fixture(scope="session")
+def evaluate_gans() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "evaluate_gans.py")

@@ -21,10 +21,14 @@ from training.trained import Shape
 __all__ = ["Cas"]
 
 
+def _model(given: object) -> Model:
+    return given if isinstance(given, Model) else choose(MODELS, given)
+
+
 class Cas(Settings):
     """The recipe of the classifier: a short one, without augmentation, so that it is the images that are judged."""
 
-    model: Annotated[Model, PlainValidator(lambda given: choose(MODELS, given)), PlainSerializer(describe)]
+    model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     epochs: int = Field(default=10, ge=1)
     lr: float = Field(default=0.002, gt=0, allow_inf_nan=False)
     batch_size: int = Field(default=128, ge=1)
