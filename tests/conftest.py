@@ -74,3 +74,8 @@ def evaluate_classifiers() -> ModuleType:
 @pytest.fixture(scope="session")
 def evaluate_gans() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "evaluate_gans.py")
+
+
+@pytest.fixture(scope="session")
+def make_generated_datasets() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "make_generated_datasets.py")

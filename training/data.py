@@ -30,31 +30,40 @@ __all__ = [
 ]  # fmt: skip
 
 Cache = Literal["none", "host", "device"]
+Mixture = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
 
 
 class Data(Settings):
     """Which images, and how they are read.
 
     `root` is a dataset's folder (data/datasets/gtsrb) or an fsspec URL (s3://…). `mixture` gives the share of each
-    variant; an epoch shows each image once, in one of them. `window_row_groups` row groups are mixed at a time, while
+    variant; an epoch shows each image once, in one of them. `validation_mixture` is that of the validation images where
+    it is another one: generated variants have none. `window_row_groups` row groups are mixed at a time, while
     as many are read ahead: more mix better and take more memory. `verify` reads everything at the start and compares it
     with the manifests' digests."""
 
     root: str
     geometry: str = "crop_or_pad"
     size_px: int = Field(default=40, ge=1)
-    mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={CLEAN: 1.0})
+    mixture: Mixture = Field(default={CLEAN: 1.0})
+    validation_mixture: Mixture | None = Field(default=None, exclude_if=lambda mixture: mixture is None)
     pool: Pool = "thread"
     workers: int = Field(default=2, ge=1)
     window_row_groups: int = Field(default=8, ge=1)
     verify: bool = False
 
-    @field_validator("mixture")
+    @field_validator("mixture", "validation_mixture")
     @classmethod
-    def _whole(cls, mixture: dict[str, float]) -> dict[str, float]:
-        if abs(sum(mixture.values()) - 1) > 1e-6:
+    def _whole(cls, mixture: dict[str, float] | None) -> dict[str, float] | None:
+        if mixture is not None and abs(sum(mixture.values()) - 1) > 1e-6:
             raise ValueError(f"weights must sum to 1, these sum to {sum(mixture.values()):g}")
         return mixture
+
+    def of_split(self, split: Split) -> "Data":
+        """With the mixture of this split."""
+        if split != "validation" or self.validation_mixture is None:
+            return self
+        return self.model_copy(update={"mixture": self.validation_mixture})
 
 
 class Batch(NamedTuple):

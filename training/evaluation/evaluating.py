@@ -67,7 +67,7 @@ class Evaluation(Settings):
 
     def variants_in(self, data: Data) -> list[str]:
         """Raises EvaluationError where the dataset is there and has not all that are asked for."""
-        found = variants_of(data)
+        found = variants_of(data, self.split)
         if self.variants == "all":
             return found or [CLEAN]  # where there is none, the stream says which job makes it
         if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
