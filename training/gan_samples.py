@@ -28,6 +28,13 @@ class FixedSamples(NamedTuple):
         """(N, 3, S, S) in [0, 1], on the CPU."""
         return trained.sample(self.labels, torch.Generator().manual_seed(self.seed), self.images).cpu()
 
+    def beside_inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """For a picture: where the generator begins with images, each row of those above what it made of them."""
+        if self.images is None:
+            return images
+        rows = zip(self.images.split(self.columns), images.split(self.columns), strict=True)
+        return torch.cat([row for pair in rows for row in pair])
+
 
 def fixed_samples(gan: Gan, shape: GanShape, train: Batches, seed: int) -> FixedSamples:
     """Images come from the beginning of the first epoch."""

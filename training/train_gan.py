@@ -6,6 +6,7 @@ from typing import NamedTuple
 from rich.console import Console
 from torch import nn
 
+from pipelines.errors import SettingsError
 from training.data import Batches
 from training.distributed import Ranks, keep_freed_memory, ranks_on
 from training.evaluation.gan_figures import animate, draw_grid, save_losses
@@ -74,10 +75,26 @@ def open_gan(settings: TrainGan, ranks: Ranks, outside: Outside) -> GanTraining:
     """Raises RoadsignError."""
     train: Batches = opened_split(settings, ranks, "train", settings.classes)
     shape = GanShape.of(train, settings.classes)
-    classifier: nn.Module | None = None
-    if outside.classifier:
-        classifier = outside.classifier.network.to(ranks.device).requires_grad_(False)
+    classifier = _fixed(outside.classifier, settings, shape, ranks) if outside.classifier else None
     return GanTraining(settings, shape, ranks, train, outside.noise_images, classifier)
+
+
+def _fixed(classifier: Classifier, settings: TrainGan, shape: GanShape, ranks: Ranks) -> nn.Module:
+    """The classifier's network, not to be trained. Raises SettingsError where it is not for these images."""
+    own = classifier.shape
+    if own.size_px != shape.size_px:
+        raise SettingsError(
+            f"gan.classifier={settings.gan.fools}: is for images of {own.size_px} px; set data.size_px={own.size_px}"
+        )
+    highest, target = max(shape.classes), getattr(settings.gan, "target", None)
+    if highest >= own.num_classes:
+        raise SettingsError(
+            f"gan.classifier={settings.gan.fools}: knows {own.num_classes} classes, and there are images of class "
+            f"{highest}; choose one that was trained on this dataset"
+        )
+    if target is not None and target >= own.num_classes:
+        raise SettingsError(f"gan.target={target}: the classifier has classes 0 to {own.num_classes - 1}")
+    return classifier.network.to(ranks.device).requires_grad_(False)
 
 
 def _describe(training: GanTraining) -> str:
@@ -130,7 +147,7 @@ class _Run:
         training = self.training
         images = self.fixed.of(training.sampled())
         path = self.folder.path / "samples" / f"step-{training.steps_taken:08d}.png"
-        self.run.log_file(draw_grid(images, self.fixed.columns, path), "samples")
+        self.run.log_file(draw_grid(self.fixed.beside_inputs(images), self.fixed.columns, path), "samples")
         rate = duplicate_rate(images, self.fixed.labels, training.settings.watch.same_rms)
         self.run.log_metrics({"samples/duplicates": rate}, training.steps_taken)
         training.warnings += training.watcher.samples(rate)

@@ -5,7 +5,10 @@ import math
 import torch
 from torch import nn
 
-__all__ = ["ClassPlane", "LatentAndClass", "image_encoder"]
+__all__ = ["ENCODED", "ClassPlane", "LatentAndClass", "image_encoder"]
+
+ENCODED = 100
+"""What a convolutional generator makes of an image, as long as the paper's noise."""
 
 
 class LatentAndClass(nn.Module):

@@ -1,0 +1,29 @@
+"""Convolutions that halve an image and transposed ones that double it back, at any size."""
+
+from torch import nn
+
+__all__ = ["doubled", "halved", "sides"]
+
+
+def sides(size_px: int, halvings: int) -> list[int]:
+    """size_px and what is left of it after each halving, rounded up: 28, 14, 7, 4."""
+    found = [size_px]
+    for _ in range(halvings):
+        found.append(-(-found[-1] // 2))
+    return found
+
+
+def _kernel(side: int) -> int:
+    """With padding 1 and stride 2 it leads from `side` to half of it, and back: 4 where `side` is even, which covers
+    all pixels equally; 3 where it is odd."""
+    return 3 if side % 2 else 4
+
+
+def halved(side: int, channels_in: int, channels: int, bias: bool = True) -> nn.Conv2d:
+    """side → side / 2, rounded up."""
+    return nn.Conv2d(channels_in, channels, _kernel(side), 2, 1, bias=bias)
+
+
+def doubled(side: int, channels_in: int, channels: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """side / 2, rounded up → side."""
+    return nn.ConvTranspose2d(channels_in, channels, _kernel(side), 2, 1, bias=bias)

@@ -1,0 +1,105 @@
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from training.gans.contract import Gan
+from training.gans.convolutions import doubled, halved, sides
+from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
+
+SMALLEST_SIDE = 8
+"""Is halved no more: 28 px begin at 7 × 7, 32 and 64 px at 4 × 4."""
+WEIGHT_STD = 0.02
+
+
+class Dcgan(Gan):
+    """A. Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks"
+    (2016): convolutions of stride 2, batch norm but at the image's end of both players, ReLU and LeakyReLU 0.2, tanh,
+    weights N(0, 0.02).
+
+    `channels` are those of the layer next to the image; each halving has twice as many. `spectral_norm`: the
+    discriminator has it in place of batch norm (T. Miyato et al., 2018). Conditional: the class's embedding joins the
+    latent, and as a fourth channel the discriminator's image."""
+
+    kind: ClassVar[str] = "dcgan"
+    min_size_px: ClassVar[int] = 8
+    loss: Literal["bce", "least_squares"] = "bce"
+    channels: int = Field(default=64, ge=1)
+    spectral_norm: bool = False
+
+    def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
+        generator = DcganGenerator(size_px, self.latent.shape(size_px), num_classes, self.channels)
+        return generator.apply(_initialize)
+
+    def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module:
+        return DcganDiscriminator(size_px, num_classes, self.channels, self.spectral_norm)
+
+
+class DcganGenerator(nn.Module):
+    def __init__(self, size_px: int, latent_shape: tuple[int, ...], num_classes: int, channels: int) -> None:
+        super().__init__()
+        self.sides = _sides(size_px)
+        self.widths = _widths(self.sides, channels)
+        encoder = image_encoder(size_px, ENCODED) if len(latent_shape) > 1 else None
+        self.input = LatentAndClass(latent_shape, num_classes, encoder, ENCODED)
+        first = self.widths[-1] * self.sides[-1] ** 2
+        self.project = nn.Linear(self.input.features, first, bias=False)
+        layers: list[nn.Module] = [nn.BatchNorm2d(self.widths[-1]), nn.ReLU(inplace=True)]
+        for step in range(len(self.widths) - 1, 0, -1):
+            layers += [
+                doubled(self.sides[step], self.widths[step], self.widths[step - 1], bias=False),
+                nn.BatchNorm2d(self.widths[step - 1]),
+                nn.ReLU(inplace=True),
+            ]
+        self.model = nn.Sequential(*layers, doubled(size_px, channels, 3), nn.Tanh())
+
+    def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        vectors = self.project(self.input(latent, labels))
+        images: torch.Tensor = self.model(vectors.view(-1, self.widths[-1], self.sides[-1], self.sides[-1]))
+        return images
+
+
+class DcganDiscriminator(nn.Module):
+    def __init__(self, size_px: int, num_classes: int, channels: int, spectral: bool) -> None:
+        super().__init__()
+        self.plane = ClassPlane(size_px, num_classes)
+        all_sides = _sides(size_px)
+        widths = _widths(all_sides, channels)
+        layers: list[nn.Module] = [halved(size_px, self.plane.channels, channels), nn.LeakyReLU(0.2, inplace=True)]
+        for step in range(1, len(widths)):
+            layers.append(halved(all_sides[step], widths[step - 1], widths[step], bias=spectral))
+            layers += [] if spectral else [nn.BatchNorm2d(widths[step])]
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+        layers += [nn.Flatten(), nn.Linear(widths[-1] * all_sides[-1] ** 2, 1)]
+        self.model = nn.Sequential(*layers).apply(_initialize)
+        if spectral:
+            for layer in self.model:
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    spectral_norm(layer)
+
+    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.model(self.plane(images, labels))
+        return values[:, 0]
+
+
+def _sides(size_px: int) -> list[int]:
+    halvings = 0
+    while sides(size_px, halvings)[-1] >= SMALLEST_SIDE:
+        halvings += 1
+    return sides(size_px, halvings)
+
+
+def _widths(all_sides: list[int], channels: int) -> list[int]:
+    """Of the activations after each halving."""
+    return [channels * 2**step for step in range(len(all_sides) - 1)]
+
+
+def _initialize(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(layer.weight, 0, WEIGHT_STD)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1, WEIGHT_STD)

@@ -1,0 +1,75 @@
+"""A generator that changes an image a little: how it is built, and how the change is bounded."""
+
+import math
+
+import torch
+from torch import nn
+
+from training.attacks.balls import per_image
+from training.gans.convolutions import doubled, halved, sides
+
+__all__ = ["LEAST_NORM", "Perturber", "largest_norm"]
+
+CHANNELS = (16, 32, 64)
+BLOCKS = 4
+LEAST_NORM = 1e-12
+"""In place of zero, of which a black image's norms are, where one divides by them."""
+
+
+class Perturber(nn.Module):
+    """Convolutions down to a quarter of the side, four residual blocks, and back (the paper's appendix, after
+    J. Johnson et al., 2016); what comes out is made as small as is asked for, and added."""
+
+    def __init__(self, size_px: int, eps: float | None, snr_db: float | None) -> None:
+        super().__init__()
+        self.eps = eps
+        self.snr_db = snr_db
+        first, second, third = CHANNELS
+        full, half, _ = sides(size_px, 2)
+        self.model = nn.Sequential(
+            nn.Conv2d(3, first, 3, 1, 1), *_normed(first),
+            halved(full, first, second), *_normed(second),
+            halved(half, second, third), *_normed(third),
+            *(Block(third) for _ in range(BLOCKS)),
+            doubled(half, third, second), *_normed(second),
+            doubled(full, second, first), *_normed(first),
+            nn.Conv2d(first, 3, 3, 1, 1),
+        )  # fmt: skip
+
+    def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        raw = self.model(latent).float()
+        images = latent.add(1).div(2)
+        if self.eps is not None:
+            perturbation = self.eps * raw.tanh()
+        else:
+            norms = per_image(torch.linalg.vector_norm(raw, dim=(1, 2, 3))).clamp(min=LEAST_NORM)
+            radius = per_image(largest_norm(images, None, self.snr_db))
+            perturbation = raw / norms * radius * (norms / radius.clamp(min=LEAST_NORM)).tanh()
+        perturbed: torch.Tensor = (images + perturbation).clamp(0, 1)
+        return perturbed * 2 - 1
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1), *_normed(channels),
+            nn.Conv2d(channels, channels, 3, 1, 1), nn.InstanceNorm2d(channels, affine=True),
+        )  # fmt: skip
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        changed: torch.Tensor = self.model(inputs)
+        return inputs + changed
+
+
+def _normed(channels: int) -> tuple[nn.Module, nn.Module]:
+    return nn.InstanceNorm2d(channels, affine=True), nn.ReLU(inplace=True)
+
+
+def largest_norm(images: torch.Tensor, eps: float | None, snr_db: float | None) -> torch.Tensor:
+    """The largest ‖δ‖₂ of each image (N,): √D · eps, or ‖x‖₂ / 10^(SNR/20)."""
+    if eps is not None:
+        return torch.full((len(images),), eps * math.sqrt(images[0].numel()), device=images.device)
+    assert snr_db is not None, "eps or snr_db"
+    norms: torch.Tensor = torch.linalg.vector_norm(images, dim=(1, 2, 3))
+    return norms / float(10 ** (snr_db / 20))
