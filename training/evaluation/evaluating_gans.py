@@ -123,7 +123,8 @@ def evaluate_gans(
                     pictures[name] = Pictures(described, train, training)
     table = make_gan_table(rows)
     key = _key(settings, extractors, [subject for subject, _ in rows])
-    return GanResult(table, settings.thresholds.find_flags(table, gans), pictures, key)
+    fooling = {name: gan.gan.fools is not None for name, (gan, _) in gans.items()}
+    return GanResult(table, settings.thresholds.find_flags(table, fooling), pictures, key)
 
 
 def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], result: GanResult) -> Path:

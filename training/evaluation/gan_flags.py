@@ -29,12 +29,13 @@ class Thresholds(Settings):
     duplicates: float = Field(default=0.1, ge=0, le=1)
     copied: float = Field(default=0.1, ge=0, le=1)
 
-    def find_flags(self, table: pa.Table, models: Mapping[str, object]) -> list[str]:
-        """A sentence each, with model, metric and threshold, of the rows of `models`."""
+    def find_flags(self, table: pa.Table, models: Mapping[str, bool]) -> list[str]:
+        """A sentence each, with model, metric and threshold, of the rows of `models`; True of those that are to fool a
+        classifier, of which it may say what it likes."""
         flags = []
         for row in table.to_pylist():
             metric, value = row["metric"], row["value"]
-            if row["model"] not in models or value is None:
+            if row["model"] not in models or value is None or (metric == "label_accuracy" and models[row["model"]]):
                 continue
             limit = getattr(self, metric, None)
             if (metric in BELOW and value < limit) or (metric in ABOVE and value > limit):

@@ -6,16 +6,17 @@ from training.evaluation.gan_table import GanSubject, Score, make_gan_table
 HEALTHY = {"classes_covered": 0.9, "recall_gtsrb": 0.4, "label_accuracy": 0.8, "duplicates": 0.01, "copied": 0.02}
 
 
-def flags(model: str = "gan", **values: float | None) -> list[str]:
+def flags(model: str = "gan", fools: bool = False, **values: float | None) -> list[str]:
     scores = [Score(metric, value, 100) for metric, value in {**HEALTHY, **values}.items()]
     table = make_gan_table([(GanSubject(model, None, "abc", "def", 28, "test"), scores)])
-    return Thresholds().find_flags(table, {"gan": None})
+    return Thresholds().find_flags(table, {"gan": fools})
 
 
 def test_a_healthy_generator_and_what_gives_the_scale_have_no_flags() -> None:
     assert flags() == []
     assert flags("uniform noise", classes_covered=0.01) == []
     assert flags(label_accuracy=None) == []
+    assert flags(fools=True, label_accuracy=0.0) == []
 
 
 @pytest.mark.parametrize(
