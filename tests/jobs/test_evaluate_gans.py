@@ -36,7 +36,7 @@ def test_generators_are_measured_beside_real_images_and_noise(
     (folder,) = (cwd / "out").iterdir()
     assert said.out.splitlines()[-1] == f"table and pictures: {folder.relative_to(cwd)}"
     assert all(f"{model}, 8 px" in said.out for model in MODELS)
-    table = pl.read_parquet(folder / "evaluation.parquet")
+    table = pl.read_parquet(folder / "gan_evaluation.parquet")
     assert table["model"].unique(maintain_order=True).to_list() == list(MODELS)
     values = {(row["model"], row["metric"]): row["value"] for row in table.to_dicts()}
     for model in MODELS:
@@ -44,7 +44,7 @@ def test_generators_are_measured_beside_real_images_and_noise(
         assert (values[model, "cas"] is None) == (model == "vanilla")
     assert values["real training images", "copied"] == 1
     assert values["uniform noise", "copied"] == 0
-    assert pl.read_csv(folder / "evaluation.csv", infer_schema_length=None).height == table.height
+    assert pl.read_csv(folder / "gan_evaluation.csv", infer_schema_length=None).height == table.height
     flags = (folder / "flags.txt").read_text().splitlines()
     assert flags == [line.removeprefix("flag: ") for line in said.out.splitlines() if line.startswith("flag: ")]
     assert {flag.split(":")[0] for flag in flags} == {"conditional", "vanilla"}
@@ -55,7 +55,7 @@ def test_generators_are_measured_beside_real_images_and_noise(
     before = table
     assert evaluate_gans.main(ARGUMENTS) == 0
     assert list((cwd / "out").iterdir()) == [folder]
-    assert pl.read_parquet(folder / "evaluation.parquet").equals(before)
+    assert pl.read_parquet(folder / "gan_evaluation.parquet").equals(before)
 
 
 def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,12 +130,12 @@ def evaluate_gans(
 def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], result: GanResult) -> Path:
     """The folder of this result under settings.output_root; the same generators, images and settings have the same.
 
-    In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), flags.txt where there are any, and for
-    each generator <name>/samples.png and <name>/nearest_training_images.png. Raises EvaluationError."""
+    In it: gan_evaluation.parquet, .csv and .yaml (the settings), flags.txt where there are any, and for each generator
+    <name>/samples.png and <name>/nearest_training_images.png. Raises EvaluationError."""
     names = "+".join(folder_name(name) for name in gans)
     folder = settings.output_root / f"{names[:80]}-{settings.data.split}-{result.key[:12]}"
-    write_table(result.table, folder)
-    with replacing(folder / "evaluation.yaml") as partial:
+    write_table(result.table, folder, "gan_evaluation")
+    with replacing(folder / "gan_evaluation.yaml") as partial:
         partial.write_text(to_yaml(settings))
     write_flags(result.flags, folder / "flags.txt")
     for name, pictures in result.pictures.items():
