@@ -106,9 +106,8 @@ def evaluate_gans(
     for (size_px, classes), names in _alike(gans).items():
         data = Data(root=settings.data.root, geometry=settings.data.geometry, size_px=size_px)
         splits = RealSplits.read(data, settings.data.split, settings.data.conditions).of_classes(classes)
-        train, test = (
-            describe_images(images, extractors, settings.batch_size) for images in (splits.train, splits.test)
-        )
+        train = describe_images(splits.train, extractors[:1], settings.batch_size)
+        test = describe_images(splits.test, extractors, settings.batch_size)
         real = RealImages(train, test, extractors, splits.num_classes)
         for subject in _subjects(settings, {name: gans[name].gan for name in names}, splits, device):
             name = subject.name

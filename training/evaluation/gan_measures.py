@@ -36,7 +36,7 @@ NO_LABELS = "the generator is not conditional, so its images have no labels"
 
 
 class ImageSet(NamedTuple):
-    """Images, and what each extractor says of them; the first extractor is a classifier of ours."""
+    """Images, and what extractors say of them; the first is a classifier of ours, by which neighbours are found."""
 
     images: HeldImages
     features: Sequence[Features]
