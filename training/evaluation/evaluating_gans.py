@@ -1,6 +1,7 @@
 """An evaluation of generators from its settings to the files: each at its own size, beside real images and noise."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,7 +31,8 @@ from training.trained_gan import TrainedGan
 __all__ = ["EvaluatedGan", "GanData", "GanEvaluation", "GanResult", "evaluate_gans", "write_gan_result"]
 
 REAL, NOISE = "real training images", "uniform noise"
-WITHOUT_EFFECT = {"runs", "classifier", "data", "thresholds", "batch_size", "device", "output_root"}
+WITHOUT_EFFECT = {"runs", "classifier", "inception", "thresholds", "device", "output_root"}
+"""On the table, besides what its rows and the extractors say."""
 
 
 class GanData(Settings):
@@ -174,6 +176,7 @@ def _subjects(
 
 
 def _key(settings: GanEvaluation, extractors: Sequence[Extractor], subjects: Iterable[GanSubject]) -> str:
-    how = settings.model_dump_json(exclude=WITHOUT_EFFECT)
-    facts = [how, *(extractor.label for extractor in extractors), *map(str, subjects)]
+    how = settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    del how["data"]["root"]
+    facts = [json.dumps(how, sort_keys=True), *(extractor.label for extractor in extractors), *map(str, subjects)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
