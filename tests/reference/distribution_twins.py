@@ -43,9 +43,12 @@ def discrepancy(one: Floats, other: Floats) -> float:
     return within - 2 * sum(kernel(x, y) for x in one for y in other) / (n * m)
 
 
-def smallest_rms(image: NDArray[np.uint8], others: list[NDArray[np.uint8]]) -> float:
-    """In [0, 1], value by value."""
+def smallest_difference(image: NDArray[np.uint8], others: list[NDArray[np.uint8]]) -> float:
+    """Value by value, relative to the image's own standard deviation."""
     differences = [
         [(int(a) - int(b)) / 255 for a, b in zip(image.ravel(), other.ravel(), strict=True)] for other in others
     ]
-    return min(float(np.sqrt(sum(value**2 for value in values) / len(values))) for values in differences)
+    own = [int(value) / 255 for value in image.ravel()]
+    mean = sum(own) / len(own)
+    contrast = np.sqrt(sum((value - mean) ** 2 for value in own) / len(own))
+    return min(float(np.sqrt(sum(value**2 for value in values) / len(values)) / contrast) for values in differences)

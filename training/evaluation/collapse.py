@@ -8,10 +8,10 @@ from scipy.stats import entropy, mannwhitneyu
 
 from training.evaluation.distributions import Floats
 
-__all__ = ["class_entropy", "classes_missed", "nearer_to_training", "smallest_rms"]
+__all__ = ["class_entropy", "classes_missed", "nearer_to_training", "smallest_difference"]
 
 Classes = NDArray[np.integer[Any]]
-ROWS_AT_A_TIME = 1024
+ROWS_AT_A_TIME = 256
 
 
 def classes_missed(predicted: Classes, real: Classes, least: float) -> list[int]:
@@ -27,17 +27,28 @@ def class_entropy(predicted: Classes) -> float:
     return float(entropy(np.bincount(predicted)))
 
 
-def smallest_rms(images: NDArray[np.uint8], others: NDArray[np.uint8], rows: NDArray[np.int64]) -> Floats:
-    """(N,): how far, in [0, 1], the values of each of `images` (N, …) are from those of the most similar of the images
-    others[rows] (N, k, …), root mean square. Where its neighbours by features are given, an image that is much the same
-    has a small one, in whatever way it came to be there twice: a generator of few images repeats them among N that are
-    drawn (S. Arora et al., "Do GANs learn the distribution? Some theory and empirics", 2018, section 3)."""
-    smallest = [
-        np.sqrt(np.square(images[some, None] - others[rows[some]].astype(np.float32)).reshape(*rows[some].shape, -1)
-                .mean(axis=2)).min(axis=1)
-        for some in np.array_split(np.arange(len(images)), max(1, len(images) // ROWS_AT_A_TIME))
-    ]  # fmt: skip
-    return np.concatenate(smallest).astype(np.float64) / 255
+def smallest_difference(images: NDArray[np.uint8], others: NDArray[np.uint8], rows: NDArray[np.int64]) -> Floats:
+    """(N,): how far the values of each of `images` (N, …) are from those of the most similar of the images others[rows]
+    (N, k, …), root mean square, relative to the standard deviation of its own values: dark images are not the same for
+    being dark. 0 of an equal one, √2 or so of one that has nothing to do with it.
+
+    Where its neighbours by features are given, an image that is much the same has a small one, in whatever way it came
+    to be there twice: a generator of few images repeats them among N that are drawn (S. Arora et al., "Do GANs learn
+    the distribution? Some theory and empirics", 2018, section 3)."""
+    pieces = np.array_split(np.arange(len(images)), max(1, len(images) // ROWS_AT_A_TIME))
+    smallest = np.concatenate([_smallest_rms(images[some], others[rows[some]]) for some in pieces])
+    contrast = images.reshape(len(images), -1).std(axis=1, dtype=np.float64)
+    relative = np.full(len(images), np.inf)
+    np.divide(smallest, contrast, out=relative, where=contrast > 0)
+    relative[smallest == 0] = 0
+    return relative
+
+
+def _smallest_rms(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> Floats:
+    """Of each image (N, …) to the most similar of its own others (N, k, …), in grey levels."""
+    differences = np.subtract(images[:, None], others, dtype=np.float32).reshape(*others.shape[:2], -1)
+    smallest: Floats = np.sqrt(np.square(differences).mean(axis=2, dtype=np.float64)).min(axis=1)
+    return smallest
 
 
 def nearer_to_training(to_training: Floats, to_training_of_test: Floats) -> float:

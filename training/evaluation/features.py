@@ -43,6 +43,8 @@ class Extractor(ABC):
     suffix: str
     name: str
     digest: str
+    normalized: bool
+    """Whether features are measured in units of the real ones' root mean square, as where their scale is arbitrary."""
 
     @property
     def label(self) -> str:
@@ -66,6 +68,7 @@ class ClassifierFeatures(Extractor):
     """What goes into the last linear layer of a classifier of ours, under metrics' names with _gtsrb."""
 
     suffix = "_gtsrb"
+    normalized = True
 
     def __init__(self, classifier: Classifier, name: str, device: torch.device) -> None:
         """Raises EvaluationError where the network has no linear layer that gives its classes."""
@@ -97,6 +100,7 @@ class InceptionFeatures(Extractor):
     Raises EvaluationError where `weights` are not there, or are not those that the metrics are defined with."""
 
     suffix = ""
+    normalized = False
     name = "inception-v3-compat"
 
     def __init__(self, weights: Path, device: torch.device) -> None:

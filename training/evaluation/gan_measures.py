@@ -12,7 +12,7 @@ from pydantic import Field
 
 from pipelines.settings import Settings
 from training.evaluation.cas import Cas
-from training.evaluation.collapse import class_entropy, classes_missed, nearer_to_training, smallest_rms
+from training.evaluation.collapse import class_entropy, classes_missed, nearer_to_training, smallest_difference
 from training.evaluation.distributions import (
     Floats,
     Spread,
@@ -49,18 +49,18 @@ class ImageSet(NamedTuple):
 
 class Neighbours(NamedTuple):
     """Of N images by the first extractor's features: `distances` and `rows` (N, k) of the nearest images of another
-    set, and `rms` (N,) to the most similar of them."""
+    set, and `differences` (N,) from the most similar of them."""
 
     distances: Floats
     rows: NDArray[np.int64]
-    rms: Floats
+    differences: Floats
 
     @classmethod
     def of(cls, images: ImageSet, others: ImageSet | None) -> "Neighbours":
         """Where `others` is None, among the images themselves."""
         values = None if others is None else others.features[0].values
         distances, rows = nearest(images.features[0].values, values, LOOKED_AT)
-        return cls(distances, rows, smallest_rms(images.pixels, (others or images).pixels, rows))
+        return cls(distances, rows, smallest_difference(images.pixels, (others or images).pixels, rows))
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,15 @@ class RealImages:
 
 class Measures(Settings):
     """How is measured. `neighbours` decide who lies among whom; a class is missed that occurs less often than
-    `least_of_class` times as often as in reality; two images are the same whose values differ by `same_rms` at most,
-    root mean square in [0, 1]; `cas` null leaves that score out."""
+    `least_of_class` times as often as in reality; two images are the same that differ by `same` at most, relative to
+    their contrast; `cas` null leaves that score out."""
 
     neighbours: int = Field(default=3, ge=1)
     kid_subsets: int = Field(default=100, ge=1)
     kid_subset_size: int = Field(default=1000, ge=2)
     inception_splits: int = Field(default=10, ge=1)
     least_of_class: float = Field(default=0.1, gt=0, le=1)
-    same_rms: float = Field(default=0.02, gt=0, lt=1)
+    same: float = Field(default=0.1, ge=0, lt=1)
     cas: Cas | None = None
 
     def __call__(
@@ -105,7 +105,8 @@ class Measures(Settings):
             yield self._cas(self.cas, made.images, real, conditional, seed, device)
 
     def _of_features(self, extractor: Extractor, made: Features, real: Features, seed: int) -> Iterator[Score]:
-        values, values_real = made.values, real.values
+        unit = np.sqrt(np.square(real.values, dtype=np.float64).mean()) if extractor.normalized else 1.0
+        values, values_real = made.values / unit, real.values / unit
         distances: Mapping[str, Callable[[], float | Spread]] = {
             "fid": lambda: frechet_distance(values, values_real),
             "kid": lambda: kernel_distance(
@@ -148,10 +149,10 @@ class Measures(Settings):
 
     def _of_neighbours(self, made: ImageSet, training: Neighbours, real: RealImages) -> Iterator[Score]:
         classifier, among = real.extractors[0].label, Neighbours.of(made, None)
-        n, n_train = len(among.rms), len(real.train.images.labels)
+        n, n_train = len(among.differences), len(real.train.images.labels)
         nearer = nearer_to_training(training.distances[:, 0], real.test_to_train)
-        yield Score("duplicates", float((among.rms <= self.same_rms).mean()), n, None, classifier)
-        yield Score("copied", float((training.rms <= self.same_rms).mean()), n, n_train, classifier)
+        yield Score("duplicates", float((among.differences <= self.same).mean()), n, None, classifier)
+        yield Score("copied", float((training.differences <= self.same).mean()), n, n_train, classifier)
         yield Score("nearer_to_training", nearer, n, n_train, classifier)
 
     def _cas(

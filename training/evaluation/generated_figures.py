@@ -28,17 +28,24 @@ def draw_samples(images: HeldImages, by_class: bool, path: Path) -> Path:
 
 
 def draw_nearest(images: ImageSet, train: ImageSet, found: Neighbours, name: str, path: Path) -> Path:
-    """The images that come nearest to training images, by the root mean square of the difference of their values, each
-    beside its nearest training images by features. Raises EvaluationError."""
-    chosen = np.argsort(found.rms, kind="stable")[:SHOWN]
+    """The images that come nearest to training images, by the difference of their values relative to their contrast,
+    each beside its nearest training images by features. Raises EvaluationError."""
+    chosen = np.argsort(found.differences, kind="stable")[:SHOWN]
     columns = found.rows.shape[1] + 1
     figure = Figure(figsize=(1.7 * columns, 1.9 * len(chosen) + 0.6), layout="constrained")
-    figure.suptitle(f"{name}: the {len(chosen)} of {len(found.rms):,} images nearest to training images", fontsize=10)
+    figure.suptitle(
+        f"{name}: the {len(chosen)} of {len(found.differences):,} images nearest to training images", fontsize=10
+    )
     axes = figure.subplots(len(chosen), columns, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for row, number in zip(axes, chosen, strict=True):
-        show(row[0], images.pixels[number].transpose(1, 2, 0), f"generated\nrms {found.rms[number]:.3f}", INK)
+        show(
+            row[0],
+            images.pixels[number].transpose(1, 2, 0),
+            f"generated\ndiffers by {found.differences[number]:.2f}",
+            INK,
+        )
         for axis, neighbour, distance in zip(row[1:], found.rows[number], found.distances[number], strict=True):
             show(axis, train.pixels[neighbour].transpose(1, 2, 0), f"distance {distance:.2f}", INK)
     return save(figure, path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.evaluation.collapse import class_entropy, classes_missed, nearer_to_training, smallest_rms
+from training.evaluation.collapse import class_entropy, classes_missed, nearer_to_training, smallest_difference
 
 
 def test_a_class_is_missed_that_is_much_rarer_than_in_reality() -> None:
@@ -29,15 +29,21 @@ def test_the_smallest_difference_is_that_of_a_plain_loop(n: int, k: int, seed: i
     random = np.random.default_rng(seed)
     images, others = (random.integers(0, 256, (count, 3, 2, 2), np.uint8) for count in (n, 5))
     rows = random.integers(0, 5, (n, k))
-    found = smallest_rms(images, others, rows)
-    expected = [distribution_twins.smallest_rms(images[i], [others[row] for row in rows[i]]) for i in range(n)]
+    found = smallest_difference(images, others, rows)
+    expected = [distribution_twins.smallest_difference(images[i], [others[row] for row in rows[i]]) for i in range(n)]
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_black_and_white_are_one_apart_and_equal_images_are_not_apart() -> None:
-    images = np.stack([np.zeros((3, 4, 4), np.uint8), np.full((3, 4, 4), 255, np.uint8)])
-    assert smallest_rms(images, images, np.array([[1], [0]])).tolist() == [1, 1]
-    assert smallest_rms(images, images, np.array([[1, 0], [0, 1]])).tolist() == [0, 0]
+def test_the_difference_is_relative_to_the_contrast_and_nothing_is_as_far_as_anything_from_one_grey() -> None:
+    stripes = np.zeros((3, 4, 4), np.uint8)
+    stripes[:, ::2] = 10
+    dark, flat = stripes // 5, np.full((3, 4, 4), 7, np.uint8)
+    images = np.stack([stripes, dark, flat, 10 - stripes])
+    found = smallest_difference(images, images, np.array([[3], [3], [0], [0]]))
+    assert found[[0, 3]] == pytest.approx(2)
+    assert found[1] > 2
+    assert found[2] == np.inf
+    assert smallest_difference(images, images, np.array([[1, 0], [0, 1], [0, 2], [3, 3]])).tolist() == [0] * 4
 
 
 def test_copies_are_nearer_to_training_images_and_like_images_are_not() -> None:

@@ -109,7 +109,7 @@ def test_neighbours_of_images_among_themselves_leave_each_out(extractors: Sequen
     found = Neighbours.of(images, None)
     assert found.rows.shape == (40, 4)
     assert not (found.rows == np.arange(40)[:, None]).any()
-    assert (found.rms > 0.1).all()
+    assert (found.differences > 0.1).all()
     itself = Neighbours.of(images, images)
     assert itself.rows[:, 0].tolist() == list(range(40))
-    assert itself.rms.tolist() == [0] * 40
+    assert itself.differences.tolist() == [0] * 40
