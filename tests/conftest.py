@@ -79,3 +79,8 @@ def evaluate_gans() -> ModuleType:
 @pytest.fixture(scope="session")
 def make_generated_datasets() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "make_generated_datasets.py")
+
+
+@pytest.fixture(scope="session")
+def train_gan() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "train_gan.py")

@@ -45,6 +45,8 @@ class GanTraining:
     ) -> None:  # fmt: skip
         """`noise_images` for a latent that needs them, `classifier` for a generator that is to fool one. Raises
         SettingsError."""
+        if settings.gan.fools and classifier is None:
+            raise SettingsError(f"gan={settings.gan.kind}: needs the classifier {settings.gan.fools} to learn from")
         self.settings = settings
         self.gan = settings.gan
         self.shape = shape

@@ -1,5 +1,6 @@
 """The same latents through the generator, again and again while it learns."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,19 +62,21 @@ def _first(train: Batches, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _of_classes(train: Batches, labels: Sequence[int]) -> torch.Tensor:
-    """An image of each of `labels`, in this order; where a class has too few, its first ones come again."""
-    wanted = {label: list(labels).count(label) for label in labels}
-    found: dict[int, list[torch.Tensor]] = {label: [] for label in wanted}
+    """An image of each of `labels`, in this order; of a class with too few the last one comes again, and a black one
+    stands for a class that this rank does not see."""
+    left = Counter(labels)
+    found: dict[int, list[torch.Tensor]] = {label: [] for label in left}
     for batch in train.epoch(0):
         images = to_unit_floats(batch.images, torch.device("cpu"))
         for image, label in zip(images, batch.labels.tolist(), strict=True):
-            if label in found and len(found[label]) < wanted[label]:
+            if left[label] > 0:
                 found[label].append(image.clone())
-        if all(len(found[label]) == wanted[label] for label in wanted):
+                left[label] -= 1
+        if not any(left.values()):
             break
-    taken = dict.fromkeys(wanted, 0)
+    black = torch.zeros(3, train.source.size_px, train.source.size_px)
     chosen = []
     for label in labels:
-        chosen.append(found[label][taken[label] % len(found[label])])
-        taken[label] += 1
+        of_class = found[label] or [black]
+        chosen.append(of_class.pop(0) if len(of_class) > 1 else of_class[0])
     return torch.stack(chosen)

@@ -38,7 +38,9 @@ class GanShape:
         if not counts.get("train"):
             raise StreamError(f"{variant.folder}: its manifest counts no classes")
         seen = sorted(label for label, count in counts["train"].items() if count)
-        return cls(train.source.size_px, max(map(max, filter(None, counts.values()))) + 1, tuple(classes or seen))
+        return cls(
+            train.source.size_px, max(map(max, filter(None, counts.values()))) + 1, tuple(sorted(classes or seen))
+        )
 
     def build(self, gan: Gan, seed: int) -> Players:
         return gan.build(self.size_px, self.num_classes, seed)

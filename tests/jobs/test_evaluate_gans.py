@@ -5,7 +5,7 @@ from types import ModuleType
 
 import polars as pl
 import pytest
-import small_gans
+import untrained_gans
 from PIL import Image
 from small_datasets import Small
 
@@ -20,8 +20,8 @@ MODELS = ("conditional", "vanilla", "real training images", "uniform noise")
 def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a dataset, two generators and a classifier, none of which was trained."""
     parts = {"train": [[100, 60]], "validation": [[90]], "test": [[150]]}
-    Small(parts, size_px=small_gans.SIZE_PX).write(tmp_path / "signs")
-    small_gans.write_models(tmp_path)
+    Small(parts, size_px=untrained_gans.SIZE_PX).write(tmp_path / "signs")
+    untrained_gans.write_models(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import small_gans
+import untrained_gans
 import torch
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -24,7 +24,7 @@ from training.tracking import find_models
 from training.trained_gan import TrainedGan
 
 Make = Callable[..., Path]
-SIGNS = Small({"train": [[30, 20], [25]], "validation": [[9]], "test": [[8]]}, size_px=small_gans.SIZE_PX)
+SIGNS = Small({"train": [[30, 20], [25]], "validation": [[9]], "test": [[8]]}, size_px=untrained_gans.SIZE_PX)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def make(spark: SparkSession, make_generated_datasets: ModuleType, repository: P
 
 @pytest.fixture(scope="module")
 def made(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("made"), small_gans.gan())
+    return make(tmp_path_factory.mktemp("made"), untrained_gans.gan())
 
 
 def test_each_training_image_has_one_under_its_id_and_label_and_no_other_split_has(made: Path) -> None:
@@ -61,7 +61,7 @@ def test_each_training_image_has_one_under_its_id_and_label_and_no_other_split_h
 def test_the_manifest_says_which_generator_made_it(made: Path) -> None:
     manifest, clean = (Manifest.read(made / f"variant={name}") for name in ("gan-conditional", "clean"))
     assert manifest is not None and clean is not None
-    assert manifest.fingerprint["generated"] == small_gans.gan().digest
+    assert manifest.fingerprint["generated"] == untrained_gans.gan().digest
     assert manifest.fingerprint["source_variant_digest"] == clean.content_digest
     assert manifest.counts == {"train": 75}
     statistics = manifest.statistics["train"]
@@ -72,7 +72,7 @@ def test_the_manifest_says_which_generator_made_it(made: Path) -> None:
 
 @pytest.mark.parametrize("partitions", [1, 3])
 def test_every_byte_is_the_same_on_any_partitioning(make: Make, made: Path, tmp_path: Path, partitions: int) -> None:
-    again = make(tmp_path, small_gans.gan(), f"partitions={partitions}")
+    again = make(tmp_path, untrained_gans.gan(), f"partitions={partitions}")
     files = {path.relative_to(made) for path in made.rglob("*") if path.is_file()}
     assert files == {path.relative_to(again) for path in again.rglob("*") if path.is_file()}
     assert all((again / path).read_bytes() == (made / path).read_bytes() for path in files)
@@ -107,8 +107,8 @@ def test_an_evaluation_of_all_variants_leaves_it_out_where_it_has_no_images(made
 @pytest.mark.parametrize(
     ("gan", "message"),
     [
-        (small_gans.gan("vanilla"), "vanilla is not conditional, so its images have no labels"),
-        (small_gans.gan(classes=tuple(range(42))), "has not seen classes [42], which are in signs"),
+        (untrained_gans.gan("vanilla"), "vanilla is not conditional, so its images have no labels"),
+        (untrained_gans.gan(classes=tuple(range(42))), "has not seen classes [42], which are in signs"),
     ],
 )
 def test_a_generator_that_does_not_fit_is_refused(
@@ -133,7 +133,7 @@ def test_dry_run_makes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     SIGNS.write(tmp_path / "signs")
-    small_gans.gan().write(tmp_path / "gan.pt")
+    untrained_gans.gan().write(tmp_path / "gan.pt")
     monkeypatch.chdir(tmp_path)
     assert make_generated_datasets.main(["--dry-run", "model=gan.pt", "data.root=signs", "name=mine"]) == 0
     assert "size_px=8/variant=gan-mine" in capsys.readouterr().out.replace("\n", "")

@@ -1,48 +1,66 @@
-"""Generators that need no training: as they are built, and one that gives back the images that it is shown."""
+"""A GAN's training of seconds, on the dataset of small_runs."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from training.gans import GANS
-from training.gans.latents import ImageToImage
-from training.models.baseline_cnn import BaselineCnn
-from training.trained import Classifier, Shape
-from training.trained_gan import GanShape, TrainedGan
-
-SIZE_PX = 8
-CLASSES = 43
-
-
-def gan(kind: str = "conditional", seed: int = 0, classes: tuple[int, ...] = tuple(range(CLASSES))) -> TrainedGan:
-    """With its first weights."""
-    settings, shape = GANS[kind](), GanShape(SIZE_PX, CLASSES, classes)
-    return TrainedGan(shape.build(settings, seed).generator.eval(), settings, shape)
+from training.data import Data
+from training.distributed import Ranks
+from training.gan import GanTraining
+from training.gan_recipe import TrainGan
+from training.gans import Gan
+from training.gans.dcgan import Dcgan
+from training.gans.watch import Watch
+from training.tracking import Tracking
+from training.train_gan import Outside, open_gan
 
 
-class Echo(nn.Module):
-    """Returns its input, to which `offset` is added."""
-
-    def __init__(self, offset: float = 0.0) -> None:
-        super().__init__()
-        self.offset = nn.Parameter(torch.tensor(offset))
-
-    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return images + self.offset
-
-
-def echo(offset: float = 0.0) -> TrainedGan:
-    settings = GANS["conditional"](latent=ImageToImage())
-    return TrainedGan(Echo(offset), settings, GanShape(SIZE_PX, CLASSES, tuple(range(CLASSES))))
-
-
-def classifier(size_px: int = SIZE_PX, classes: int = CLASSES, seed: int = 0) -> Classifier:
-    shape = Shape(size_px, classes, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
-    return Classifier(shape.build(BaselineCnn(), seed).eval(), BaselineCnn(), shape)
+def gan_recipe(root: Path, gan: Gan | None = None, **fields: Any) -> TrainGan:
+    values: dict[str, Any] = {
+        "gan": gan or Dcgan(channels=4, conditional=True),
+        "data": Data(root=str(root), size_px=8),
+        "classes": None,
+        "epochs": 2,
+        "lr": 0.002,
+        "betas": (0.5, 0.999),
+        "batch_size": 16,
+        "ema_decay": 0.9,
+        "seed": 3,
+        "device": "cpu",
+        "runs_root": root / "runs",
+        "watch": Watch(),
+        "tracking": Tracking(system_metrics_every_s=0.0),
+    }
+    return TrainGan.model_construct(**{**values, **fields})
 
 
-def write_models(folder: Path) -> None:
-    gan().write(folder / "conditional.pt")
-    gan("vanilla", seed=1).write(folder / "vanilla.pt")
-    classifier(16).write(folder / "classifier.pt")
+def stripes(noise: str, level: str, size_px: int, count: int, random: np.random.Generator) -> np.ndarray:
+    """In the place of pipelines.noise_images."""
+    return random.integers(0, 256, (count, size_px, size_px, 3), np.uint8)
+
+
+def gan_training(settings: TrainGan) -> GanTraining:
+    return open_gan(settings, Ranks(torch.device("cpu")), Outside(stripes))
+
+
+def run_epochs(training: GanTraining, epochs: int) -> list[dict[str, float]]:
+    metrics = []
+    while training.epoch < epochs:
+        for _ in training.steps():
+            pass
+        training.finish_epoch()
+        metrics.append(training.metrics)
+    return metrics
+
+
+def gan_weights(training: GanTraining) -> dict[str, torch.Tensor]:
+    """Of both players, and of the generator's average."""
+    networks: dict[str, nn.Module] = {**training.players._asdict(), "average": training.average.network}
+    return {
+        f"{name}.{key}": tensor.clone()
+        for name, network in networks.items()
+        for key, tensor in network.state_dict().items()
+    }

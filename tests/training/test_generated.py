@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_gans
+import untrained_gans
 import torch
 
 from pipelines.errors import SettingsError
@@ -22,7 +22,7 @@ def shipped(folder: Path, gan: TrainedGan, seed: int = 0) -> ShippedGan:
 
 
 def test_the_images_are_the_generators_for_the_labels(tmp_path: Path) -> None:
-    gan, images = small_gans.gan(), source(16)
+    gan, images = untrained_gans.gan(), source(16)
     (made,) = shipped(tmp_path, gan)(tmp_path, torch.get_num_threads(), None)(images)
     assert made.variant == "gan-mine"
     assert made.pixels.shape == (16, 8, 8, 3)
@@ -33,7 +33,7 @@ def test_the_images_are_the_generators_for_the_labels(tmp_path: Path) -> None:
 
 
 def test_a_batch_is_drawn_by_its_first_images_id_alone(tmp_path: Path) -> None:
-    step = shipped(tmp_path, small_gans.gan())(tmp_path, torch.get_num_threads(), None)
+    step = shipped(tmp_path, untrained_gans.gan())(tmp_path, torch.get_num_threads(), None)
     images = source(40)
     (whole,) = step(images)
     rest = SourceImages(images.image_ids[16:], images.labels[16:], images.pixels[16:])
@@ -42,7 +42,7 @@ def test_a_batch_is_drawn_by_its_first_images_id_alone(tmp_path: Path) -> None:
 
 
 def test_images_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    gan = small_gans.gan()
+    gan = untrained_gans.gan()
     with torch.no_grad():
         next(gan.generator.parameters()).fill_(torch.nan)
     with pytest.raises(SettingsError, match="the generator makes images that are not finite"):

@@ -2,7 +2,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-import small_gans
+import untrained_gans
 import torch
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -21,7 +21,7 @@ def pixels(count: int, size_px: int = 8, seed: int = 0) -> torch.Tensor:
 
 
 def test_features_are_what_the_last_layer_makes_logits_of_and_batches_do_not_matter() -> None:
-    classifier = small_gans.classifier()
+    classifier = untrained_gans.classifier()
     extractor = ClassifierFeatures(classifier, "cnn", CPU)
     found = extractor(pixels(10), batch_size=3)
     assert found.values.shape == (10, 128)
@@ -37,7 +37,7 @@ def test_features_are_what_the_last_layer_makes_logits_of_and_batches_do_not_mat
 
 def test_images_of_another_size_are_resized_to_the_networks() -> None:
     small, large = pixels(4), pixels(4, 32)
-    extractor = ClassifierFeatures(small_gans.classifier(16), "cnn", CPU)
+    extractor = ClassifierFeatures(untrained_gans.classifier(16), "cnn", CPU)
     assert extractor(small).values.shape == extractor(large).values.shape
     assert resized(small.float(), 8) is not None
     torch.testing.assert_close(resized(small.float(), 8), small.float())
@@ -53,14 +53,14 @@ def test_images_that_become_smaller_are_antialiased() -> None:
 
 
 def test_a_network_without_a_linear_layer_for_its_classes_is_refused() -> None:
-    classifier = small_gans.classifier()
+    classifier = untrained_gans.classifier()
     network = nn.Sequential(classifier.network[0], nn.Conv2d(3, 43, 8), nn.Flatten())
     with pytest.raises(EvaluationError, match="conv: has no linear layer of 43 classes"):
         ClassifierFeatures(Classifier(network, classifier.model, classifier.shape), "conv", CPU)
 
 
 def test_features_that_are_not_finite_are_refused() -> None:
-    classifier = small_gans.classifier()
+    classifier = untrained_gans.classifier()
     with torch.no_grad():
         next(classifier.network.parameters()).fill_(torch.nan)
     with pytest.raises(EvaluationError, match="cnn gives features that are not finite"):

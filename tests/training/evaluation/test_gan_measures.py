@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import small_gans
+import untrained_gans
 import torch
 
 from training.evaluation.cas import Cas
@@ -24,7 +24,7 @@ def held(count: int, seed: int, classes: int = 4) -> HeldImages:
 
 @pytest.fixture(scope="module")
 def extractors() -> Sequence[Extractor]:
-    return [ClassifierFeatures(small_gans.classifier(classes=4), "cnn", CPU)]
+    return [ClassifierFeatures(untrained_gans.classifier(classes=4), "cnn", CPU)]
 
 
 @pytest.fixture(scope="module")

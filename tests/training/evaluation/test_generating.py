@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_gans
+import untrained_gans
 import torch
 from small_datasets import Small
 
@@ -21,7 +21,7 @@ def conditions(count: int = 30) -> HeldImages:
 
 
 def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() -> None:
-    gan = small_gans.gan()
+    gan = untrained_gans.gan()
     made = generate(gan, "gan", conditions(), 50, 3, 16, CPU)
     assert made.pixels.shape == (50, 3, 8, 8)
     assert made.pixels.dtype == torch.uint8
@@ -33,22 +33,22 @@ def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() 
 
 def test_a_generator_that_begins_with_images_is_given_those_of_the_conditions() -> None:
     given = conditions()
-    made = generate(small_gans.echo(), "echo", given, 30, 0, 7, CPU)
+    made = generate(untrained_gans.echo(), "echo", given, 30, 0, 7, CPU)
     order = torch.argsort(made.labels)
     torch.testing.assert_close(made.pixels[order], given.pixels)
 
 
 def test_values_are_rounded_to_grey_levels_and_not_cut() -> None:
-    made = generate(small_gans.echo(offset=2 * 0.6 / 255), "echo", conditions(), 30, 0, 7, CPU)
+    made = generate(untrained_gans.echo(offset=2 * 0.6 / 255), "echo", conditions(), 30, 0, 7, CPU)
     expected = conditions().pixels.int().add(1).clamp(max=255)
     torch.testing.assert_close(made.pixels[torch.argsort(made.labels)].int(), expected)
 
 
 def test_images_that_are_not_finite_and_classes_that_were_not_seen_are_refused() -> None:
     with pytest.raises(EvaluationError, match="echo: makes images that are not finite"):
-        generate(small_gans.echo(offset=float("nan")), "echo", conditions(), 5, 0, 5, CPU)
+        generate(untrained_gans.echo(offset=float("nan")), "echo", conditions(), 5, 0, 5, CPU)
     with pytest.raises(EvaluationError, match="few: classes"):
-        generate(small_gans.gan(classes=(1, 2)), "few", conditions(), 30, 0, 30, CPU)
+        generate(untrained_gans.gan(classes=(1, 2)), "few", conditions(), 30, 0, 30, CPU)
 
 
 def test_splits_are_read_and_left_at_the_generators_classes(tmp_path: Path) -> None:

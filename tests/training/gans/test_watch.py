@@ -1,0 +1,36 @@
+import torch
+
+from training.gans.watch import Watch, Watcher, duplicate_rate
+
+
+def test_a_gradient_that_stays_small_is_said_to_have_vanished_once() -> None:
+    watcher = Watcher(Watch(vanished_norm=0.1, checks=3))
+    said = [watcher.gradients({"generator": norm, "discriminator": 1.0}) for norm in (0.0, 0.0, 1.0, 0, 0, 0, 0, 0)]
+    assert [bool(warnings) for warnings in said] == [False] * 5 + [True, False, False]
+    assert "the generator's gradient has vanished: its norm was below 0.1 at 3 checks in a row" in said[5][0]
+
+
+def test_a_collapse_is_said_again_only_when_it_was_over() -> None:
+    watcher = Watcher(Watch(duplicates=0.5))
+    said = [watcher.samples(rate) for rate in (0.5, 0.51, 1.0, 0.2, 0.9)]
+    assert [bool(warnings) for warnings in said] == [False, True, False, False, True]
+    assert said[1] == ["the generator has collapsed: 51% of its samples are duplicates of others"]
+
+
+def test_what_it_has_seen_goes_on_after_a_resumption() -> None:
+    first, second = Watcher(Watch(checks=2)), Watcher(Watch(checks=2))
+    assert first.gradients({"generator": 0.0}) == []
+    second.load_state(first.state())
+    assert len(second.gradients({"generator": 0.0})) == 1
+
+
+def test_duplicates_are_images_near_another_one_of_their_class() -> None:
+    images = torch.zeros(5, 3, 4, 4)
+    images[1] += 0.01
+    images[2] += 0.5
+    images[3] += 0.51
+    images[4] += 0.51
+    labels = torch.tensor([0, 0, 0, 1, 2])
+    assert duplicate_rate(images, labels, 0.02) == 2 / 5
+    assert duplicate_rate(images, labels, 0.009) == 0
+    assert duplicate_rate(images, torch.zeros(5), 0.02) == 1
