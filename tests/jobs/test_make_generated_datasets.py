@@ -7,8 +7,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import untrained_gans
 import torch
+import untrained_gans
 from pyspark.sql import SparkSession
 from rich.console import Console
 from small_attacks import rows

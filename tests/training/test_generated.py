@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import untrained_gans
 import torch
+import untrained_gans
 
 from pipelines.errors import SettingsError
 from pipelines.schema import SourceImages

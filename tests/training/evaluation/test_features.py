@@ -2,8 +2,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-import untrained_gans
 import torch
+import untrained_gans
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 

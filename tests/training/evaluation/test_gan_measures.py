@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import untrained_gans
 import torch
+import untrained_gans
 
 from training.evaluation.cas import Cas
 from training.evaluation.features import ClassifierFeatures, Extractor

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import untrained_gans
 import torch
+import untrained_gans
 from small_datasets import Small
 
 from training.data import Data
