@@ -15,15 +15,8 @@ from rich.console import Console
 
 from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
-from training.evaluation.evaluating import (
-    EvaluatedModel,
-    Evaluation,
-    Result,
-    evaluate,
-    folder_name,
-    torch_device,
-    write_result,
-)
+from training.evaluation.evaluating import EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result
+from training.evaluation.predicting import torch_device
 from training.evaluation.reports import accuracies
 from training.evaluation.table import tracked_metrics
 from training.tracking import find_models, reopened_run

@@ -16,9 +16,10 @@ from rich.console import Console
 from pipelines.errors import run_job
 from pipelines.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
-from training.evaluation.evaluating import folder_name, torch_device
+from training.evaluation.evaluating import folder_name
 from training.evaluation.evaluating_gans import EvaluatedGan, GanEvaluation, GanResult, evaluate_gans, write_gan_result
 from training.evaluation.gan_table import shown_scores, tracked_scores
+from training.evaluation.predicting import torch_device
 from training.tracking import find_models, reopened_run
 from training.trained import Classifier
 from training.trained_gan import TrainedGan

@@ -96,7 +96,7 @@ def open_split(
         raise StreamError(f"{root}: cannot be opened: {error}") from error
     _check_alignment(opened, cast(Split, split))
     if verify:
-        _verify(opener, size_px, opened)
+        _verify(opener, size_px, opened, cast(Split, split))
     return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
 
 
@@ -222,8 +222,8 @@ def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
     return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
 
 
-def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant]) -> None:
-    orders = {name: _check_digest(opener, size_px, variant) for name, variant in variants.items()}
+def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant], split: Split) -> None:
+    orders = {name: _check_digest(opener, size_px, variant, split) for name, variant in variants.items()}
     first_name, first = next(iter(orders.items()))
     for name, order in orders.items():
         if order != first:
@@ -232,8 +232,8 @@ def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant]) -
             )
 
 
-def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tuple[str, int]]:
-    """(image_id, label) of all rows of the variant, whose digest is the manifest's."""
+def _check_digest(opener: Opener, size_px: int, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
+    """(image_id, label) of the rows of `split` in a variant whose digest, over all splits, is the manifest's."""
     total = 0
     rows: list[tuple[str, int]] = []
     attacked = ATTACKED in variant.manifest.fingerprint
@@ -243,7 +243,7 @@ def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tu
         for table in _tables(opener, path, columns):
             images = images_of(table["image"], _image_bytes(size_px, variant.pixel_dtype), path)
             ids, labels = table["image_id"].to_pylist(), table["label"].to_pylist()
-            rows += zip(ids, labels, strict=True)
+            rows += zip(ids, labels, strict=True) if part.split == split else ()
             measured = [table[name].to_numpy() for name in (MEASURED if attacked else ())]
             for row in zip(ids, labels, table["snr_db"].to_numpy(), images, *measured, strict=True):
                 total += row_digest(part.split, *row)

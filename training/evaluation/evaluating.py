@@ -30,8 +30,7 @@ from training.evaluation.variants import shown_name, variants_of
 from training.trained import Classifier
 
 __all__ = [
-    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "torch_device", "write_flags",
-    "write_result",
+    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_flags", "write_result",
 ]  # fmt: skip
 
 
@@ -151,13 +150,6 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
 def folder_name(model: str) -> str:
     """Of a model in the folder of a result."""
     return re.sub(r"[^\w.@+-]", "_", model)
-
-
-def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """Raises EvaluationError where there is no GPU and one is asked for."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def write_flags(flags: Sequence[str], path: Path) -> None:
