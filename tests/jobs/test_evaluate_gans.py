@@ -6,8 +6,11 @@ from types import ModuleType
 import polars as pl
 import pytest
 import untrained_gans
+from mlflow import MlflowClient
 from PIL import Image
 from small_datasets import Small
+
+from training.tracking import Tracking, tracked_run
 
 ARGUMENTS = [
     "runs=[conditional.pt,vanilla.pt]", "classifier=classifier.pt", "data.root=signs", "device=cpu", "samples=140",
@@ -56,6 +59,27 @@ def test_generators_are_measured_beside_real_images_and_noise(
     assert evaluate_gans.main(ARGUMENTS) == 0
     assert list((cwd / "out").iterdir()) == [folder]
     assert pl.read_parquet(folder / "gan_evaluation.parquet").equals(before)
+
+
+@pytest.mark.slow
+def test_the_latest_run_gets_its_metrics_tables_and_pictures(
+    cwd: Path, evaluate_gans: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{cwd / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    untrained_gans.gan().write(cwd / "model.pt")
+    tracking = Tracking(experiment="gans", system_metrics_every_s=0.0)
+    with tracked_run(tracking, cwd / "run", "a gan", {}, "python", [], {}) as run:
+        run.log_file(cwd / "model.pt", "checkpoint")
+    assert evaluate_gans.main([*ARGUMENTS, "runs=latest"]) == 0
+    client = MlflowClient(uri)
+    metrics = client.get_run(run.run_id).data.metrics
+    (folder,) = (cwd / "out").iterdir()
+    table = pl.read_parquet(folder / "gan_evaluation.parquet").filter(pl.col("model") == "a gan")
+    expected = {f"gan/{row['metric']}": row["value"] for row in table.to_dicts() if row["value"] is not None}
+    assert {name: value for name, value in metrics.items() if name.startswith("gan/")} == pytest.approx(expected)
+    names = {Path(file.path).name for file in client.list_artifacts(run.run_id, f"evaluation/{folder.name}")}
+    assert {"gan_evaluation.parquet", "flags.txt", "samples.png", "nearest_training_images.png"} <= names
 
 
 def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
