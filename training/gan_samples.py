@@ -33,7 +33,7 @@ class FixedSamples(NamedTuple):
         """For a picture: where the generator begins with images, each row of those above what it made of them."""
         if self.images is None:
             return images
-        rows = zip(self.images.split(self.columns), images.split(self.columns), strict=True)
+        rows = zip(torch.split(self.images, self.columns), torch.split(images, self.columns), strict=True)
         return torch.cat([row for pair in rows for row in pair])
 
 

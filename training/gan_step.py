@@ -54,11 +54,11 @@ class GanStep:
         return losses
 
     def gradient_norms(self) -> dict[str, float]:
-        """Of each player's latest gradient; waits for the device."""
+        """Of the latest gradient of each player that has learned; waits for the device."""
         norms = {}
-        for name, player in zip(Players._fields, self.players, strict=True):
-            gradients = [parameter.grad for parameter in player.parameters() if parameter.grad is not None]
-            norms[name] = nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+        for name, player in self.players._asdict().items():
+            if gradients := [parameter.grad for parameter in player.parameters() if parameter.grad is not None]:
+                norms[name] = nn.utils.get_total_norm(gradients)
         return {name: float(norm) for name, norm in norms.items()}
 
     def _teach_discriminator(self, given: Given, made: torch.Tensor) -> list[torch.Tensor]:

@@ -150,7 +150,7 @@ class _Run:
         self.run.log_file(draw_grid(self.fixed.beside_inputs(images), self.fixed.columns, path), "samples")
         rate = duplicate_rate(images, self.fixed.labels, training.settings.watch.same_rms)
         self.run.log_metrics({"samples/duplicates": rate}, training.steps_taken)
-        training.warnings += training.watcher.samples(rate)
+        training.warnings += training.watcher.samples(rate, training.steps_taken)
         self._warn()
 
     def _warn(self) -> None:

@@ -30,7 +30,14 @@ def cwd(train_gan: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        command = [f"data.root={root}", *DCGAN, *SMALL, "sample_every_steps=4", "watch.same_rms=1.0"]
+        command = [
+            f"data.root={root}",
+            *DCGAN,
+            *SMALL,
+            "sample_every_steps=4",
+            "watch.same_rms=1.0",
+            "watch.from_step=0",
+        ]
         assert train_gan.main(command) == 0
     return cwd
 

@@ -175,7 +175,7 @@ def test_the_adversarial_generator_learns_to_fool_a_classifier_inside_its_bound(
     opened = gan_training(gan_recipe(root, Dcgan()))
     training = GanTraining(settings, opened.shape, Ranks(torch.device("cpu")), opened.train, None, Threshold())
     metrics = run_epochs(training, 4)
-    assert metrics[0]["loss/fooled"] < 1 == metrics[-1]["loss/fooled"]
+    assert metrics[0]["loss/fooled"] < 0.95 < metrics[-1]["loss/fooled"]
     images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     made = training.sampled().sample(torch.zeros(4).long(), torch.Generator(), images)
     assert (made - images).abs().max() <= 0.1 + 1e-6

@@ -18,6 +18,7 @@ GAP_PX = 2
 LEAST_CELL_PX = 48
 FRAME_MS, LAST_FRAME_MS = 150, 2000
 MOST_FRAMES = 120
+COLORS = {"generator": "#d95f02", "discriminator": "#1b6ca8"}
 
 
 def draw_grid(images: torch.Tensor, columns: int, path: Path) -> Path:
@@ -51,7 +52,8 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         points = [(checked["step"], checked[name]) for checked in history if name in checked]
         of_gradient = name.startswith("gradient_norm/")
         label = name.removeprefix("gradient_norm/")
-        (below if of_gradient else above).plot(*zip(*points, strict=True), linewidth=0.9, label=label)
+        axis, color = below if of_gradient else above, COLORS.get(label)
+        axis.plot(*zip(*points, strict=True), linewidth=0.9, label=label, color=color)
     above.set(ylabel="loss")
     below.set(ylabel="norm of the gradient", xlabel="step", yscale="log")
     for axis in (above, below):

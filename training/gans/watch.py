@@ -12,13 +12,14 @@ __all__ = ["Watch", "Watcher", "duplicate_rate"]
 
 class Watch(Settings):
     """Thresholds. A player's gradient has vanished when its norm was below `vanished_norm` at `checks` checks in a row;
-    the generator's images have collapsed when more than `duplicates` of those in the sample grid have another one of
-    their class nearer than `same_rms`, the root mean square difference on the scale of [0, 1]."""
+    the generator has collapsed when, at step `from_step` or later, more than `duplicates` of the sample grid have
+    another image of their class nearer than `same_rms`, the root mean square difference on the scale of [0, 1]."""
 
     vanished_norm: float = Field(default=1e-5, ge=0, allow_inf_nan=False)
     checks: int = Field(default=50, ge=1)
     duplicates: float = Field(default=0.5, ge=0, le=1)
     same_rms: float = Field(default=0.02, ge=0, allow_inf_nan=False)
+    from_step: int = Field(default=500, ge=0, description="before it all samples may still be the same grey")
 
 
 class Watcher:
@@ -42,10 +43,11 @@ class Watcher:
                 )
         return said
 
-    def samples(self, rate: float) -> list[str]:
+    def samples(self, rate: float, step: int) -> list[str]:
         """Warnings, after the duplicate rate of a sample grid."""
-        newly = rate > self.watch.duplicates and not self.collapsed
-        self.collapsed = rate > self.watch.duplicates
+        collapsed = rate > self.watch.duplicates and step >= self.watch.from_step
+        newly = collapsed and not self.collapsed
+        self.collapsed = collapsed
         return [f"the generator has collapsed: {rate:.0%} of its samples are duplicates of others"] if newly else []
 
     def state(self) -> dict[str, object]:

@@ -11,8 +11,9 @@ def test_a_gradient_that_stays_small_is_said_to_have_vanished_once() -> None:
 
 
 def test_a_collapse_is_said_again_only_when_it_was_over() -> None:
-    watcher = Watcher(Watch(duplicates=0.5))
-    said = [watcher.samples(rate) for rate in (0.5, 0.51, 1.0, 0.2, 0.9)]
+    watcher = Watcher(Watch(duplicates=0.5, from_step=100))
+    assert watcher.samples(1.0, 99) == []
+    said = [watcher.samples(rate, 100) for rate in (0.5, 0.51, 1.0, 0.2, 0.9)]
     assert [bool(warnings) for warnings in said] == [False, True, False, False, True]
     assert said[1] == ["the generator has collapsed: 51% of its samples are duplicates of others"]
 
