@@ -16,6 +16,7 @@ from rich.console import Console
 from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.evaluation.evaluating import EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result
+from training.evaluation.predicting import torch_device
 from training.evaluation.reports import accuracies
 from training.evaluation.table import tracked_metrics
 from training.tracking import find_models, reopened_run
@@ -51,7 +52,7 @@ def track(models: Mapping[str, EvaluatedModel], result: Result, folder: Path) ->
 def run(arguments: Sequence[str]) -> None:
     console = Console()
     settings, dry_run = parse_arguments(Evaluation, CONFIG, __doc__ or "", arguments)
-    device = settings.torch_device()
+    device = torch_device(settings.device)
     models = read_models(settings.models, device)
     if dry_run:
         console.print(to_yaml(settings), markup=False, highlight=False)

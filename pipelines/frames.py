@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +15,15 @@ from pipelines.attacked import AttackedBlock
 from pipelines.blocks import Block
 from pipelines.datasets import FileReader, Location, UnreadableImageError, decode
 from pipelines.errors import SourceError
+from pipelines.generated import GeneratedBlock
 from pipelines.geometry import Roi
 from pipelines.noise import Image
 from pipelines.render import Original, Rendering
-from pipelines.schema import AttackedImages, SourceImages, Split
+from pipelines.schema import AttackedImages, GeneratedImages, SourceImages, Split
 
 __all__ = [
-    "MakeStep", "RowGroup", "Step", "in_parts", "make_attacker", "make_renderer", "read_image", "row_groups_frame",
-    "rows_frame", "with_pixel_digest",
+    "MakeStep", "RowGroup", "in_parts", "make_attacker", "make_generator", "make_renderer", "read_image",
+    "row_groups_frame", "rows_frame", "with_pixel_digest",
 ]  # fmt: skip
 
 _DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.string()), ("reason", pa.string())])
@@ -123,24 +124,44 @@ def row_groups_frame(
     return in_parts(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))
 
 
-Step = Callable[[SourceImages], Iterable[AttackedImages]]
-MakeStep = Callable[[Path, int, str | None], Step]
-"""(folder of the session's files on this machine, threads of this task, address of its GPU or None) → step."""
+Made = TypeVar("Made", AttackedImages, GeneratedImages)
+Made_co = TypeVar("Made_co", covariant=True)
+AnyBlock = TypeVar("AnyBlock", AttackedBlock, GeneratedBlock)
 
 
-def make_attacker(make_step: MakeStep) -> Callable[[], Callable[[pa.Table], Iterator[AttackedBlock]]]:
+class MakeStep(Protocol[Made_co]):
+    """(folder of the session's files on this machine, threads of this task, address of its GPU or None) → step."""
+
+    def __call__(
+        self, files: Path, threads: int, gpu: str | None, /
+    ) -> Callable[[SourceImages], Iterable[Made_co]]: ...
+
+
+def make_attacker(make_step: MakeStep[AttackedImages]) -> Callable[[], Callable[[pa.Table], Iterator[AttackedBlock]]]:
     """For store.write_datasets: RowGroup rows → blocks. `make_step` is called once per task, on its executor."""
+    return _make_blocks(make_step, AttackedBlock.each)
 
-    def make() -> Callable[[pa.Table], Iterator[AttackedBlock]]:
+
+def make_generator(
+    make_step: MakeStep[GeneratedImages],
+) -> Callable[[], Callable[[pa.Table], Iterator[GeneratedBlock]]]:
+    """The same for a generator."""
+    return _make_blocks(make_step, GeneratedBlock.each)
+
+
+def _make_blocks(
+    make_step: MakeStep[Made], blocks: Callable[[SourceImages, Iterable[Made]], Iterator[AnyBlock]]
+) -> Callable[[], Callable[[pa.Table], Iterator[AnyBlock]]]:
+    def make() -> Callable[[pa.Table], Iterator[AnyBlock]]:
         task = TaskContext.get()
         assert task is not None
         gpu = task.resources().get("gpu")
         step = make_step(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
 
-        def expand(rows: pa.Table) -> Iterator[AttackedBlock]:
+        def expand(rows: pa.Table) -> Iterator[AnyBlock]:
             (row,) = rows.to_pylist()
             source = _source_images(row["path"], row["position"], row["rows"])
-            return AttackedBlock.each(source, step(source))
+            return blocks(source, step(source))
 
         return expand
 

@@ -10,6 +10,8 @@
 * Adversarial images are float32 in [0, 1] in the same layout, for uint8 would round the perturbation away; they have
   the columns of MEASURED besides, and a folder for the network that was attacked:
   …/variant=fgsm-snr33/attacked=0f3a5c7e9b1d/split=test/part-00000.parquet
+* Generated images stand in the places of the images whose labels they were made for, under their ids: row i of
+  variant=gan-conditional has the label of row i of variant=clean and is another sign. Their snr_db is NaN.
 """
 
 import hashlib
@@ -22,9 +24,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "MANIFEST_NAME", "MEASURED", "SPLITS",
-    "AttackStatistics", "AttackedImages", "Cell", "Manifest", "Part", "SourceImages", "Split", "Spread",
-    "VariantStatistics", "parquet_schema", "row_digest",
+    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED", "MANIFEST_NAME",
+    "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest", "Part",
+    "SourceImages", "Split", "Spread", "VariantStatistics", "parquet_schema", "row_digest",
 ]  # fmt: skip
 
 Split = Literal["train", "validation", "test"]
@@ -37,6 +39,8 @@ DIGEST_MODULUS = 2**256
 ATTACKED = "attacked"
 """Of an adversarial variant: the folder's key, and the fingerprint's, where it is the whole digest of the weights."""
 ATTACKED_DIGITS = 12
+GENERATED = "generated"
+"""The key in the fingerprint of a generated variant: the digest of the generator's weights."""
 MEASURED = {
     "snr_db_asked": pa.float32(),
     "snr_db_before_clamp": pa.float32(),
@@ -92,6 +96,13 @@ class AttackedImages(NamedTuple):
     snr_db_uint8: NDArray[np.float32]
     prediction_before: NDArray[np.int32]
     prediction_after: NDArray[np.int32]
+
+
+class GeneratedImages(NamedTuple):
+    """What a generator has made for the labels of N source images: `pixels` (N, S, S, 3), uint8."""
+
+    variant: str
+    pixels: NDArray[np.uint8]
 
 
 def parquet_schema(size_px: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:

@@ -114,17 +114,23 @@ class Tally:
     ) -> NDArray[np.float32]:
         """Counts N images in; returns their snr_db."""
         snr = snr_db(signal, noise)
+        self.signal += int(signal.sum())
+        self.noise += int(noise.sum())
+        self.add_with_snr(split, ids, labels, pixels, snr)
+        return snr
+
+    def add_with_snr(
+        self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, snr: NDArray[np.float32]
+    ) -> None:
+        """Counts N images in whose snr_db is known, or NaN."""
         self.labels.update(labels)
         self.values_per_channel += pixels.size // 3
         sums, square_sums = _channel_sums(pixels)
         self.channel_sum += sums
         self.channel_square_sum += square_sums
-        self.signal += int(signal.sum())
-        self.noise += int(noise.sum())
         self.snr.add(snr)
         for row in zip(ids, labels, snr, pixels, strict=True):
             self.digest = (self.digest + row_digest(split, *row)) % DIGEST_MODULUS
-        return snr
 
     def __iadd__(self, other: "Tally") -> "Tally":
         self.labels += other.labels

@@ -72,5 +72,15 @@ def evaluate_classifiers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def evaluate_gans() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "evaluate_gans.py")
+
+
+@pytest.fixture(scope="session")
+def make_generated_datasets() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "make_generated_datasets.py")
+
+
+@pytest.fixture(scope="session")
 def train_gan() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "train_gan.py")

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from pipelines.errors import RoadsignError
 from training.augmentation import DRAWS
-from training.data import Batch, Batches, to_unit_floats
+from training.data import Batch, Epochs, to_unit_floats
 from training.distributed import Ranks
 from training.recipe import TrainClassifier
 from training.trained import Classifier, Shape
@@ -39,7 +39,7 @@ class ClassifierTraining:
     """Network, optimizer, and how far they have come: `epoch` epochs and `step` steps of the next one."""
 
     def __init__(
-        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Batches, validation: Batches
+        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs
     ) -> None:
         self.settings = settings
         self.shape = shape

@@ -25,34 +25,45 @@ from training.opening import OpenSplit, open_split
 from training.order import Integers, Share, Slot, Window, assign_variants, generator, plan_epoch
 from training.row_groups import Pool, Rows, read_row_groups
 
-__all__ = ["Batch", "Batches", "Cache", "CachedStream", "Data", "Stream", "open_stream", "to_unit_floats"]
+__all__ = [
+    "Batch", "Batches", "Cache", "CachedStream", "Data", "Epochs", "Stream", "open_stream", "to_unit_floats",
+]  # fmt: skip
 
 Cache = Literal["none", "host", "device"]
+Mixture = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
 
 
 class Data(Settings):
     """Which images, and how they are read.
 
     `root` is a dataset's folder (data/datasets/gtsrb) or an fsspec URL (s3://…). `mixture` gives the share of each
-    variant; an epoch shows each image once, in one of them. `window_row_groups` row groups are mixed at a time, while
+    variant; an epoch shows each image once, in one of them. `validation_mixture` is that of the validation images where
+    it is another one: generated variants have none. `window_row_groups` row groups are mixed at a time, while
     as many are read ahead: more mix better and take more memory. `verify` reads everything at the start and compares it
     with the manifests' digests."""
 
     root: str
     geometry: str = "crop_or_pad"
     size_px: int = Field(default=40, ge=1)
-    mixture: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={CLEAN: 1.0})
+    mixture: Mixture = Field(default={CLEAN: 1.0})
+    validation_mixture: Mixture | None = Field(default=None, exclude_if=lambda mixture: mixture is None)
     pool: Pool = "thread"
     workers: int = Field(default=2, ge=1)
     window_row_groups: int = Field(default=8, ge=1)
     verify: bool = False
 
-    @field_validator("mixture")
+    @field_validator("mixture", "validation_mixture")
     @classmethod
-    def _whole(cls, mixture: dict[str, float]) -> dict[str, float]:
-        if abs(sum(mixture.values()) - 1) > 1e-6:
+    def _whole(cls, mixture: dict[str, float] | None) -> dict[str, float] | None:
+        if mixture is not None and abs(sum(mixture.values()) - 1) > 1e-6:
             raise ValueError(f"weights must sum to 1, these sum to {sum(mixture.values()):g}")
         return mixture
+
+    def of_split(self, split: Split) -> "Data":
+        """With the mixture of this split."""
+        if split != "validation" or self.validation_mixture is None:
+            return self
+        return self.model_copy(update={"mixture": self.validation_mixture})
 
 
 class Batch(NamedTuple):
@@ -65,15 +76,13 @@ class Batch(NamedTuple):
     valid: torch.Tensor
 
 
-class Batches(ABC):
-    """Epochs of batches of one split, for one rank; len() is the number of steps of each epoch on every rank."""
+class Epochs(ABC):
+    """Epochs of batches of `images` images, for one rank; len() is the number of steps of each epoch on every rank."""
 
-    def __init__(self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share) -> None:
-        self.source = source
-        self.weights = weights
+    def __init__(self, images: int, seed: int, share: Share) -> None:
+        self.images = images
         self.seed = seed
         self.share = share
-        self.images = sum(source.rows)
 
     def __len__(self) -> int:
         return self.share.steps(self.images)
@@ -87,6 +96,15 @@ class Batches(ABC):
 
     @abstractmethod
     def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]: ...
+
+
+class Batches(Epochs):
+    """Of one split of a dataset."""
+
+    def __init__(self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share) -> None:
+        super().__init__(sum(source.rows), seed, share)
+        self.source = source
+        self.weights = weights
 
 
 class Stream(Batches):

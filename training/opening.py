@@ -31,6 +31,7 @@ __all__ = ["OpenSplit", "OpenVariant", "RowGroup", "images_of", "open_split"]
 
 JOB = "spark-submit jobs/make_noisy_datasets.py"
 ATTACKING_JOB = "spark-submit jobs/make_adversarial_datasets.py"
+GENERATING_JOB = "spark-submit jobs/make_generated_datasets.py"
 AGAIN = f"delete the variant's folder and make it again: {JOB}, or for adversarial images {ATTACKING_JOB}"
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
 SAME_IN_ALL_VARIANTS = (
@@ -93,9 +94,9 @@ def open_split(
         raise
     except Exception as error:  # file systems have errors of their own
         raise StreamError(f"{root}: cannot be opened: {error}") from error
-    _check_alignment(opened)
+    _check_alignment(opened, cast(Split, split))
     if verify:
-        _verify(opener, size_px, opened)
+        _verify(opener, size_px, opened, cast(Split, split))
     return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
 
 
@@ -151,7 +152,7 @@ def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
     raise StreamError(
         f"{folder}: no such dataset (variants there: {', '.join(found) or 'none'}); make it: "
         f"{JOB} geometry={cell.geometry} 'sizes_px=[{cell.size_px}]' 'variants=[{cell.variant}]'; adversarial images: "
-        f"{ATTACKING_JOB}"
+        f"{ATTACKING_JOB}; generated ones: {GENERATING_JOB}"
     )
 
 
@@ -195,14 +196,14 @@ def _check_schema(opener: Opener, path: str, cell: Cell) -> str:
     return pixel_dtype
 
 
-def _check_alignment(variants: Mapping[str, OpenVariant]) -> None:
+def _check_alignment(variants: Mapping[str, OpenVariant], split: Split) -> None:
     (first_name, first), *others = variants.items()
     for name, other in others:
         facts = {
             key: (first.manifest.fingerprint.get(key), other.manifest.fingerprint.get(key))
             for key in SAME_IN_ALL_VARIANTS
         }
-        facts["counts"] = (first.manifest.counts, other.manifest.counts)
+        facts["counts"] = (first.manifest.counts[split], other.manifest.counts[split])
         facts["row groups"] = (_layout(first), _layout(other))
         if first.pixel_dtype != other.pixel_dtype:
             raise StreamError(
@@ -223,8 +224,8 @@ def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
     return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
 
 
-def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant]) -> None:
-    orders = {name: _check_digest(opener, size_px, variant) for name, variant in variants.items()}
+def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant], split: Split) -> None:
+    orders = {name: _check_digest(opener, size_px, variant, split) for name, variant in variants.items()}
     first_name, first = next(iter(orders.items()))
     for name, order in orders.items():
         if order != first:
@@ -233,8 +234,8 @@ def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant]) -
             )
 
 
-def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tuple[str, int]]:
-    """(image_id, label) of all rows of the variant, whose digest is the manifest's."""
+def _check_digest(opener: Opener, size_px: int, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
+    """(image_id, label) of the rows of `split` in a variant whose digest, over all splits, is the manifest's."""
     total = 0
     rows: list[tuple[str, int]] = []
     attacked = ATTACKED in variant.manifest.fingerprint
@@ -244,7 +245,7 @@ def _check_digest(opener: Opener, size_px: int, variant: OpenVariant) -> list[tu
         for table in _tables(opener, path, columns):
             images = images_of(table["image"], _image_bytes(size_px, variant.pixel_dtype), path)
             ids, labels = table["image_id"].to_pylist(), table["label"].to_pylist()
-            rows += zip(ids, labels, strict=True)
+            rows += zip(ids, labels, strict=True) if part.split == split else ()
             measured = [table[name].to_numpy() for name in (MEASURED if attacked else ())]
             for row in zip(ids, labels, table["snr_db"].to_numpy(), images, *measured, strict=True):
                 total += row_digest(part.split, *row)

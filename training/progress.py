@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.data import Batches
+from training.data import Epochs
 
 __all__ = ["EpochProgress", "epoch_line", "gan_epoch_line"]
 
@@ -29,7 +29,7 @@ class Training(Protocol):
 class EpochProgress:
     """A bar per epoch: images per second, loss, and the share of time spent waiting for data."""
 
-    def __init__(self, console: Console, training: Training, batches: Batches, epochs: int) -> None:
+    def __init__(self, console: Console, training: Training, batches: Epochs, epochs: int) -> None:
         self.console = console
         self.training = training
         self.batches = batches

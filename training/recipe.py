@@ -22,6 +22,8 @@ WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
 
 
 def _model(given: object) -> Model:
+    if isinstance(given, Model):
+        return given
     if isinstance(given, dict):  # a file of conf/model/ also holds the recipe, to which the other keys refer
         given = {key: value for key, value in given.items() if key != "recipe"}
     return choose(MODELS, given)

@@ -70,7 +70,7 @@ class Training(Protocol):
 def opened_split(settings: Recipe, ranks: Ranks, split: Split, classes: Sequence[int] | None = None) -> Batches:
     """This rank's stream. Raises StreamError."""
     return open_stream(
-        settings.data, split, seed=settings.seed, batch_size=settings.batch_size, rank=ranks.rank,
+        settings.data.of_split(split), split, seed=settings.seed, batch_size=settings.batch_size, rank=ranks.rank,
         world_size=ranks.world_size, cache=settings.cache, device=ranks.device, classes=classes,
     )  # fmt: skip
 

@@ -40,14 +40,15 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
         train, validation = open_splits(settings, ranks)
         training = ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
         console.print(_describe(training))
+        digests = dataset_digests(train)
         with (
-            run_folder(settings, ranks, settings.model.kind, dataset_digests(train), command) as folder,
+            run_folder(settings, ranks, settings.model.kind, digests, command) as folder,
             tracked(settings, ranks, [train, validation], folder, command) as run,
         ):
             resumed(training, folder, KIND, console)
             _train_epochs(training, folder, run, console)
             if run:
-                _finish(training, folder, run)
+                _finish(training, digests, folder, run)
                 console.print(f"model: {folder.model}\nrun:   {run.run_id}", soft_wrap=True)
 
 
@@ -87,9 +88,9 @@ def _train_epochs(training: ClassifierTraining, folder: RunFolder, run: TrackedR
         save_checkpoint(training, folder, KIND)
 
 
-def _finish(training: ClassifierTraining, folder: RunFolder, run: TrackedRun) -> None:
-    settings, digests = training.settings.model_dump(mode="json"), dataset_digests(training.train)
-    about = {"settings": settings, "datasets": digests, "run_id": run.run_id, "metrics": training.metrics}
+def _finish(training: ClassifierTraining, digests: Mapping[str, str], folder: RunFolder, run: TrackedRun) -> None:
+    settings = training.settings.model_dump(mode="json")
+    about = {"settings": settings, "datasets": dict(digests), "run_id": run.run_id, "metrics": training.metrics}
     classifier = training.classifier(about)
     classifier.write(folder.model)
     run.log_file(folder.model, "checkpoint")

@@ -29,7 +29,9 @@ from training.evaluation.table import Subject, make_table, write_table
 from training.evaluation.variants import shown_name, variants_of
 from training.trained import Classifier
 
-__all__ = ["EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_result"]
+__all__ = [
+    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_flags", "write_result",
+]  # fmt: skip
 
 
 class EvaluatedData(Settings):
@@ -58,19 +60,13 @@ class Evaluation(Settings):
             return (models,)
         return tuple(models) if isinstance(models, list) else models
 
-    def torch_device(self) -> torch.device:
-        """Raises EvaluationError where there is no GPU and one is asked for."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
-        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
-
     def data_at(self, size_px: int) -> Data:
         """What models for this size are shown."""
         return Data(root=self.data.root, geometry=self.data.geometry, size_px=self.data.size_px or size_px)
 
     def variants_in(self, data: Data) -> list[str]:
         """Raises EvaluationError where the dataset is there and has not all that are asked for."""
-        found = variants_of(data)
+        found = variants_of(data, self.split)
         if self.variants == "all":
             return found or [CLEAN]  # where there is none, the stream says which job makes it
         if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
@@ -142,7 +138,7 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     for kind in dict.fromkeys(curve.kind for curve in result.curves):
         own_curves = [curve for curve in result.curves if curve.kind == kind]
         figures.save(robustness_figures.accuracy_over_strength(own_curves), folder / f"accuracy_over_{kind}.png")
-    _write_flags(result.flags, folder / "flags.txt")
+    write_flags(result.flags, folder / "flags.txt")
     for name in models:
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
         _write_model(name, own, folder / folder_name(name))
@@ -156,7 +152,7 @@ def folder_name(model: str) -> str:
     return re.sub(r"[^\w.@+-]", "_", model)
 
 
-def _write_flags(flags: Sequence[str], path: Path) -> None:
+def write_flags(flags: Sequence[str], path: Path) -> None:
     """No flags, no file; what an earlier evaluation left is gone then."""
     if flags:
         with replacing(path) as partial:

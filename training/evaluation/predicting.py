@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from training.data import Batch, Data, open_stream, to_unit_floats
 from training.evaluation.attacked import Attacked, read_attacked
 from training.trained import Classifier
 
-__all__ = ["EvaluationError", "Predictions", "on_same_images", "predict"]
+__all__ = ["EvaluationError", "Predictions", "on_same_images", "predict", "torch_device"]
 
 MOST_NAMED = 5
 SAME_LOGITS = 1e-3
@@ -101,6 +102,13 @@ def predict(
         for variant in variants
         for name, predictions in _predict_variant(classifiers, data, split, variant, device, batch_size).items()
     }
+
+
+def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Raises EvaluationError where there is no GPU and one is asked for."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _predict_variant(

@@ -63,9 +63,9 @@ def make_table(measured: Iterable[tuple[Subject, Iterable[Measurement]]]) -> pa.
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
-def write_table(table: pa.Table, folder: Path) -> list[Path]:
-    """evaluation.parquet and evaluation.csv, each whole or not at all. Raises EvaluationError."""
-    parquet, csv = folder / "evaluation.parquet", folder / "evaluation.csv"
+def write_table(table: pa.Table, folder: Path, name: str = "evaluation") -> list[Path]:
+    """<name>.parquet and <name>.csv, each whole or not at all. Raises EvaluationError."""
+    parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
     with replacing(parquet) as partial:
         pq.write_table(table, partial)
     with replacing(csv) as partial:

@@ -7,19 +7,21 @@ from pathlib import Path
 from fsspec.core import url_to_fs
 
 from pipelines.errors import StreamError
-from pipelines.schema import ATTACKED_DIGITS, CLEAN, Cell
+from pipelines.schema import ATTACKED_DIGITS, CLEAN, Cell, Split
 from training.attacked_variants import names_of, without_network
 from training.data import Data
 
 __all__ = ["NONE", "in_order", "noise_and_level", "shown_name", "variant_name", "variants_of"]
 
 NONE = "none"
+GENERATED_BEGIN = "gan-"
 LEVELS = ("min", "avg", "max")
 
 
-def variants_of(data: Data) -> list[str]:
+def variants_of(data: Data, split: Split = "train") -> list[str]:
     """The variants under data.root at its geometry and size, in_order; adversarial ones once for each network that was
-    attacked. Raises StreamError where the file system cannot be opened; a folder that is not there has none."""
+    attacked, generated ones, which are for training, where they have images of `split`. Raises StreamError where the
+    file system cannot be opened; a folder that is not there has none."""
     try:
         filesystem, root = url_to_fs(data.root)
         folder = posixpath.join(root, Cell(data.geometry, data.size_px, CLEAN).folder(Path()).parent.as_posix())
@@ -27,7 +29,12 @@ def variants_of(data: Data) -> list[str]:
         found = (posixpath.basename(path.rstrip("/")) for path in paths)
         variants = [name.removeprefix("variant=") for name in found if name.startswith("variant=")]
         cells = [Cell(data.geometry, data.size_px, variant) for variant in variants]
-        return in_order([name for cell in cells for name in names_of(filesystem, root, cell)])
+        names = [name for cell in cells for name in names_of(filesystem, root, cell)]
+        splits = {
+            cell.variant: posixpath.join(root, cell.folder(Path()).as_posix(), f"split={split}") for cell in cells
+        }
+        generated = [name for name in names if name.startswith(GENERATED_BEGIN) and name in splits]
+        return in_order([name for name in names if name not in generated or filesystem.isdir(splits[name])])
     except (ImportError, OSError, ValueError) as error:
         raise StreamError(f"{data.root}: cannot be opened: {error}") from error
 

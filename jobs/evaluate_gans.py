@@ -1,0 +1,80 @@
+"""What trained generators are worth, by images that they make: one table, grids, nearest training images, flags.
+
+    python jobs/evaluate_gans.py runs=… data.root=… [--config FILE] [--dry-run] [key=value …]
+
+What there is to choose, and the defaults, stand in conf/evaluate_gans.yaml.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from pipelines.errors import run_job
+from pipelines.noise_images import NoiseLevels
+from pipelines.settings import parse_arguments, to_yaml
+from training.evaluation.evaluating import folder_name
+from training.evaluation.evaluating_gans import EvaluatedGan, GanEvaluation, GanResult, evaluate_gans, write_gan_result
+from training.evaluation.gan_table import shown_scores, tracked_scores
+from training.evaluation.predicting import torch_device
+from training.tracking import find_models, reopened_run
+from training.trained import Classifier
+from training.trained_gan import TrainedGan
+
+CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_gans.yaml"
+NOISES = CONFIG.parent / "noise" / "paper.yaml"
+
+
+def read_gans(references: Sequence[str], device: torch.device) -> dict[str, EvaluatedGan]:
+    """By name; where two have the same name, by name and the beginning of their weights' digest."""
+    found = find_models(references, "gans")
+    often, noise_images = Counter(model.name for model in found), NoiseLevels.read(NOISES)
+    gans = {}
+    for model in found:
+        gan = TrainedGan.read(model.path, device, noise_images)
+        name = model.name if often[model.name] == 1 else f"{model.name}-{gan.digest[:8]}"
+        gans[name] = EvaluatedGan(gan, model.run_id)
+    return gans
+
+
+def track(gans: Mapping[str, EvaluatedGan], result: GanResult, folder: Path) -> None:
+    """Adds each generator's metrics, tables and pictures to the run that it comes from."""
+    for name, gan in gans.items():
+        if gan.run is not None:
+            own = folder / folder_name(name)
+            with reopened_run(own, gan.run) as run:
+                run.log_metrics(tracked_scores(result.table, name))
+                for path in (*sorted(folder.glob("*.*")), *sorted(own.glob("*.png"))):
+                    run.log_file(path, f"evaluation/{folder.name}")
+
+
+def run(arguments: Sequence[str]) -> None:
+    console = Console()
+    settings, dry_run = parse_arguments(GanEvaluation, CONFIG, __doc__ or "", arguments)
+    device = torch_device(settings.device)
+    gans = read_gans(settings.runs, device)
+    (found,) = find_models([settings.classifier])
+    extractors = settings.extractors(Classifier.read(found.path, device), found.name, device)
+    if dry_run:
+        console.print(to_yaml(settings), markup=False, highlight=False)
+        names = ", ".join(extractor.name for extractor in extractors)
+        console.print(f"{', '.join(gans)} would be evaluated by {names} on {device}; dry run: nothing was made")
+        return
+    result = evaluate_gans(settings, gans, extractors, device, console)
+    console.print(shown_scores(result.table))
+    for flag in result.flags:
+        console.print(f"flag: {flag}", markup=False, highlight=False, soft_wrap=True)
+    folder = write_gan_result(settings, gans, result)
+    track(gans, result, folder)
+    console.print(f"table and pictures: {folder}", soft_wrap=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""A trained generator's images as a further variant of a dataset: one for each training image, under its label.
+
+    spark-submit jobs/make_generated_datasets.py model=… data.root=… [--config FILE] [--dry-run] [key=value …]
+
+What there is to choose, and the defaults, stand in conf/make_generated_datasets.yaml.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from pipelines import report, session, store
+from pipelines.errors import run_job
+from pipelines.frames import make_generator, row_groups_frame
+from pipelines.noise_images import NoiseLevels
+from pipelines.provenance import made_by
+from pipelines.settings import parse_arguments, to_yaml
+from training.generated import GeneratedDatasets, GeneratedOrder, ShippedGan, prepare_generated
+from training.tracking import find_models
+from training.trained_gan import TrainedGan
+
+CONFIG = Path(__file__).parents[1] / "conf" / "make_generated_datasets.yaml"
+NOISES = CONFIG.parent / "noise" / "paper.yaml"
+
+
+def make(spark: SparkSession, settings: GeneratedDatasets, order: GeneratedOrder, console: Console) -> None:
+    """Makes the variant, in place of one that is out of date."""
+    root, fingerprints = settings.data.root, {order.cell: order.fingerprint}
+    with store.locked(root), tempfile.TemporaryDirectory() as folder:
+        report.announce_replacements(console, root, fingerprints)
+        report.warn_of_small_disk(console, root, fingerprints, order.counts)
+        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
+        order.gan.write(file)
+        spark.sparkContext.addFile(str(file))
+        variant = order.cell.variant
+        gan = ShippedGan(file.name, variant, settings.seed, settings.batch_size, NoiseLevels.read(NOISES))
+        facts = {**made_by(), "torch": str(torch.__version__)}
+        plan = store.Plan(root, fingerprints, order.counts, order.about(), facts, 1, settings.compression)
+        frame = row_groups_frame(spark, order.row_groups, settings.partitions)
+        store.write_datasets(frame, make_generator(gan), plan)
+
+
+def run(arguments: Sequence[str]) -> None:
+    console = Console()
+    settings, dry_run = parse_arguments(GeneratedDatasets, CONFIG, __doc__ or "", arguments)
+    (found,) = find_models([settings.model], "gans")
+    order = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
+    root = settings.data.root
+    if dry_run:
+        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(f"{order.cell.folder(root)}\ndry run: nothing was made", soft_wrap=True)
+        return
+    if store.is_current(order.cell.folder(root), order.fingerprint):
+        console.print("was there already, unchanged")
+    else:
+        with session.started("make_generated_datasets") as spark:
+            make(spark, settings, order, console)
+    report.print_datasets(console, root, [order.cell])
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,117 @@
+"""The evaluation of generators as a user types it."""
+
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+import untrained_gans
+from mlflow import MlflowClient
+from PIL import Image
+from small_datasets import Small
+
+from training.tracking import Tracking, tracked_run
+
+ARGUMENTS = [
+    "runs=[conditional.pt,vanilla.pt]", "classifier=classifier.pt", "data.root=signs", "device=cpu", "samples=140",
+    "measures.cas.epochs=1", "measures.kid_subsets=2", "output_root=out",
+]  # fmt: skip
+MODELS = ("conditional", "vanilla", "real training images", "uniform noise")
+
+
+@pytest.fixture
+def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a dataset, two generators and a classifier, none of which was trained."""
+    parts = {"train": [[100, 60]], "validation": [[90]], "test": [[150]]}
+    Small(parts, size_px=untrained_gans.SIZE_PX).write(tmp_path / "signs")
+    untrained_gans.write_models(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def test_generators_are_measured_beside_real_images_and_noise(
+    cwd: Path, evaluate_gans: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate_gans.main(ARGUMENTS) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    (folder,) = (cwd / "out").iterdir()
+    assert said.out.splitlines()[-1] == f"table and pictures: {folder.relative_to(cwd)}"
+    assert all(f"{model}, 8 px" in said.out for model in MODELS)
+    table = pl.read_parquet(folder / "gan_evaluation.parquet")
+    assert table["model"].unique(maintain_order=True).to_list() == list(MODELS)
+    values = {(row["model"], row["metric"]): row["value"] for row in table.to_dicts()}
+    for model in MODELS:
+        assert values[model, "fid_gtsrb"] >= 0
+        assert (values[model, "cas"] is None) == (model == "vanilla")
+    assert values["real training images", "copied"] == 1
+    assert values["uniform noise", "copied"] == 0
+    assert pl.read_csv(folder / "gan_evaluation.csv", infer_schema_length=None).height == table.height
+    flags = (folder / "flags.txt").read_text().splitlines()
+    assert flags == [line.removeprefix("flag: ") for line in said.out.splitlines() if line.startswith("flag: ")]
+    assert {flag.split(":")[0] for flag in flags} == {"conditional", "vanilla"}
+    for model in MODELS[:2]:
+        for picture in ("samples.png", "nearest_training_images.png"):
+            with Image.open(folder / model / picture) as image:
+                assert min(image.size) > 100
+    before = table
+    assert evaluate_gans.main(ARGUMENTS) == 0
+    assert list((cwd / "out").iterdir()) == [folder]
+    assert pl.read_parquet(folder / "gan_evaluation.parquet").equals(before)
+
+
+@pytest.mark.slow
+def test_the_latest_run_gets_its_metrics_tables_and_pictures(
+    cwd: Path, evaluate_gans: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{cwd / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    untrained_gans.gan().write(cwd / "model.pt")
+    tracking = Tracking(experiment="gans", system_metrics_every_s=0.0)
+    with tracked_run(tracking, cwd / "run", "a gan", {}, "python", [], {}) as run:
+        run.log_file(cwd / "model.pt", "checkpoint")
+    assert evaluate_gans.main([*ARGUMENTS, "runs=latest"]) == 0
+    client = MlflowClient(uri)
+    metrics = client.get_run(run.run_id).data.metrics
+    (folder,) = (cwd / "out").iterdir()
+    table = pl.read_parquet(folder / "gan_evaluation.parquet").filter(pl.col("model") == "a gan")
+    expected = {f"gan/{row['metric']}": row["value"] for row in table.to_dicts() if row["value"] is not None}
+    assert {name: value for name, value in metrics.items() if name.startswith("gan/")} == pytest.approx(expected)
+    names = {Path(file.path).name for file in client.list_artifacts(run.run_id, f"evaluation/{folder.name}")}
+    assert {"gan_evaluation.parquet", "flags.txt", "samples.png", "nearest_training_images.png"} <= names
+
+
+def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate_gans.main(["--dry-run", *ARGUMENTS]) == 0
+    assert "conditional, vanilla would be evaluated by classifier on cpu" in capsys.readouterr().out
+    assert not (cwd / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["runs=missing.pt"], 1, "missing.pt: no such file; give a checkpoint"),
+        (["runs=classifier.pt"], 1, "classifier.pt: is of kind classifier, expected generator"),
+        (["classifier=vanilla.pt"], 1, "vanilla.pt: is of kind generator, expected classifier"),
+        (["runs=[]"], 2, "runs: Tuple should have at least 1 item"),
+        (["inception=inception.pth"], 1, "inception=inception.pth: no such file; get it from https://github.com/"),
+        (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
+        (["data.conditions=tset"], 2, "data.conditions: Input should be 'train', 'validation' or 'test', got 'tset'"),
+        (["measures.cas.model=resnet"], 2, "measures.cas.model: expected one of baseline_cnn"),
+        (["samples=1"], 2, "samples: Input should be greater than or equal to 2"),
+        (["sampels=1"], 2, "sampels: unknown key; there are: runs, classifier,"),
+    ],
+)
+def test_bad_input_is_named(
+    cwd: Path,
+    evaluate_gans: ModuleType,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    exit_code: int,
+    message: str,
+) -> None:
+    assert evaluate_gans.main([*ARGUMENTS, *arguments]) == exit_code
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said

@@ -1,0 +1,144 @@
+"""Generated datasets through Spark and back."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+import untrained_gans
+from pyspark.sql import SparkSession
+from rich.console import Console
+from small_attacks import rows
+from small_datasets import Small
+
+from pipelines.errors import StreamError
+from pipelines.schema import Cell, Manifest
+from pipelines.settings import load
+from training.data import Data, open_stream
+from training.evaluation.variants import variants_of
+from training.generated import GeneratedDatasets, prepare_generated
+from training.tracking import find_models
+from training.trained_gan import TrainedGan
+
+Make = Callable[..., Path]
+SIGNS = Small({"train": [[30, 20], [25]], "validation": [[9]], "test": [[8]]}, size_px=untrained_gans.SIZE_PX)
+
+
+@pytest.fixture(scope="module")
+def make(spark: SparkSession, make_generated_datasets: ModuleType, repository: Path) -> Make:
+    """Runs the job's body on a new dataset; returns the folder of the size."""
+
+    def run_body(folder: Path, gan: TrainedGan, *overrides: str) -> Path:
+        root = SIGNS.write(folder / "signs")
+        gan.write(folder / "gan.pt")
+        arguments = [f"model={folder / 'gan.pt'}", f"data.root={root}", "batch_size=16", *overrides]
+        settings = load(GeneratedDatasets, repository / "conf" / "make_generated_datasets.yaml", arguments)
+        (found,) = find_models([settings.model])
+        order = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
+        make_generated_datasets.make(spark, settings, order, Console(file=sys.stdout, width=500))
+        return Cell("crop_or_pad", SIGNS.size_px, "clean").folder(root).parent
+
+    return run_body
+
+
+@pytest.fixture(scope="module")
+def made(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("made"), untrained_gans.gan())
+
+
+def test_each_training_image_has_one_under_its_id_and_label_and_no_other_split_has(made: Path) -> None:
+    generated, clean = rows(made / "variant=gan-conditional", "uint8"), rows(made / "variant=clean", "uint8")
+    train = [row for row in clean if row["image_id"].startswith("train/")]
+    for name in ("image_id", "label"):
+        assert [row[name] for row in generated] == [row[name] for row in train]
+    assert len({row["image"].tobytes() for row in generated}) == 75
+    assert all(np.isnan(row["snr_db"]) for row in generated)
+
+
+def test_the_manifest_says_which_generator_made_it(made: Path) -> None:
+    manifest, clean = (Manifest.read(made / f"variant={name}") for name in ("gan-conditional", "clean"))
+    assert manifest is not None and clean is not None
+    assert manifest.fingerprint["generated"] == untrained_gans.gan().digest
+    assert manifest.fingerprint["source_variant_digest"] == clean.content_digest
+    assert manifest.counts == {"train": 75}
+    statistics = manifest.statistics["train"]
+    images = np.stack([row["image"] for row in rows(made / "variant=gan-conditional", "uint8")]) / 255
+    assert statistics.channel_mean == pytest.approx(images.mean(axis=(0, 1, 2)))
+    assert (statistics.snr_db, statistics.snr_db_mean, statistics.snr_db_infinite) == (None, None, 0)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_every_byte_is_the_same_on_any_partitioning(make: Make, made: Path, tmp_path: Path, partitions: int) -> None:
+    again = make(tmp_path, untrained_gans.gan(), f"partitions={partitions}")
+    files, files_again = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")} for folder in (made, again)
+    )
+    assert files == files_again
+    manifests = [Manifest.read(folder / "variant=gan-conditional") for folder in (made, again)]
+    first, second = (manifest and manifest.model_copy(update={"made_by": {}}) for manifest in manifests)
+    assert first is not None and first == second
+
+
+def test_it_is_mixed_into_training_with_clean_images_while_validation_stays_real(made: Path) -> None:
+    mixture = {"clean": 0.5, "gan-conditional": 0.5}
+    data = Data(
+        root=str(made.parents[1]), size_px=8, mixture=mixture, validation_mixture={"clean": 1.0}, verify=True
+    )  # fmt: skip
+    stored = {name: {row["image_id"]: row for row in rows(made / f"variant={name}", "uint8")} for name in mixture}
+    seen = dict.fromkeys(mixture, 0)
+    for batch in open_stream(data, "train", seed=0, batch_size=75, cache="host").epoch(0):
+        for image_id, image, label in zip(batch.image_ids, batch.images, batch.labels.tolist(), strict=True):
+            (name,) = (
+                name for name in mixture if np.array_equal(stored[name][image_id]["image"], image.permute(1, 2, 0))
+            )
+            assert label == stored[name][image_id]["label"]
+            seen[name] += 1
+    assert sorted(seen.values()) == [37, 38]
+    assert len(open_stream(data.of_split("validation"), "validation", seed=0, batch_size=9)) == 1
+    with pytest.raises(StreamError, match="split validation has no images"):
+        open_stream(data, "validation", seed=0, batch_size=9)
+
+
+def test_an_evaluation_of_all_variants_leaves_it_out_where_it_has_no_images(made: Path) -> None:
+    data = Data(root=str(made.parents[1]), size_px=8)
+    assert variants_of(data, "test") == ["clean"]
+    assert variants_of(data, "train") == ["clean", "gan-conditional"]
+
+
+@pytest.mark.parametrize(
+    ("gan", "message"),
+    [
+        (untrained_gans.gan("vanilla"), "vanilla is not conditional, so its images have no labels"),
+        (untrained_gans.gan(classes=tuple(range(42))), "has not seen classes [42], which are in signs"),
+    ],
+)
+def test_a_generator_that_does_not_fit_is_refused(
+    gan: TrainedGan,
+    message: str,
+    make_generated_datasets: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    SIGNS.write(tmp_path / "signs")
+    gan.write(tmp_path / "gan.pt")
+    monkeypatch.chdir(tmp_path)
+    assert make_generated_datasets.main(["model=gan.pt", "data.root=signs"]) == 2
+    assert capsys.readouterr().err == f"error: model=gan.pt: {message}\n"
+
+
+def test_dry_run_makes_nothing(
+    make_generated_datasets: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    SIGNS.write(tmp_path / "signs")
+    untrained_gans.gan().write(tmp_path / "gan.pt")
+    monkeypatch.chdir(tmp_path)
+    assert make_generated_datasets.main(["--dry-run", "model=gan.pt", "data.root=signs", "name=mine"]) == 0
+    assert "size_px=8/variant=gan-mine" in capsys.readouterr().out.replace("\n", "")
+    assert not list((tmp_path / "signs").rglob("variant=gan*"))
