@@ -417,7 +417,7 @@ def test_verify_finds_damage_that_keeps_the_size(copy: Path, part: str, where: s
     [
         (Small(SMALL.parts, ("other",), fingerprint={"source_digest": "1"}), "source_digest"),
         (Small(SMALL.parts, ("other",), fingerprint={"seed": 1}), "seed"),
-        (Small({**SMALL.parts, "test": [[2]]}, ("other",)), "counts"),
+        (Small({**SMALL.parts, "train": [[5, 2, 5]]}, ("other",)), "counts"),
         (Small({**SMALL.parts, "train": [[5, 5, 2, 5, 4]]}, ("other",)), "row groups"),
         (Small({**SMALL.parts, "train": [[5, 2, 5], [5, 4]]}, ("other",)), "row groups"),
         (Small(SMALL.parts, ("other",), pixel_dtype="float32"), "pixel_dtype"),
