@@ -41,7 +41,7 @@ def predicted(
     attack = None
     if not variant.startswith(("clean", "gaussian")):
         ratios = np.array([33.0] * len(right) if snr_db is None else snr_db, np.float32)
-        attack = Attacked(NETWORK, source, "-" not in variant, ratios, statistics_with(unchanged=0))
+        attack = Attacked(NETWORK, source, "-" not in variant, ratios)
     image_ids = np.array([f"test/{row:05d}" for row in range(len(right))])
     probabilities = np.eye(2, dtype=np.float32)[classes]
     return Predictions(image_ids, np.zeros(len(right), np.int64), classes, probabilities, "0", variant, attack)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.schema import ATTACKED, AttackStatistics
+from pipelines.schema import ATTACKED
 from training.opening import OpenSplit
 from training.parquet_pieces import ParquetDatasetPiece
 
@@ -22,7 +22,6 @@ class Attacked:
     source: str
     seeks: bool
     snr_db: NDArray[np.float32]
-    statistics: AttackStatistics | None = None
 
     @property
     def relative_perturbations(self) -> NDArray[np.float64]:
@@ -31,7 +30,7 @@ class Attacked:
         return ratios
 
     def at(self, rows: NDArray[np.bool_]) -> "Attacked":
-        """Of some of the images; `statistics` stay those of all."""
+        """Of some of the images."""
         return replace(self, snr_db=self.snr_db[rows])
 
 
@@ -47,11 +46,6 @@ def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:
     ]
     image_ids = np.concatenate([np.array(table["image_id"].to_pylist()) for table in tables])
     snr_db = np.concatenate([table["snr_db"].to_numpy() for table in tables])
-    statistics = (opened.manifest.attack or {}).get(source.split)
     return Attacked(
-        facts[ATTACKED],
-        facts["attacked_variant"],
-        facts["strength"] is None,
-        snr_db[np.argsort(image_ids)],
-        statistics,
+        facts[ATTACKED], facts["attacked_variant"], facts["strength"] is None, snr_db[np.argsort(image_ids)]
     )

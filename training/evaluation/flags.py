@@ -6,6 +6,8 @@ diverse parameter-free attacks", ICML 2020, and its file checks.py). No sign is 
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from training.attacked_variants import without_network
 from training.evaluation.metrics import Measurement, wilson
 from training.evaluation.predicting import Predictions, on_same_images
@@ -48,15 +50,16 @@ def _transfer_is_better(measured: Measured) -> Iterator[str]:
 
 
 def _unchanged(measured: Measured) -> Iterator[str]:
-    """Attacks that seek the smallest perturbation leave images alone that are wrong already, so they say nothing."""
+    """Images that are wrong already are left alone by some attacks; those that seek the smallest perturbation also
+    leave what they cannot fool."""
     for (model, variant), found in measured.items():
         attack = found.attack
-        if attack is None or attack.seeks or is_transfer(variant, found) or attack.statistics is None:
+        if attack is None or attack.seeks or is_transfer(variant, found):
             continue
-        if attack.statistics.unchanged:
+        if stuck := int((np.isposinf(attack.snr_db) & found.right).sum()):
             yield (
-                f"{model}: {attack.statistics.unchanged:,} of {len(found.labels):,} images of {variant} were not "
-                "changed by the attack; their gradient may be zero everywhere"
+                f"{model}: {stuck:,} of {len(found.labels):,} images of {variant} are right and were not changed by "
+                "the attack; their gradient may be zero everywhere"
             )
 
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
+from math import inf
 
-from attacked_predictions import predicted, statistics_with
+from attacked_predictions import predicted
 
 from training.evaluation.flags import find_flags
 from training.evaluation.predicting import Predictions
@@ -59,13 +60,12 @@ def test_a_transfer_to_a_part_of_the_images_is_compared_on_that_part() -> None:
 
 
 def test_images_without_a_gradient_are_flagged_where_the_attack_was_to_change_them() -> None:
-    fooled = predicted([False] * 4, "fgsm-snr33")
-    assert fooled.attack is not None
-    unchanged = replace(fooled, attack=replace(fooled.attack, statistics=statistics_with(unchanged=3)))
+    unchanged = predicted([True, True, False, False, True], "fgsm-snr33", snr_db=[inf, inf, inf, 33, 33])
     (sentence,) = find_flags({("cnn", "fgsm-snr33"): unchanged}, [])
-    assert sentence.startswith("cnn: 3 of 4 images of fgsm-snr33 were not changed")
+    assert sentence.startswith("cnn: 2 of 5 images of fgsm-snr33 are right and were not changed")
     assert find_flags({("cnn", "fgsm_transfer_0f3a5c7e9b1d-snr33"): unchanged}, []) == []
-    assert find_flags({("cnn", "fgsm-snr33"): fooled}, []) == []
+    wrong_already = predicted([False, False, True], "fgsm-snr33", snr_db=[inf, inf, 33])
+    assert find_flags({("cnn", "fgsm-snr33"): wrong_already}, []) == []
     assert unchanged.attack is not None
     seeks = replace(unchanged, variant="deepfool", attack=replace(unchanged.attack, seeks=True))
     assert find_flags({("cnn", "deepfool"): seeks}, []) == []
