@@ -139,7 +139,8 @@ def main() -> None:
                 wrong = network(found).argmax(1) != some.labels
             fooled = f"{wrong.double().mean():.3f}"
             norm = f"{norms((found - some.images)[wrong], 'l2').mean():.4f}"
-        table.add_row(name, f"{len(some)}", f"{len(some) / seconds:,.1f}", fooled, norm)
+        rate = len(some) / seconds
+        table.add_row(name, f"{len(some)}", f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}", fooled, norm)
     Console(width=120).print(f"{classifier.shape.size_px} px, {torch.get_num_threads()} threads", table)
 
 
