@@ -47,15 +47,18 @@ def predicted(
     return Predictions(image_ids, np.zeros(len(right), np.int64), classes, probabilities, "0", variant, attack)
 
 
-def write_attacked(small: Small, root: Path, variant: str, network: str, strength: dict[str, float] | None) -> None:
-    """The test images of `small` with noise that ends at a ratio of row number + 20 dB, one in its `snr_db` column."""
+def write_attacked(
+    small: Small, root: Path, variant: str, network: str, strength: dict[str, float] | None,
+    snr_db: float | None = None,
+) -> None:  # fmt: skip
+    """The test images of `small` with noise that ends; the ratio in each row is `snr_db`, or row number + 20 dB."""
     cell = Cell("crop_or_pad", small.size_px, variant, network)
     path = cell.folder(root) / "split=test" / "part-00000.parquet"
     path.parent.mkdir(parents=True)
     with pq.ParquetWriter(path, cell.schema, compression="zstd", use_dictionary=False) as writer:
         first = 0
         for rows in small.parts["test"][0]:
-            values = [_row(small, number) for number in range(first, first + rows)]
+            values = [_row(small, number, snr_db) for number in range(first, first + rows)]
             writer.write_table(pa.Table.from_pylist(values, cell.schema))
             first += rows
     fingerprint = {
@@ -76,10 +79,12 @@ def write_attacked(small: Small, root: Path, variant: str, network: str, strengt
     (cell.folder(root) / MANIFEST_NAME).write_text(manifest.model_dump_json())
 
 
-def _row(small: Small, number: int) -> dict[str, Any]:
+def _row(small: Small, number: int, snr_db: float | None) -> dict[str, Any]:
     image_id = f"test/{number:05d}"
     noise = np.random.default_rng(number).normal(0, 0.2, (small.size_px, small.size_px, 3))
     pixels = np.clip(small.image("clean", image_id) / 255 + noise, 0, 1).astype(np.float32)
-    ratios = dict.fromkeys(("snr_db", "snr_db_asked", "snr_db_before_clamp", "snr_db_uint8"), number + 20.0)
+    ratios = dict.fromkeys(
+        ("snr_db", "snr_db_asked", "snr_db_before_clamp", "snr_db_uint8"), number + 20.0 if snr_db is None else snr_db
+    )
     predictions = {"prediction_before": number % 43, "prediction_after": number % 43}
     return {"image_id": image_id, "label": number % 43, "image": pixels.tobytes(), **ratios, **predictions}
