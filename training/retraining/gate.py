@@ -1,0 +1,170 @@
+"""Whether a challenger takes the champion's place: by its whole matrix of clean, noisy and attacked images, not by one
+figure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from pipelines.errors import RoadsignError
+from pipelines.schema import CLEAN
+from pipelines.settings import Settings
+from training.evaluation.predicting import Predictions
+from training.evaluation.robustness import is_transfer
+from training.retraining.paired import Pairs, holm
+
+__all__ = ["SCHEMA", "Compared", "Decision", "Gate", "GateError", "Verdict", "cells_of"]
+
+Verdict = Literal["worse", "better", "no difference"]
+MOST_NAMED = 3
+SCHEMA = pa.schema(
+    [
+        pa.field("cell", pa.string(), nullable=False),
+        pa.field("images", pa.int64(), nullable=False),
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in (
+                "champion", "challenger", "difference", "low", "high",
+                "p_worse", "p_worse_corrected", "p_better", "p_better_corrected",
+            )
+        ),
+        pa.field("verdict", pa.string(), nullable=False),
+    ]
+)  # fmt: skip
+"""Of Decision.table. champion and challenger are accuracies, low and high the 95 % interval of their difference; the p
+are one-sided: of no loss beyond the margin, and of no gain, as they are and corrected for all cells."""
+
+
+class GateError(RoadsignError):
+    """Champion and challenger were not evaluated alike."""
+
+
+class Compared(NamedTuple):
+    """One cell, a row of SCHEMA."""
+
+    cell: str
+    images: int
+    champion: float
+    challenger: float
+    difference: float
+    low: float
+    high: float
+    p_worse: float
+    p_worse_corrected: float
+    p_better: float
+    p_better_corrected: float
+    verdict: Verdict
+
+
+class Decision(NamedTuple):
+    promoted: bool
+    sentence: str
+    cells: tuple[Compared, ...]
+    flags: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> pa.Table:
+        return pa.Table.from_pylist([compared._asdict() for compared in self.cells], SCHEMA)
+
+
+class Gate(Settings):
+    """The challenger is promoted where no cell is worse, one at least is better, and no flag is raised.
+
+    A cell is worse where its accuracy is significantly below the champion's minus `margin`, better where it is
+    significantly above the champion's. Either is tested over all cells together (paired.holm): a challenger that is
+    nowhere below the margin is refused with a chance of no more than `significance`, one that is better nowhere is
+    promoted with none larger."""
+
+    margin: float = Field(default=0.005, ge=0, lt=1)
+    significance: float = Field(default=0.05, gt=0, lt=0.5)
+
+    def decide(
+        self, champion: Mapping[str, Predictions], challenger: Mapping[str, Predictions], flags: Sequence[str] = ()
+    ) -> Decision:
+        """Of each one's predictions by cell (cells_of) and the flags raised (flags.find_flags). Raises GateError where
+        the two have not the same cells, or were shown different images in one."""
+        _check_cells(champion, challenger)
+        pairs = {cell: _pairs(cell, before, challenger[cell]) for cell, before in champion.items()}
+        worse = holm([pair.p_worse(self.margin) for pair in pairs.values()])
+        better = holm([pair.p_better() for pair in pairs.values()])
+        cells = tuple(
+            self._compared(cell, champion[cell], challenger[cell], pair, *map(float, corrected))
+            for (cell, pair), *corrected in zip(pairs.items(), worse, better, strict=True)
+        )
+        verdicts = {one.verdict for one in cells}
+        promoted = "better" in verdicts and "worse" not in verdicts and not flags
+        return Decision(promoted, self._sentence(cells, flags), cells, tuple(flags))
+
+    def _compared(
+        self, cell: str, before: Predictions, after: Predictions, pair: Pairs, worse: float, better: float
+    ) -> Compared:
+        verdict: Verdict = "no difference"
+        if worse < self.significance:
+            verdict = "worse"
+        elif better < self.significance:
+            verdict = "better"
+        accuracies = float(before.right.mean()), float(after.right.mean())
+        return Compared(
+            cell, pair.images, *accuracies, pair.difference, *pair.interval(),
+            pair.p_worse(self.margin), worse, pair.p_better(), better, verdict,
+        )  # fmt: skip
+
+    def _sentence(self, cells: Sequence[Compared], flags: Sequence[str]) -> str:
+        worse = [one for one in cells if one.verdict == "worse"]
+        better = [one for one in cells if one.verdict == "better"]
+        bound = f"more than {100 * self.margin:g} points" if self.margin else "anything"
+        if worse:
+            return f"Not promoted: below the champion by {bound} on {_named(worse, len(cells), 'p_worse_corrected')}."
+        if flags:
+            more = f", and {len(flags) - 1} more" if len(flags) > 1 else ""
+            return f"Not promoted: the evaluation is not to be relied on ({flags[0]}{more})."
+        if not better:
+            return f"Not promoted: not significantly better than the champion on any of {len(cells)} cells."
+        return (
+            f"Promoted: better than the champion on {_named(better, len(cells), 'p_better_corrected')}, and on none "
+            f"below it by {bound}."
+        )
+
+
+def cells_of(predictions: Mapping[tuple[str, str], Predictions], model: str) -> dict[str, Predictions]:
+    """A model's by variant, of what evaluating.evaluate found. Images made against another network are left out: for
+    champion and challenger they are different ones."""
+    return {
+        variant: found
+        for (name, variant), found in predictions.items()
+        if name == model and not is_transfer(variant, found)
+    }
+
+
+def _check_cells(champion: Mapping[str, Predictions], challenger: Mapping[str, Predictions]) -> None:
+    for which, has, other in (("challenger", challenger, champion), ("champion", champion, challenger)):
+        if missing := [cell for cell in other if cell not in has]:
+            raise GateError(
+                f"the {which} was not evaluated on {', '.join(missing)}; evaluate both on the same variants"
+            )
+    if CLEAN not in champion:
+        raise GateError(f"neither was evaluated on {CLEAN} images; evaluate both on them too")
+
+
+def _pairs(cell: str, champion: Predictions, challenger: Predictions) -> Pairs:
+    """Raises GateError."""
+    if not len(champion.image_ids):
+        raise GateError(f"{cell}: no images; evaluate both on a split that has some")
+    for what in ("image_ids", "labels"):
+        if not np.array_equal(getattr(champion, what), getattr(challenger, what)):
+            raise GateError(
+                f"{cell}: champion and challenger were shown images with other {what}; evaluate both on one dataset, "
+                "and attack both with the same splits and data.images"
+            )
+    won, lost = challenger.right & ~champion.right, champion.right & ~challenger.right
+    return Pairs(len(won), int(won.sum()), int(lost.sum()))
+
+
+def _named(cells: Sequence[Compared], of: int, p: str) -> str:
+    """The ones that differ most, in points of accuracy."""
+    first = sorted(cells, key=lambda one: -abs(one.difference))[:MOST_NAMED]
+    named = ", ".join(f"{one.cell} ({100 * one.difference:+.2f} points, p = {getattr(one, p):.1g})" for one in first)
+    more = f" and {len(cells) - len(first)} more" if len(cells) > len(first) else ""
+    return f"{len(cells)} of {of} cells: {named}{more}"
