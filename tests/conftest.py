@@ -84,3 +84,8 @@ def make_generated_datasets() -> ModuleType:
 @pytest.fixture(scope="session")
 def train_gan() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "train_gan.py")
+
+
+@pytest.fixture(scope="session")
+def rollback() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "rollback.py")

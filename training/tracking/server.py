@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -84,6 +84,33 @@ class Server:
                 raise TrackingError(f"{self.uri}: knows no run {run_id}") from None
             raise self._away(error.message) from None
 
+    def register(self, run_id: str, name: str) -> str:
+        """The version of the registered model `name` that has the run's model; made where there is none. Raises
+        RefusedError where the run has no model, and MLflow's errors."""
+        model_id = self._model_id(run_id, self.client.get_run(run_id).info.experiment_id)
+        if model_id is None:
+            raise RefusedError(f"run {run_id} has logged no model that could be registered as {name}")
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = self.client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        if found:
+            return str(min(int(version.version) for version in found))
+        source = self.client.get_logged_model(model_id).artifact_location
+        return str(self.client.create_model_version(name, source, run_id, model_id=model_id).version)
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """MLflow's errors in the block become UnreachableError, or TrackingError where asking again would not help."""
+        try:
+            yield
+        except (MlflowException, OSError) as error:  # requests' errors are OSErrors
+            if _is_lasting(error):
+                raise TrackingError(f"{self.uri}: {str(error).splitlines()[0]}") from None
+            raise self._away(str(error)) from error
+
     def take(self, events: Sequence[Event], spool: Path) -> None:
         try:
             if events[0]["do"] == "metrics":
@@ -122,7 +149,7 @@ class Server:
             case "model":
                 self._take_model(run_id, spool / event["file"])
             case "register":
-                self._register(run_id, event["name"])
+                self.register(run_id, event["name"])
             case "status" if event["status"] == "RUNNING":
                 self.client.update_run(run_id, event["status"])
             case "status":
@@ -140,19 +167,6 @@ class Server:
         known = run.outputs.model_outputs if run.outputs else []
         if model_id not in [output.model_id for output in known]:  # it takes no output twice
             self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-
-    def _register(self, run_id: str, name: str) -> None:
-        model_id = self._model_id(run_id, self.client.get_run(run_id).info.experiment_id)
-        if model_id is None:
-            raise RefusedError(f"run {run_id} has logged no model that could be registered as {name}")
-        try:
-            self.client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        if not self.client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-            source = self.client.get_logged_model(model_id).artifact_location
-            self.client.create_model_version(name, source, run_id, model_id=model_id)
 
     def _model_id(self, run_id: str, experiment_id: str) -> str | None:
         found = self.client.search_logged_models([experiment_id], f"source_run_id = '{run_id}' AND name = '{MODEL}'")

@@ -1,0 +1,134 @@
+"""Which version of a registered model is in service: MLflow's aliases @champion, @challenger and @previous.
+
+An alias moves in one step, several do not move together. So the moves are in an order in which whoever is killed
+between two leaves @champion on one whole version, the old or the new, and the same call made again completes the rest.
+"""
+
+from typing import NamedTuple
+
+from mlflow.exceptions import MlflowException
+
+from training.tracking.finding import CHECKPOINT
+from training.tracking.sender import RefusedError
+from training.tracking.server import Server, tracking_uri
+from training.tracking.spool import TrackingError
+
+__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Registry", "Version"]
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+ROLLED_BACK = "rolled_back"
+
+
+class Version(NamedTuple):
+    """Of a registered model; `run_id` is empty where it was registered by hand. `rolled_back` is whether it was the
+    champion and was found wanting."""
+
+    number: str
+    run_id: str
+    rolled_back: bool = False
+
+
+class Registry:
+    """One registered model of the store at MLFLOW_TRACKING_URI. Every method raises UnreachableError and TrackingError.
+
+    One process at a time moves aliases: hold a lease (retraining.lease)."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._server = Server(tracking_uri())
+        self._server.check()
+        self._client = self._server.client
+
+    def version(self, alias: str) -> Version | None:
+        """None where no version has that alias."""
+        number = self._aliases().get(alias)
+        return None if number is None else self._version(number)
+
+    def challenge(self, run_id: str) -> Version:
+        """Registers the model of a run where that has not happened, and makes it @challenger. Refuses runs that have
+        not ended well, or lack the checkpoint by which find_models finds them."""
+        with self._server.asked():
+            status = self._client.get_run(run_id).info.status
+            if status != "FINISHED":
+                raise TrackingError(
+                    f"run {run_id} is {status}: only a finished one can challenge; resume it, or send what it keeps "
+                    "with jobs/sync_tracking.py"
+                )
+            folder = CHECKPOINT.rpartition("/")[0]
+            if CHECKPOINT not in [file.path for file in self._client.list_artifacts(run_id, folder)]:
+                raise TrackingError(f"run {run_id} has no {CHECKPOINT}, so nothing could be told of its network")
+            try:
+                number = self._server.register(run_id, self.name)
+            except RefusedError as error:
+                raise TrackingError(f"{self._server.uri}: {error}") from None
+            self._point(CHALLENGER, number)
+        return self._version(number)
+
+    def promote(self, challenger: str, champion: str | None) -> None:
+        """@champion goes to version `challenger`, and @previous to `champion`, the one that it was compared with.
+
+        @previous moves first, @champion second, then @challenger goes. Killed before the second, the old champion has
+        both aliases; after it, only @challenger is left to be removed. Refused where the aliases are on other
+        versions than those that were compared; where `challenger` is the champion already, nothing is lost."""
+        aliases = self._aliases()
+        with self._server.asked():
+            if aliases.get(CHAMPION) != challenger:
+                self._check_unmoved(aliases, challenger, champion)
+                if champion is not None:
+                    self._point(PREVIOUS, champion)
+                self._point(CHAMPION, challenger)
+            if aliases.get(CHALLENGER) == challenger:
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+
+    def rollback(self) -> tuple[Version, Version]:
+        """@champion goes back to @previous: (the version that was the champion, the one that is).
+
+        The failed version is marked, @champion moves, @previous goes, in this order: a second rollback finds none to go
+        back to, and does not bring the failed one back."""
+        failed, back = self.rollback_plan()
+        with self._server.asked():
+            self._client.set_model_version_tag(self.name, failed.number, ROLLED_BACK, "true")
+            self._point(CHAMPION, back.number)
+            self._client.delete_registered_model_alias(self.name, PREVIOUS)
+        return failed, back
+
+    def rollback_plan(self) -> tuple[Version, Version]:
+        """What rollback would return; nothing is changed."""
+        aliases = self._aliases()
+        champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        if champion is None:
+            raise TrackingError(f"{self._server.uri}: {self.name} has no @{CHAMPION}, so there is nothing to take back")
+        if previous in (None, champion):
+            raise TrackingError(
+                f"{self._server.uri}: {self.name} keeps no version as @{PREVIOUS} but the champion, version "
+                f"{champion}; set @{CHAMPION} by hand to the one that you want"
+            )
+        return self._version(champion), self._version(previous)
+
+    def _check_unmoved(self, aliases: dict[str, str], challenger: str, champion: str | None) -> None:
+        for alias, expected in ((CHAMPION, champion), (CHALLENGER, challenger)):
+            found = aliases.get(alias)
+            if found != expected:
+                raise TrackingError(
+                    f"{self._server.uri}: @{alias} of {self.name} is on version {found or 'none'}, not on "
+                    f"{expected or 'none'}, which was compared; compare again"
+                )
+
+    def _aliases(self) -> dict[str, str]:
+        """All at one moment: the numbers of their versions."""
+        with self._server.asked():
+            try:
+                found = self._client.get_registered_model(self.name).aliases
+                return {alias: str(number) for alias, number in found.items()}  # a database says 1, a server "1"
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return {}
+
+    def _version(self, number: str) -> Version:
+        with self._server.asked():
+            found = self._client.get_model_version(self.name, number)
+        return Version(number, found.run_id or "", ROLLED_BACK in found.tags)
+
+    def _point(self, alias: str, number: str) -> None:
+        self._client.set_registered_model_alias(self.name, alias, number)
