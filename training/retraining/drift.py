@@ -1,0 +1,203 @@
+"""How far new images are from those that the champion was trained on: in class, size, colour, and in its own features.
+
+Frames of one sign are no independent evidence, so one image of each track takes part. Every p is by permutation: the
+share of random divisions of all images into old and new ones that are at least as far apart. It says that there is a
+difference; the value says how large it is. Both must pass their bounds before it is called drift.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from pipelines.errors import RoadsignError
+from pipelines.settings import Settings
+from training.retraining.paired import holm
+
+__all__ = ["SCHEMA", "Drift", "DriftError", "Finding", "Images", "Report", "discrepancy", "psi", "smirnov"]
+
+Floats = NDArray[np.floating[Any]]
+Rows = NDArray[np.int64]
+MEASURES = 4
+SCHEMA = pa.schema(
+    [
+        pa.field("what", pa.string(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in ("value", "bound", "p", "p_corrected")),
+        pa.field("drifted", pa.bool_(), nullable=False),
+    ]
+)
+"""Of Report.table."""
+
+
+class DriftError(RoadsignError):
+    """Two sets of images cannot be compared."""
+
+
+class Images(NamedTuple):
+    """N images: `tracks` (N,), text, the image's own id where it has none; `labels` (N,); `sizes_px` (N,), the longer
+    side before any geometry; `channels` (N, c), each image's mean and standard deviation of each channel, or any other
+    c numbers of it; `features` (N, d), what the champion's last layer is given."""
+
+    tracks: NDArray[np.str_]
+    labels: NDArray[np.integer[Any]]
+    sizes_px: NDArray[np.integer[Any]]
+    channels: Floats
+    features: Floats
+
+    def at(self, rows: Rows) -> "Images":
+        return Images(
+            self.tracks[rows], self.labels[rows], self.sizes_px[rows], self.channels[rows], self.features[rows]
+        )
+
+    def one_of_each_track(self, at_most: int, random: np.random.Generator) -> "Images":
+        """A random image of each of so many random tracks."""
+        shuffled = random.permutation(len(self.tracks))
+        _, first = np.unique(self.tracks[shuffled], return_index=True)
+        return self.at(random.permutation(shuffled[first])[:at_most])
+
+
+class Finding(NamedTuple):
+    """A row of SCHEMA: `drifted` where value ≥ bound and p_corrected < significance."""
+
+    what: str
+    value: float
+    bound: float
+    p: float
+    p_corrected: float
+    drifted: bool
+
+
+class Report(NamedTuple):
+    """`old` and `new` are how many images took part."""
+
+    old: int
+    new: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def drifted(self) -> bool:
+        return any(finding.drifted for finding in self.findings)
+
+    @property
+    def table(self) -> pa.Table:
+        return pa.Table.from_pylist([finding._asdict() for finding in self.findings], SCHEMA)
+
+    @property
+    def sentence(self) -> str:
+        which = [f"{one.what} ({one.value:.3g}, p = {one.p_corrected:.1g})" for one in self.findings if one.drifted]
+        what = f"Drift of {', '.join(which)}" if which else "No drift"
+        return f"{what}: {self.new:,} new images beside {self.old:,} of the training set."
+
+
+class Drift(Settings):
+    """Bounds of the values: class_psi of psi, the two _ks of smirnov, embedding_mmd of discrepancy.
+
+    A stability index of 0.25 is where credit scoring sees a major shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
+    Up to `images` of each set take part. `resamples` divisions give no p below 1 / (resamples + 1)."""
+
+    class_psi: float = Field(default=0.25, ge=0)
+    size_ks: float = Field(default=0.2, ge=0)
+    channel_ks: float = Field(default=0.2, ge=0)
+    embedding_mmd: float = 0.0
+    significance: float = Field(default=0.01, gt=0, lt=0.5)
+    images: int = Field(default=500, ge=2)
+    resamples: int = Field(default=999, ge=99)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _can_find_any(self) -> "Drift":
+        if MEASURES / (self.resamples + 1) >= self.significance:
+            least = int(MEASURES / self.significance)
+            raise ValueError(f"resamples={self.resamples}: no p could be significant; take {least} or more")
+        return self
+
+    def compare(self, trained_on: Images, new: Images) -> Report:
+        """Raises DriftError."""
+        random = np.random.default_rng(self.seed)
+        for which, images in (("training", trained_on), ("new", new)):
+            _check(which, images, trained_on)
+        old, new = (images.one_of_each_track(self.images, random) for images in (trained_on, new))
+        if min(len(old.tracks), len(new.tracks)) < 2:
+            raise DriftError(f"{len(old.tracks)} and {len(new.tracks)} tracks are too few to compare; give more images")
+        pooled = Images(*(np.concatenate(columns) for columns in zip(old, new, strict=True)))
+        kernel = _kernel(pooled.features, len(old.tracks))
+        measures: dict[str, tuple[float, Callable[[Rows, Rows], float]]] = {
+            "classes": (self.class_psi, lambda a, b: psi(pooled.labels[a], pooled.labels[b])),
+            "sizes": (self.size_ks, lambda a, b: smirnov(pooled.sizes_px[a, None], pooled.sizes_px[b, None])),
+            "channels": (self.channel_ks, lambda a, b: smirnov(pooled.channels[a], pooled.channels[b])),
+            "embedding": (self.embedding_mmd, lambda a, b: discrepancy(kernel, a, b)),
+        }
+        tested = [self._test(value, len(old.tracks), len(new.tracks), random) for _, value in measures.values()]
+        corrected = holm([p for _, p in tested]).tolist()
+        return Report(
+            len(old.tracks),
+            len(new.tracks),
+            tuple(
+                Finding(what, value, bound, p, p_all, value >= bound and p_all < self.significance)
+                for (what, (bound, _)), (value, p), p_all in zip(measures.items(), tested, corrected, strict=True)
+            ),
+        )
+
+    def _test(
+        self, value_of: Callable[[Rows, Rows], float], old: int, new: int, random: np.random.Generator
+    ) -> tuple[float, float]:
+        """The value of the old and the new rows, and its p (B. Phipson, G. Smyth, "Permutation p-values should never be
+        zero", 2010)."""
+        rows = np.arange(old + new)
+        value = value_of(rows[:old], rows[old:])
+        divisions = (random.permutation(rows) for _ in range(self.resamples))
+        as_far = sum(value_of(division[:old], division[old:]) >= value for division in divisions)
+        return value, (1 + as_far) / (1 + self.resamples)
+
+
+def psi(old: NDArray[np.integer[Any]], new: NDArray[np.integer[Any]]) -> float:
+    """The population stability index Σ (qᵢ − pᵢ) ln(qᵢ / pᵢ) of the labels' shares, with half an image more in each
+    class that either has, so that an empty one is not infinitely far."""
+    classes = int(max(old.max(), new.max())) + 1
+    counts = np.stack([np.bincount(labels, minlength=classes) for labels in (old, new)])
+    smoothed = counts[:, counts.any(axis=0)] + 0.5
+    p, q = smoothed / smoothed.sum(axis=1, keepdims=True)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def smirnov(old: NDArray[Any], new: NDArray[Any]) -> float:
+    """Kolmogorov and Smirnov's statistic of (N, c) and (M, c) numbers: the largest distance between their empirical
+    distribution functions, 0 … 1, of the column where it is largest."""
+    return max(_distance(np.sort(one), np.sort(other)) for one, other in zip(old.T, new.T, strict=True))
+
+
+def discrepancy(kernel: Floats, old: Rows, new: Rows) -> float:
+    """The squared maximum mean discrepancy between the rows of a kernel matrix, unbiased, so it may be a little below
+    zero (A. Gretton et al., "A kernel two-sample test", JMLR 13, 2012, equation 3)."""
+    among = sum(_mean_of_others(kernel[np.ix_(rows, rows)]) for rows in (old, new))
+    return float(among - 2 * kernel[np.ix_(old, new)].mean())
+
+
+def _kernel(features: Floats, old: int) -> Floats:
+    """(x·y / d + 1)³, as KID has it, of features in units of the old ones' root mean square; they have no own scale."""
+    scale = np.sqrt(np.square(features[:old], dtype=np.float64).mean())
+    matrix: Floats = polynomial_kernel(features.astype(np.float64) / (scale or 1.0), degree=3)
+    return matrix
+
+
+def _mean_of_others(kernel: Floats) -> float:
+    images = len(kernel)
+    return float((kernel.sum() - kernel.trace()) / (images * (images - 1)))
+
+
+def _distance(old: NDArray[Any], new: NDArray[Any]) -> float:
+    values = np.concatenate([old, new])
+    shares = [np.searchsorted(those, values, side="right") / len(those) for those in (old, new)]
+    return float(np.abs(shares[0] - shares[1]).max())
+
+
+def _check(which: str, images: Images, expected: Images) -> None:
+    for name, column, other in zip(Images._fields, images, expected, strict=True):
+        if len(column) != len(images.tracks) or column.shape[1:] != other.shape[1:]:
+            raise DriftError(f"{name} of the {which} images: {column.shape} numbers; those of all must be of one form")
+        if column.dtype.kind == "f" and not np.isfinite(column).all():
+            raise DriftError(f"{name} of the {which} images are not finite; the images or the champion are not usable")
