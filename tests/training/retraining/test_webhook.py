@@ -1,0 +1,116 @@
+"""Messages to a real HTTP server, and the signature that another implementation gave for the same message."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.retraining.webhook import Webhook, WebhookError, signature
+
+SECRET = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver(HTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Taking)
+        self.answers = [200]
+        self.taken: list[tuple[dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class Taking(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.taken.append((dict(self.headers.items()), body))
+        status = self.server.answers[min(len(self.server.taken), len(self.server.answers)) - 1]
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", self.server.url)
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(f"whsec_{SECRET}\n")
+    return path
+
+
+def test_the_signature_is_the_one_that_libraries_of_the_standard_give() -> None:
+    """The message of their tests."""
+    body = b'{"test": 2432232314}'
+    given = signature(base64.b64decode(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    assert given == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_message_arrives_and_can_be_trusted(receiver: Receiver, secret_file: Path) -> None:
+    Webhook(url=receiver.url, secret_file=secret_file).send({"promoted": True, "sentence": "Besser."}, lambda: 1e9)
+    ((headers, body),) = receiver.taken
+    assert json.loads(body) == {"promoted": True, "sentence": "Besser."}
+    by_name = {name.lower(): value for name, value in headers.items()}
+    assert by_name["webhook-timestamp"] == "1000000000"
+    signed = f"{by_name['webhook-id']}.1000000000.".encode() + body
+    digest = hmac.digest(base64.b64decode(SECRET), signed, hashlib.sha256)
+    assert by_name["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+
+
+def test_a_message_that_is_not_taken_is_sent_again_under_its_id(receiver: Receiver, secret_file: Path) -> None:
+    receiver.answers = [503, 500, 200]
+    Webhook(url=receiver.url, secret_file=secret_file).send({}, pause_s=0.01)
+    ids = {headers.get("Webhook-id") for headers, _ in receiver.taken}
+    assert (len(receiver.taken), len(ids)) == (3, 1)
+
+
+@pytest.mark.parametrize(("status", "said"), [(503, "503"), (302, "302")])
+def test_who_never_takes_it_is_named_and_redirects_are_not_followed(
+    receiver: Receiver, secret_file: Path, status: int, said: str
+) -> None:
+    receiver.answers = [status]
+    with pytest.raises(WebhookError, match=rf"^{receiver.url}: did not take the message \(HTTP Error {said}.*2 times"):
+        Webhook(url=receiver.url, secret_file=secret_file, attempts=2).send({}, pause_s=0.01)
+    assert len(receiver.taken) == 2
+
+
+def test_where_nobody_listens_the_address_is_named(secret_file: Path) -> None:
+    for url, why in (("http://127.0.0.1:9/", "refused"), ("http://no host/", "control characters")):
+        with pytest.raises(WebhookError, match=f"^{url}: did not take the message .*{why}"):
+            Webhook(url=url, secret_file=secret_file, attempts=1).send({})
+
+
+def test_a_secret_that_is_none_is_refused_and_not_told(receiver: Receiver, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    with pytest.raises(WebhookError, match="secret: cannot be read"):
+        Webhook(url=receiver.url, secret_file=path).send({})
+    for text in ("hunter2", "whsec_", "whsec_hunter2!"):
+        path.write_text(text)
+        with pytest.raises(WebhookError, match="expected whsec_ and a key in base64") as refused:
+            Webhook(url=receiver.url, secret_file=path).send({})
+        assert "hunter2" not in str(refused.value)
+    with pytest.raises(ValueError, match="url"):
+        Webhook(url="file:///etc/passwd", secret_file=path)
+    assert receiver.taken == []
