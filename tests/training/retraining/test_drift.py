@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from training.evaluation.distributions import kernel_distance
 from training.retraining.drift import SCHEMA, Drift, DriftError, Images, Report, discrepancy, psi, smirnov
 
 QUICK = Drift(images=100, resamples=199, significance=0.05)
@@ -73,6 +74,14 @@ def test_the_discrepancy_is_that_of_a_plain_loop() -> None:
     within = sum(np.mean([kernel[a, b] for a in rows for b in rows if a != b]) for rows in (old, new))
     between = np.mean([kernel[a, b] for a in old for b in new])
     assert discrepancy(kernel, old, new) == pytest.approx(within - 2 * between)
+
+
+def test_the_embeddings_distance_is_kids_in_units_of_the_training_images() -> None:
+    old, new = drawn(1, 80, 1), drawn(2, 80, 1, shift=0.3)
+    *_, embedding = QUICK.compare(old, new).findings
+    scale = np.sqrt(np.mean(old.features**2))
+    kid = kernel_distance(new.features / scale, old.features / scale, np.random.default_rng(0), subsets=1)
+    assert embedding.value == pytest.approx(kid.mean)
 
 
 def test_more_images_of_the_same_kind_are_no_drift() -> None:
