@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
     "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED", "MANIFEST_NAME",
-    "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest", "Part",
+    "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest", "Part", "Scores",
     "SourceImages", "Split", "Spread", "VariantStatistics", "parquet_schema", "row_digest",
 ]  # fmt: skip
 
@@ -103,6 +103,13 @@ class GeneratedImages(NamedTuple):
 
     variant: str
     pixels: NDArray[np.uint8]
+
+
+class Scores(NamedTuple):
+    """What a classifier says of N images: `predictions` (N,), classes, and `confidences` (N,), their probabilities."""
+
+    predictions: NDArray[np.int32]
+    confidences: NDArray[np.float32]
 
 
 def parquet_schema(size_px: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:

@@ -30,7 +30,9 @@ from pipelines.part_files import PartFile, by_part
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split
 from pipelines.statistics import Tally
 
-__all__ = ["Plan", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
+__all__ = [
+    "Plan", "cause_of", "is_current", "locked", "outdated", "swap", "write_datasets", "write_durably", "write_rejected",
+]  # fmt: skip
 
 Expand = Callable[[pa.Table], Iterator[Countable]]
 """Turns rows of the frame into blocks, one per cell."""
@@ -140,10 +142,10 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
     try:
         frame.write.format("roadsign_datasets").mode("append").save()
     except PySparkException as error:
-        raise StoreError(f"{plan.root}: nothing was changed there; {_cause(error)}") from error
+        raise StoreError(f"{plan.root}: nothing was changed there; {cause_of(error)}") from error
 
 
-def _cause(error: PySparkException) -> str:
+def cause_of(error: Exception) -> str:
     """The line of a Python worker's traceback that says what went wrong, and what to do."""
     text = str(error)
     if "No space left on device" in text:
@@ -216,9 +218,9 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(path).replace(target)
         manifest = _manifest(plan, fingerprint, tallies[cell], [part for part, _ in parts[cell]])
-        _write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
+        write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
     for cell in plan.fingerprints:
-        _swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
+        swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
     shutil.rmtree(staging_folder(plan.root))
 
 
@@ -246,14 +248,16 @@ def _manifest(
     )
 
 
-def _write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str) -> None:
+    """Returns when the disk has it."""
     with path.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _swap(new: Path, target: Path, old: Path) -> None:
+def swap(new: Path, target: Path, old: Path) -> None:
+    """Moves `new` to `target`, and what was there to `old`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         old.parent.mkdir(parents=True, exist_ok=True)

@@ -89,3 +89,8 @@ def train_gan() -> ModuleType:
 @pytest.fixture(scope="session")
 def rollback() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "rollback.py")
+
+
+@pytest.fixture(scope="session")
+def score_images() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "score_images.py")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from training.attacks import (
     SnrDb,
     Strength,
 )
-from training.distributed import keep_freed_memory
-from training.executor import ExecutorError, ShippedAttack
-from training.trained import Classifier
+from training.executor import ShippedAttack
+from training.task_device import read_network, task_device
 
 __all__ = ["AttackStep"]
 
@@ -54,14 +52,10 @@ class AttackStep:
     @classmethod
     def opened(cls, shipped: ShippedAttack, path: Path, threads: int, gpu: str | None) -> "AttackStep":
         """With `threads` threads, on the GPU of that address or on the CPU. Raises CheckpointError, ExecutorError."""
-        torch.set_num_threads(threads)
-        keep_freed_memory()
-        if gpu is not None and not torch.cuda.is_available():
-            raise ExecutorError(f"Spark gives this task GPU {gpu}, but PyTorch finds none; give executors no GPU")
-        device = torch.device("cpu" if gpu is None else f"cuda:{gpu}")
+        device = task_device(threads, gpu)
         strengths = {name: _strength(strength) for name, strength in shipped.strengths.items()}
         attack = choose(ATTACKS, dict(shipped.attack)).opened(path.parent)
-        return cls(_network(path, device), attack, strengths, shipped.seed, shipped.batch_size, device)
+        return cls(read_network(path, device), attack, strengths, shipped.seed, shipped.batch_size, device)
 
     def __call__(self, source: SourceImages) -> list[AttackedImages]:
         """One for each variant. Raises AttackError, which names images."""
@@ -93,12 +87,6 @@ class AttackStep:
         with torch.inference_mode():
             classes: torch.Tensor = self.network(images).argmax(1)
         return classes
-
-
-@lru_cache(maxsize=1)
-def _network(path: Path, device: torch.device) -> nn.Module:
-    """Read once by each Python worker, which does one task after the other."""
-    return Classifier.read(path, device).network.requires_grad_(False)
 
 
 def _strength(given: Mapping[str, float] | None) -> Strength | None:

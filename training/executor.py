@@ -1,8 +1,9 @@
-"""An attack as plain data on its way to an executor, which may turn out not to have torch."""
+"""What a task needs of torch, as plain data on its way to an executor, which may turn out not to have it."""
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from pipelines.errors import RoadsignError
 
 if TYPE_CHECKING:
     from training.attack_step import AttackStep
+    from training.score_step import ScoreStep
 
-__all__ = ["ExecutorError", "ShippedAttack"]
+__all__ = ["ExecutorError", "ShippedAttack", "ShippedClassifier"]
 
 
 class ExecutorError(RoadsignError):
@@ -32,11 +34,32 @@ class ShippedAttack:
 
     def __call__(self, files: Path, threads: int, gpu: str | None) -> "AttackStep":
         """On an executor. Raises ExecutorError where it has no torch."""
-        try:
-            from training.attack_step import AttackStep  # here: that there is no torch can be said only once we run
-        except ModuleNotFoundError as error:
-            raise ExecutorError(
-                f"executor {platform.node()}: its Python, {sys.executable}, has no {error.name}; install the project "
-                "there (uv sync), or say in PYSPARK_PYTHON which Python has it"
-            ) from None
+        with _needing_torch():
+            from training.attack_step import AttackStep
         return AttackStep.opened(self, files / self.file, threads, gpu)
+
+
+@dataclass(frozen=True)
+class ShippedClassifier:
+    """`file` is the name that the classifier's file has among the session's files."""
+
+    file: str
+    batch_size: int
+
+    def __call__(self, files: Path, threads: int, gpu: str | None) -> "ScoreStep":
+        """On an executor. Raises ExecutorError where it has no torch."""
+        with _needing_torch():
+            from training.score_step import ScoreStep
+        return ScoreStep.opened(files / self.file, self.batch_size, threads, gpu)
+
+
+@contextmanager
+def _needing_torch() -> Iterator[None]:
+    """For an import within a function: that there is no torch can be said only once we run."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExecutorError(
+            f"executor {platform.node()}: its Python, {sys.executable}, has no {error.name}; install the project "
+            "there (uv sync), or say in PYSPARK_PYTHON which Python has it"
+        ) from None

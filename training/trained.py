@@ -68,6 +68,11 @@ class Classifier:
         """Of the weights: the same network has the same digest wherever and whenever it was saved."""
         return weights_digest(self.network)
 
+    @property
+    def geometry(self) -> str:
+        """Of the images that it was trained on; crop_or_pad where `about` does not say."""
+        return str(self.about.get("settings", {}).get("data", {}).get("geometry", "crop_or_pad"))
+
     def write(self, path: Path) -> None:
         """Raises CheckpointError."""
         settings = {

@@ -2,22 +2,30 @@ import pickle
 import subprocess
 import sys
 
-from training.executor import ShippedAttack
+import pytest
+
+from training.executor import ShippedAttack, ShippedClassifier
 
 WITHOUT_TORCH = """
 import pathlib, pickle, sys
 sys.modules["torch"] = None
-attack = pickle.loads(bytes.fromhex(sys.argv[1]))
+shipped = pickle.loads(bytes.fromhex(sys.argv[1]))
 try:
-    attack(pathlib.Path("."), 1, None)
+    shipped(pathlib.Path("."), 1, None)
 except Exception as error:
     print(type(error).__name__, error)
 """
 
 
-def test_it_arrives_where_there_is_no_torch_and_says_so() -> None:
-    attack = ShippedAttack("model.pt", {"kind": "fgsm"}, {"fgsm-snr33": {"snr_db": 33.0}}, 0, 128)
-    command = [sys.executable, "-c", WITHOUT_TORCH, pickle.dumps(attack).hex()]
+@pytest.mark.parametrize(
+    "shipped",
+    [
+        ShippedAttack("model.pt", {"kind": "fgsm"}, {"fgsm-snr33": {"snr_db": 33.0}}, 0, 128),
+        ShippedClassifier("model.pt", 512),
+    ],
+)
+def test_it_arrives_where_there_is_no_torch_and_says_so(shipped: ShippedAttack | ShippedClassifier) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, pickle.dumps(shipped).hex()]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith("ExecutorError executor ")
     assert f"its Python, {sys.executable}, has no torch; install the project there" in said

@@ -1,0 +1,73 @@
+"""Images without labels shown to a trained classifier: predictions, confidences, and a flag on images that look noisy.
+
+    spark-submit jobs/score_images.py model=… images=… output=… [--config FILE] [--dry-run] [key=value …]
+
+What there is to choose, and the defaults, stand in conf/score_images.yaml.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from pipelines import session
+from pipelines.errors import run_job
+from pipelines.provenance import made_by
+from pipelines.scores import Scoring, Summary, refuse_strangers, scores_frame, write_scores
+from pipelines.scoring import ListedImages, ScoreImages, list_images
+from pipelines.settings import parse_arguments, to_yaml
+from training.executor import ShippedClassifier
+from training.tracking import FoundModel, find_models
+from training.trained import Classifier
+
+CONFIG = Path(__file__).parents[1] / "conf" / "score_images.yaml"
+
+
+def score(
+    spark: SparkSession, settings: ScoreImages, found: FoundModel, classifier: Classifier, listed: ListedImages
+) -> Summary:
+    scoring = Scoring(
+        settings.geometry_for(classifier.geometry), classifier.shape.size_px, settings.noisy_above_std_grey
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
+        classifier.write(file)
+        spark.sparkContext.addFile(str(file))
+        frame = listed.frame(spark, settings.partitions)
+        scores = scores_frame(frame, ShippedClassifier(file.name, settings.batch_size), scoring)
+        return write_scores(
+            scores, settings.output, listed.images,
+            model={"reference": settings.model, "run": found.run_id, "digest": classifier.digest},
+            settings=settings.model_dump(mode="json"),
+            made_by={**made_by(), "torch": str(torch.__version__)},
+        )  # fmt: skip
+
+
+def run(arguments: Sequence[str]) -> None:
+    console = Console()
+    settings, dry_run = parse_arguments(ScoreImages, CONFIG, __doc__ or "", arguments)
+    refuse_strangers(settings.output)
+    (found,) = find_models([settings.model])
+    classifier = Classifier.read(found.path, torch.device("cpu"))
+    settings.geometry_for(classifier.geometry)
+    listed = list_images(settings.images, classifier.shape.size_px)
+    console.print(f"{settings.images}: {listed.sentence()}", soft_wrap=True)
+    if dry_run:
+        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print("dry run: nothing was made")
+        return
+    with session.started("score_images") as spark:
+        summary = score(spark, settings, found, classifier, listed)
+    console.print(f"{settings.output}: {summary.sentence()}", soft_wrap=True, markup=False)
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

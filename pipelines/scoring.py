@@ -1,0 +1,129 @@
+"""Images that nobody has labelled: which ones a classifier is to be shown."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.errors import SettingsError, SourceError
+from pipelines.frames import in_parts, rows_frame
+from pipelines.geometry import GEOMETRIES, Geometry
+from pipelines.schema import parquet_schema
+from pipelines.settings import Settings
+
+__all__ = ["ListedImages", "ScoreImages", "list_images"]
+
+IMAGE_SUFFIXES = (".png", ".ppm", ".jpg", ".jpeg", ".bmp")
+TASKS_PER_CORE = 2
+
+
+class ScoreImages(Settings):
+    """One run of jobs/score_images.py: `model` shown all of `images`, a folder of image files, or Parquet files that
+    follow the contract of datasets; the folder `output` is there whole or not at all.
+
+    `geometry` makes images of any size square; null: the one that the model was trained on. An image is flagged as
+    noisy above `noisy_above_std_grey`, which is for noise_std_grey of what the model sees."""
+
+    model: str
+    images: Path
+    output: Path
+    geometry: Literal["crop_or_pad", "resize"] | None = None
+    noisy_above_std_grey: float = Field(ge=0, allow_inf_nan=False)
+    batch_size: int = Field(default=512, ge=1)
+    partitions: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.output.absolute().is_relative_to(self.images.absolute()):
+            raise ValueError("output lies in images, so the next run would take its scores for images; choose another")
+        return self
+
+    def geometry_for(self, trained_on: str) -> Geometry:
+        """Raises SettingsError where images without an annotation cannot be made what the model was trained on."""
+        kind = self.geometry or trained_on
+        if kind not in ("crop_or_pad", "resize"):
+            raise SettingsError(
+                f"{self.model} was trained on images of geometry {kind}, which needs the sign's region in each image; "
+                "cut the signs out yourself and say geometry=resize"
+            )
+        return GEOMETRIES[kind]()
+
+
+class ImageFile(NamedTuple):
+    part: int
+    position: int
+    path: str
+    image_id: str
+
+
+class StoredImages(NamedTuple):
+    """Row group `number` of the Parquet file `path`."""
+
+    part: int
+    position: int
+    path: str
+    number: int
+
+
+class ListedImages(NamedTuple):
+    """Either `files` or row groups; `images` is how many there are in all."""
+
+    files: list[tuple[str, str]]
+    row_groups: list[tuple[str, int]]
+    images: int
+
+    def sentence(self) -> str:
+        """For the console."""
+        return f"{self.images:,} images in {len({path for path, _ in self.files or self.row_groups}):,} files"
+
+    def frame(self, spark: SparkSession, partitions: int | None) -> DataFrame:
+        """A row for each file or row group, in order, in `partitions` partitions, by default two for each core."""
+        listed: Sequence[tuple[Any, ...]] = self.files or self.row_groups
+        tasks = min(len(listed), partitions or TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
+        row_type: type[ImageFile] | type[StoredImages] = ImageFile if self.files else StoredImages
+        rows = [row_type(number * tasks // len(listed), number, *one) for number, one in enumerate(listed)]
+        return in_parts(rows_frame(spark, row_type, rows), tasks)
+
+
+def list_images(images: Path, size_px: int) -> ListedImages:
+    """All Parquet files in `images` and below, or all image files, without what begins with a dot or an underscore.
+    Raises SourceError."""
+    if not images.exists():
+        raise SourceError(f"{images}: no such file or folder; images=<folder of images, or Parquet files>")
+    names = sorted(path for path in images.rglob("*") if path.is_file()) if images.is_dir() else [images]
+    seen = [path for path in names if not any(part[0] in "._" for part in path.relative_to(images).parts)]
+    stored = [path for path in seen if path.suffix == ".parquet"]
+    files = [path for path in seen if path.suffix.lower() in IMAGE_SUFFIXES]
+    if stored and files:
+        raise SourceError(f"{images}: holds Parquet files ({stored[0]}) and image files ({files[0]}); name one of both")
+    if not stored and not files:
+        raise SourceError(f"{images}: no image ({', '.join(IMAGE_SUFFIXES)}) and no Parquet file in it")
+    within = images if images.is_dir() else images.parent
+    if files:
+        named = [(str(path.absolute()), path.relative_to(within).as_posix()) for path in files]
+        return ListedImages(named, [], len(named))
+    groups = [(str(path.absolute()), number, rows) for path in stored for number, rows in _row_groups(path, size_px)]
+    return ListedImages([], [(path, number) for path, number, _ in groups], sum(rows for *_, rows in groups))
+
+
+def _row_groups(path: Path, size_px: int) -> Iterator[tuple[int, int]]:
+    """Number and rows of each."""
+    try:
+        footer = pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"{path}: not readable as Parquet ({error})") from None
+    schema = footer.schema.to_arrow_schema()
+    facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    if facts.get("pixel_dtype") not in ("uint8", "float32") or not {"image_id", "image"} <= set(schema.names):
+        raise SourceError(f"{path}: not of a dataset made by jobs/make_noisy_datasets.py; name a folder of image files")
+    expected = parquet_schema(size_px, facts["pixel_dtype"]).metadata
+    if {key: (schema.metadata or {}).get(key) for key in expected} != expected:
+        raise SourceError(
+            f"{path}: has images of {facts.get('size_px')} px, {facts.get('layout')}; the model is for {size_px} px, "
+            "HWC RGB: name a folder of that size"
+        )
+    return ((number, footer.row_group(number).num_rows) for number in range(footer.num_row_groups))
