@@ -5,7 +5,7 @@ RUN := $(UV) run --no-sync
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB), train on them, evaluate on every noise
@@ -38,6 +38,22 @@ check: environment java | $(UV) ## style and types
 .PHONY: bench-data
 bench-data: environment java | $(UV) ## the table of docs/performance.md; needs dataset=<folder of the real GTSRB>
 	$(RUN) python benchmarks/make_noisy_datasets.py $(or $(dataset),data/raw/GTSRB)
+
+COMPOSE := docker compose --file docker/compose.yaml
+
+.PHONY: up
+up: ## the whole system in containers on this machine; MLflow at http://localhost:5000, user roadsign
+	docker/make_secrets.sh docker/secrets
+	ROADSIGN_REVISION=$$(git describe --always --dirty) $(COMPOSE) up --build --detach --wait
+	@echo "the password of user roadsign is in docker/secrets/mlflow_password"
+
+.PHONY: down
+down: ## stops the containers; what is in the volumes stays
+	$(COMPOSE) --profile s3 --profile jobs down
+
+.PHONY: retrain-in-compose
+retrain-in-compose: ## one retraining now, besides those of the scheduler
+	$(COMPOSE) run --rm trainer retrain $(arguments)
 
 .PHONY: environment
 environment: | $(UV)

@@ -1,0 +1,42 @@
+# Spark's master, worker and executor, with the project's Python that tasks run in:
+#   docker build --file docker/spark.Dockerfile --tag roadsign-spark .
+# The driver runs in the image of trainer.Dockerfile: give both the same BASE_IMAGE, for Spark wants one Python everywhere.
+ARG BASE_IMAGE=python:3.11.14-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+ARG UV_VERSION=0.13.8
+COPY docker/install.sh /tmp/
+RUN /tmp/install.sh && python3 -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir "uv==${UV_VERSION}"
+ENV UV_PROJECT_ENVIRONMENT=/opt/roadsign/env UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+WORKDIR /build
+COPY pyproject.toml uv.lock README.md LICENSE ./
+RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-project --no-cache
+COPY pipelines pipelines
+COPY training training
+RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --no-cache
+
+FROM ${BASE_IMAGE}
+ARG BASE_IMAGE
+ARG JAVA_PACKAGE=openjdk-17-jre-headless
+COPY docker/install.sh /tmp/
+RUN /tmp/install.sh "${JAVA_PACKAGE}" && rm /tmp/install.sh \
+ && useradd --uid 10001 --user-group --no-create-home --home-dir /srv/roadsign roadsign \
+ && install -d -o roadsign -g roadsign /srv/roadsign /srv/roadsign/data /srv/roadsign/mlruns /run/roadsign
+COPY --from=build /opt/roadsign/env /opt/roadsign/env
+COPY jobs /opt/roadsign/jobs
+COPY conf /opt/roadsign/conf
+COPY docker/services /opt/roadsign/services
+ENV PATH=/opt/roadsign/env/bin:$PATH PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="roadsign-spark" \
+      org.opencontainers.image.description="Spark master, worker and executor of roadsign-robustness" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
+USER 10001:10001
+WORKDIR /srv/roadsign
+ENV ROADSIGN_HEALTH_URL=http://127.0.0.1:8080/
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["/opt/roadsign/services/healthy.sh"]
+EXPOSE 7077 8080 8081
+ENTRYPOINT ["/opt/roadsign/services/start.sh"]
+CMD ["spark-master"]

@@ -1,0 +1,85 @@
+"""The manifests against Kubernetes' own schema, and against one another."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+DOCKER = Path(__file__).parents[2] / "docker"
+MANIFESTS: list[dict[str, Any]] = [
+    document
+    for path in sorted((DOCKER / "kubernetes").glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+]
+
+
+def name_of(manifest: dict[str, Any]) -> str:
+    return f"{manifest['kind']}-{manifest['metadata']['name']}"
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Specifications of pods by the name of what makes them."""
+    found = {}
+    for manifest in MANIFESTS:
+        spec = manifest.get("spec", {})
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+        if template:
+            found[name_of(manifest)] = template["spec"]
+    executor = next(manifest for manifest in MANIFESTS if name_of(manifest) == "ConfigMap-spark")["data"][
+        "executor.yaml"
+    ]
+    return {**found, "executor": yaml.safe_load(executor)["spec"]}
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=name_of)
+def test_a_manifest_follows_the_schema(manifest: dict[str, Any]) -> None:
+    kubernetes_validate.validate(manifest, "1.32", strict=True)
+
+
+def test_a_wrong_manifest_would_be_noticed() -> None:
+    wrong = {**MANIFESTS[0], "metadata": {"nome": "roadsign"}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, "1.32", strict=True)
+
+
+@pytest.mark.parametrize("name", pods())
+def test_a_pod_may_do_no_more_than_it_must(name: str) -> None:
+    """What the namespace's pod security standard `restricted` asks for."""
+    pod = pods()[name]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("name", pods())
+def test_a_pod_mounts_what_there_is(name: str) -> None:
+    claims = {manifest["metadata"]["name"] for manifest in MANIFESTS if manifest["kind"] == "PersistentVolumeClaim"}
+    pod = pods()[name]
+    volumes = {volume["name"] for volume in pod.get("volumes", [])}
+    if name == "StatefulSet-postgres":
+        volumes.add("runs")
+    for container in pod["containers"]:
+        assert {mount["name"] for mount in container.get("volumeMounts", [])} <= volumes
+    for volume in pod.get("volumes", []):
+        assert volume.get("persistentVolumeClaim", {}).get("claimName") in {None, *claims}
+
+
+def test_retrainings_never_overlap_and_run_in_the_image_of_compose() -> None:
+    (cron,) = [manifest["spec"] for manifest in MANIFESTS if manifest["kind"] == "CronJob"]
+    assert cron["concurrencyPolicy"] == "Forbid"
+    (container,) = cron["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["trainer", "retrain"]
+    compose = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["trainer"]
+    assert compose["image"] == container["image"]
+
+
+def test_secrets_come_from_a_secret_and_never_from_a_manifest() -> None:
+    assert not [manifest for manifest in MANIFESTS if manifest["kind"] == "Secret"]
+    for pod in pods().values():
+        for container in pod["containers"]:
+            for variable in container.get("env", []):
+                assert variable["name"].endswith("_FILE") or "PASSWORD" not in variable["name"]

@@ -1,0 +1,119 @@
+"""What the services' scripts do before there is anything to serve; tests/cluster starts the services themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+DOCKER = Path(__file__).parents[2] / "docker"
+SERVICES = DOCKER / "services"
+SCRIPTS = sorted(DOCKER.rglob("*.sh"))
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    done = subprocess.run([shellcheck, "--external-sources", *SCRIPTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_stops_at_the_first_error_and_can_be_run(path: Path) -> None:
+    sourced = path.name in ("secrets.sh", "spark-conf.sh")
+    assert sourced or path.read_text().startswith("#!/usr/bin/env bash\n# ")
+    assert sourced or "\nset -euo pipefail\n" in path.read_text()
+    assert os.access(path, os.X_OK) != sourced
+
+
+def secret(**variables: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "-euc", f". {SERVICES}/secrets.sh; found=$(secret THING); echo got $found"]
+    environment = {"PATH": os.environ["PATH"], **variables}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_secret_comes_from_a_file_before_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "thing").write_text("from file\n")
+    assert secret(THING="plain").stdout == "got plain\n"
+    assert secret(THING="plain", THING_FILE=str(tmp_path / "thing")).stdout == "got from file\n"
+
+
+def test_a_missing_secret_stops_the_service() -> None:
+    done = secret()
+    assert done.returncode != 0 and done.stdout == ""
+    assert done.stderr == "error: set THING_FILE to the name of a file that holds the secret, or set THING\n"
+
+
+def test_start_runs_the_service_that_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [SERVICES / "start.sh", "trainer", "nothing"], check=False, env=jobs(tmp_path), capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: nothing: there is no such job; there are: ./retrain.py\n"
+
+
+def jobs(folder: Path, source: str = "") -> dict[str, str]:
+    """An environment in which the only job is retrain, with that source."""
+    (folder / "jobs").mkdir()
+    (folder / "jobs" / "retrain.py").write_text(source)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {
+        **os.environ, "PATH": path, "ROADSIGN_JOBS": str(folder / "jobs"), "ROADSIGN_RUN": str(folder / "run"),
+        "ROADSIGN_SPARK_SECRET": "s3cret", "ROADSIGN_EVERY_S": "1",
+    }  # fmt: skip
+
+
+def test_a_job_finds_sparks_secret_in_a_file_that_nobody_else_can_read(tmp_path: Path) -> None:
+    source = "import os, sys; print(sys.argv[1:], os.environ['SPARK_CONF_DIR'])"
+    environment = {**jobs(tmp_path, source), "SPARK_MASTER_URL": "spark://m:7077"}
+    command = [SERVICES / "trainer.sh", "retrain", "seed=1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"['seed=1'] {tmp_path}/run/spark\n"
+    conf = tmp_path / "run" / "spark" / "spark-defaults.conf"
+    assert conf.stat().st_mode & 0o777 == 0o600
+    assert "spark.authenticate.secret s3cret\n" in conf.read_text()
+    assert "spark.master spark://m:7077\n" in conf.read_text()
+
+
+FAILS_ONCE = """
+import os, pathlib, sys, time
+log = pathlib.Path(os.environ["ROADSIGN_JOBS"], "log")
+before = log.read_text() if log.exists() else ""
+log.write_text(before + "x")
+sys.exit(0 if before else 3)
+"""
+
+
+def test_the_scheduler_repeats_its_job_and_tells_of_failures(tmp_path: Path) -> None:
+    environment = jobs(tmp_path, FAILS_ONCE)
+    command = [SERVICES / "scheduler.sh", "retrain"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as scheduler:
+        wait_for(tmp_path / "jobs" / "log", "xxx")
+        scheduler.send_signal(signal.SIGTERM)
+        _, said = scheduler.communicate(timeout=60)
+    assert scheduler.returncode == 143
+    assert said.startswith("error: retrain ended with exit code 3; next at its turn\n")
+
+
+def test_a_stopped_scheduler_stops_its_job(tmp_path: Path) -> None:
+    source = """
+import os, pathlib, time
+pathlib.Path(os.environ["ROADSIGN_JOBS"], "log").write_text(f"{os.getpid()} began")
+time.sleep(600)
+"""
+    with subprocess.Popen([SERVICES / "scheduler.sh", "retrain"], env=jobs(tmp_path, source)) as scheduler:
+        wait_for(tmp_path / "jobs" / "log", "began")
+        job = int((tmp_path / "jobs" / "log").read_text().split()[0])
+        scheduler.send_signal(signal.SIGTERM)
+        assert scheduler.wait(60) == 143
+    with pytest.raises(ProcessLookupError):
+        os.kill(job, 0)
+
+
+def wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
