@@ -55,6 +55,13 @@ down: ## stops the containers; what is in the volumes stays
 retrain-in-compose: ## one retraining now, besides those of the scheduler
 	$(COMPOSE) run --rm trainer retrain $(arguments)
 
+.PHONY: audit
+audit: | $(UV) ## known vulnerabilities of all that is locked, as the index of packages has them
+	@locked=$$(mktemp); trap 'rm -f "$$locked"' EXIT; \
+	$(UV) export --quiet --frozen --all-groups --no-emit-project --output-file "$$locked" >/dev/null && \
+	$(UV) tool run --quiet pip-audit==2.10.1 --requirement "$$locked" --disable-pip --require-hashes --strict \
+	  || { echo "vulnerable, or the index does not say (a mirror may not know): the lines above tell which"; exit 1; }
+
 .PHONY: environment
 environment: | $(UV)
 	$(UV) sync --frozen
