@@ -55,6 +55,10 @@ down: ## stops the containers; what is in the volumes stays
 retrain-in-compose: ## one retraining now, besides those of the scheduler
 	$(COMPOSE) run --rm trainer retrain $(arguments)
 
+.PHONY: test-stack
+test-stack: environment java | $(UV) ## the services of docker/ as processes on loopback, with a job on their cluster
+	$(RUN) pytest -m slow tests/cluster
+
 .PHONY: audit
 audit: | $(UV) ## known vulnerabilities of all that is locked, as the index of packages has them
 	@locked=$$(mktemp); trap 'rm -f "$$locked"' EXIT; \

@@ -1,0 +1,175 @@
+"""The services of docker/ as processes on loopback, each run by its own script with the variables of compose.yaml."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+REPOSITORY = Path(__file__).parents[2]
+USER, PASSWORD = "roadsign", "a password of the tests"
+SLOW_START_S = 300
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def postgres_programs() -> Path | None:
+    """Where the distribution has PostgreSQL's programs; None where it is not installed, or where nobody is there to run
+    it: it refuses to be root."""
+    initdb = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
+    if initdb is None or (os.geteuid() == 0 and shutil.which("runuser") is None):
+        return None
+    return Path(initdb).resolve().parent
+
+
+class Stack:
+    """`folder` must be one that all users may enter. Services are started by name, in the order of compose.yaml."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.services = Path(shutil.copytree(REPOSITORY / "docker" / "services", folder / "services"))
+        self.ports = {name: free_port() for name in ("postgres", "mlflow", "spark-master", "master-ui")}
+        self.postgres = postgres_programs()
+        self.mlflow_url = f"http://127.0.0.1:{self.ports['mlflow']}"
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        for name, text in (("db", "secret of the database"), ("mlflow", PASSWORD), ("key", "k"), ("spark", "of Spark")):
+            (folder / name).write_text(f"{text}\n")
+
+    @property
+    def store(self) -> str:
+        if self.postgres:
+            return f"postgresql+psycopg2://{USER}@127.0.0.1:{self.ports['postgres']}/roadsign"
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def variables(self, name: str) -> dict[str, str]:
+        """What compose.yaml gives to every service, with this machine's addresses."""
+        path = [str(Path(sys.executable).parent), *([str(self.postgres)] if self.postgres else []), os.environ["PATH"]]
+        inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+        return {
+            **inherited,
+            "PATH": os.pathsep.join(path),
+            "COLUMNS": "200",
+            "ROADSIGN_RUN": str(self.folder / f"run-{name}"),
+            "ROADSIGN_LISTEN": "127.0.0.1",
+            "PGDATA": str(self.folder / "database"),
+            "PGPORT": str(self.ports["postgres"]),
+            "PGPASSWORD_FILE": str(self.folder / "db"),
+            "ROADSIGN_STORE": self.store,
+            "ROADSIGN_USERS": self.store.replace("mlflow.db", "users.db"),
+            "ROADSIGN_ARTIFACTS": str(self.folder / "artifacts"),
+            "ROADSIGN_MLFLOW_KEY_FILE": str(self.folder / "key"),
+            "MLFLOW_PORT": str(self.ports["mlflow"]),
+            "MLFLOW_TRACKING_PASSWORD_FILE": str(self.folder / "mlflow"),
+            "ROADSIGN_SPARK_SECRET_FILE": str(self.folder / "spark"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_MASTER_HOST": "127.0.0.1",
+            "SPARK_MASTER_PORT": str(self.ports["spark-master"]),
+            "SPARK_MASTER_WEBUI_PORT": str(self.ports["master-ui"]),
+            "SPARK_MASTER_URL": f"spark://127.0.0.1:{self.ports['spark-master']}",
+            "SPARK_WORKER_HOST": "127.0.0.1",
+            "SPARK_WORKER_WEBUI_PORT": "0",
+            "SPARK_WORKER_CORES": "1",
+            "SPARK_WORKER_MEMORY": "1g",
+            "SPARK_WORKER_DIR": str(self.folder / f"work-{name}"),
+        }
+
+    def start(self, name: str, ready: Callable[[], bool], service: str | None = None) -> None:
+        """Returns when it is ready; `name` tells several processes of one `service` apart."""
+        command = [str(self.services / "start.sh"), service or name]
+        if name == "postgres" and os.geteuid() == 0:
+            self.folder.chmod(0o777)
+            command = ["runuser", "-u", "postgres", "--", *command]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env=self.variables(name), start_new_session=True
+            )
+        self.running[name] = process
+        deadline = time.monotonic() + SLOW_START_S
+        while not ready():
+            assert process.poll() is None and time.monotonic() < deadline, self.log(name)
+            time.sleep(0.2)
+
+    def start_all(self) -> None:
+        if self.postgres:
+            self.start_postgres()
+        self.start("spark-master", lambda: self.master() is not None)
+        self.start_mlflow()
+        for number in (1, 2):
+            self.start(f"worker-{number}", lambda number=number: self.alive_workers() >= number, "spark-worker")
+
+    def start_postgres(self) -> None:
+        assert self.postgres is not None
+        asked = [str(self.postgres / "pg_isready"), "--host=127.0.0.1", f"--port={self.ports['postgres']}", "--quiet"]
+        self.start("postgres", lambda: subprocess.run(asked, check=False).returncode == 0)
+
+    def start_mlflow(self) -> None:
+        self.start("mlflow", lambda: self.status("/health") == 200)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def status(self, path: str, user: str = "", password: str = "") -> int:
+        """MLflow's answer to a GET, 0 where it does not answer."""
+        request = urllib.request.Request(self.mlflow_url + path)
+        if user:
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def master(self) -> dict[str, Any] | None:
+        """What Spark's master says of itself."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['master-ui']}/json/", timeout=5) as answer:
+                return dict(json.load(answer))
+        except OSError:
+            return None
+
+    def alive_workers(self) -> int:
+        said = self.master()
+        return len([worker for worker in said["workers"] if worker["state"] == "ALIVE"]) if said else 0
+
+    def run_job(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A job as the service trainer runs it, in the folder `jobs` of the stack's."""
+        (self.folder / "jobs").mkdir(exist_ok=True)
+        environment = {
+            **self.variables("trainer"),
+            "ROADSIGN_JOBS": str(REPOSITORY / "jobs"),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            **variables,
+        }
+        return subprocess.run(
+            [str(self.services / "start.sh"), "trainer", *arguments],
+            cwd=self.folder / "jobs", env=environment, capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+
+    def kill(self, name: str) -> None:
+        """As kill -9 does, and all that the service started."""
+        process = self.running.pop(name)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for one in family:
+            one.kill()
+        process.wait()
+        psutil.wait_procs(family, timeout=60)
+
+    def stop_all(self) -> None:
+        for name in [name for name, process in self.running.items() if process.poll() is None]:
+            self.kill(name)
