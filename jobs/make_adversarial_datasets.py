@@ -39,7 +39,7 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, conso
             spark.sparkContext.addFile(str(file))
         strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
         attack = ShippedAttack(name, describe(order.attack), strengths, settings.seed, settings.batch_size)
-        facts = {**made_by(), "torch": str(torch.__version__)}
+        facts = {**made_by(settings.batch_id), "torch": str(torch.__version__)}
         plan = store.Plan(root, outdated, order.counts, order.about(), facts, 1, settings.compression)
         frame = row_groups_frame(spark, order.row_groups, settings.partitions)
         store.write_datasets(frame, make_attacker(attack), plan)

@@ -39,7 +39,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
             report.announce_replacements(console, root, outdated)
             report.warn_of_small_disk(console, root, outdated, source.counts)
             plan = store.Plan(
-                root, outdated, source.counts, source.summary(), made_by(),
+                root, outdated, source.counts, source.summary(), made_by(settings.batch_id),
                 settings.images_per_row_group, settings.compression,
             )  # fmt: skip
             rendering = Rendering(settings.geometry, settings.sizes_px, settings.chosen, settings.seed).only(outdated)

@@ -1,12 +1,14 @@
 """Which code, on which libraries, made something."""
 
+import hashlib
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["code_version", "made_by"]
+__all__ = ["code_digest", "code_version", "made_by"]
 
+_PACKAGES = ("pipelines", "training")
 _LIBRARIES = ("numpy", "pillow", "pyarrow", "pyspark")
 
 
@@ -23,7 +25,21 @@ def code_version() -> str:
         return version("roadsign-robustness")
 
 
-def made_by() -> dict[str, str]:
-    """For a manifest: code, Python, libraries."""
+def code_digest() -> str:
+    """SHA-256 of our packages' sources, as they are installed, and of the versions of the libraries that decide bytes
+    and weights: the same wherever this code is installed."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        folder = Path(__file__).parents[1] / package
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder.parent).as_posix()}\n".encode() + path.read_bytes())
+    for name in (*_LIBRARIES, "torch"):
+        digest.update(f"{name} {version(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def made_by(batch_id: str | None = None) -> dict[str, str]:
+    """For a manifest: code, Python, libraries, and the retraining, if any, that it was made in."""
     libraries = {name: version(name) for name in _LIBRARIES}
-    return {"code": code_version(), "python": platform.python_version(), **libraries}
+    of_batch = {"batch_id": batch_id} if batch_id else {}
+    return {"code": code_version(), "python": platform.python_version(), **libraries, **of_batch}

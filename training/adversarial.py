@@ -43,7 +43,7 @@ class AdversarialDatasets(Settings):
     Attacks of fixed strength need `snr_db`, signal-to-noise ratios of each image, or `eps`, radii of the attack's norm
     on the scale of [0, 1]; those that seek the smallest perturbation need neither. `batch_size` images go through the
     network at a time; it decides the last bits of a gradient, and `partitions`, into how many Spark tasks the part
-    files are dealt, decides none."""
+    files are dealt, decides none. `batch_id`, of the retraining that this is a step of, goes into the manifests."""
 
     model: str
     attack: Annotated[Attack, PlainValidator(lambda given: choose(ATTACKS, given)), PlainSerializer(describe)]
@@ -55,6 +55,7 @@ class AdversarialDatasets(Settings):
     batch_size: int = Field(default=128, ge=1)
     compression: Literal["none", "zstd"] = "zstd"
     partitions: int | None = Field(default=None, ge=1)
+    batch_id: str | None = None
 
     @field_validator("splits")
     @classmethod

@@ -93,6 +93,12 @@ class ClassifierTraining:
         if self.best is None or accuracy > self.best.accuracy:
             self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.network.state_dict())))
 
+    @property
+    def validation_accuracy(self) -> float:
+        """Of the weights that `keep` asks for."""
+        best = self.best if self.settings.keep == "best" else None
+        return best.accuracy if best else self.metrics["accuracy/validation"]
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint; every rank must call it, and has the same then. Raises DivergedError."""
         self._check()

@@ -90,7 +90,10 @@ def _train_epochs(training: ClassifierTraining, folder: RunFolder, run: TrackedR
 
 def _finish(training: ClassifierTraining, digests: Mapping[str, str], folder: RunFolder, run: TrackedRun) -> None:
     settings = training.settings.model_dump(mode="json")
-    about = {"settings": settings, "datasets": dict(digests), "run_id": run.run_id, "metrics": training.metrics}
+    about = {
+        "settings": settings, "datasets": dict(digests), "run_id": run.run_id, "metrics": training.metrics,
+        "validation_accuracy": training.validation_accuracy,
+    }  # fmt: skip
     classifier = training.classifier(about)
     classifier.write(folder.model)
     run.log_file(folder.model, "checkpoint")

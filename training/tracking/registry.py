@@ -6,6 +6,7 @@ between two leaves @champion on one whole version, the old or the new, and the s
 
 from typing import NamedTuple
 
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from training.tracking.finding import CHECKPOINT
@@ -16,16 +17,19 @@ from training.tracking.spool import TrackingError
 __all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Registry", "Version"]
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-ROLLED_BACK = "rolled_back"
+ROLLED_BACK, BATCH_ID, MADE_OF, DECISION = "rolled_back", "batch_id", "made_of", "decision"
 
 
 class Version(NamedTuple):
     """Of a registered model; `run_id` is empty where it was registered by hand. `rolled_back` is whether it was the
-    champion and was found wanting."""
+    champion and was found wanting. Of one that a retraining made: its `batch_id`, and once it was compared with the
+    champion, the `decision` as a sentence."""
 
     number: str
     run_id: str
     rolled_back: bool = False
+    batch_id: str = ""
+    decision: str = ""
 
 
 class Registry:
@@ -44,9 +48,18 @@ class Registry:
         number = self._aliases().get(alias)
         return None if number is None else self._version(number)
 
-    def challenge(self, run_id: str) -> Version:
-        """Registers the model of a run where that has not happened, and makes it @challenger. Refuses runs that have
-        not ended well, or lack the checkpoint by which find_models finds them."""
+    def made_of(self, digest: str) -> list[Version]:
+        """The versions that challenged with this digest, and of which has been decided; the newest first."""
+        where = f"name = '{self.name}' and tag.{MADE_OF} = '{digest}'"
+        with self._server.asked():
+            found = self._client.search_model_versions(where)
+        versions = [_version(one) for one in sorted(found, key=lambda one: -int(one.version))]
+        return [version for version in versions if version.decision]
+
+    def challenge(self, run_id: str, batch_id: str = "", digest: str = "") -> Version:
+        """Registers the model of a run where that has not happened, and makes it @challenger, with the batch that
+        trained it and the `digest` of all that it was made of. Refuses runs that have not ended well, or lack the
+        checkpoint by which find_models finds them."""
         with self._server.asked():
             status = self._client.get_run(run_id).info.status
             if status != "FINISHED":
@@ -61,8 +74,19 @@ class Registry:
                 number = self._server.register(run_id, self.name)
             except RefusedError as error:
                 raise TrackingError(f"{self._server.uri}: {error}") from None
+            for tag, value in ((BATCH_ID, batch_id), (MADE_OF, digest)):
+                if value:
+                    self._client.set_model_version_tag(self.name, number, tag, value)
             self._point(CHALLENGER, number)
         return self._version(number)
+
+    def decide(self, challenger: str, sentence: str) -> None:
+        """Notes what was decided on a version, and that it challenges no more."""
+        aliases = self._aliases()
+        with self._server.asked():
+            self._client.set_model_version_tag(self.name, challenger, DECISION, sentence)
+            if aliases.get(CHALLENGER) == challenger:
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def promote(self, challenger: str, champion: str | None) -> None:
         """@champion goes to version `challenger`, and @previous to `champion`, the one that it was compared with.
@@ -127,8 +151,14 @@ class Registry:
 
     def _version(self, number: str) -> Version:
         with self._server.asked():
-            found = self._client.get_model_version(self.name, number)
-        return Version(number, found.run_id or "", ROLLED_BACK in found.tags)
+            return _version(self._client.get_model_version(self.name, number))
 
     def _point(self, alias: str, number: str) -> None:
         self._client.set_registered_model_alias(self.name, alias, number)
+
+
+def _version(found: ModelVersion) -> Version:
+    tags = found.tags
+    return Version(
+        str(found.version), found.run_id or "", ROLLED_BACK in tags, tags.get(BATCH_ID, ""), tags.get(DECISION, "")
+    )

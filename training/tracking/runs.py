@@ -31,11 +31,13 @@ LONGEST_KEY, LONGEST_VALUE = 250, 6000
 
 
 class Tracking(Settings):
-    """`register_as`: a run that ends well registers its model under this name. 0 s: no system metrics."""
+    """`register_as`: a run that ends well registers its model under this name. 0 s: no system metrics. `batch_id`, of
+    the retraining that the run is a step of, becomes a tag."""
 
     experiment: str = "classifiers"
     register_as: str | None = None
     system_metrics_every_s: float = Field(default=10.0, ge=0)
+    batch_id: str | None = None
 
 
 class TrackedRun:
@@ -96,7 +98,8 @@ def tracked_run(
             run._begin(settings, datasets)
         else:
             run._tell("status", status="RUNNING", at_ms=_now_ms())
-        run.set_tags({**facts, "command": command})
+        of_batch = {"batch_id": tracking.batch_id} if tracking.batch_id else {}
+        run.set_tags({**facts, **of_batch, "command": command})
         run.log_json("settings.json", settings)
         status = "FAILED"
         try:

@@ -1,0 +1,79 @@
+"""New raw images in, a better champion out: one batch of datasets, training, attacks, comparison and promotion.
+
+    python jobs/retrain.py [--config FILE] [--dry-run] [key=value …]
+    python jobs/retrain.py --status [key=value …]         last run, next due, champion, pending
+    python jobs/retrain.py --scheduled [key=value …]      for ever, a batch whenever one is due
+
+What there is to choose, and the defaults, stand in conf/retrain.yaml. Exit codes: 0, the batch came to its end; 1, it
+failed, and the champion is who it was; 2, wrong settings; 3, stopped by drift; 75, another process is in work.
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from pipelines.errors import run_job
+from pipelines.provenance import code_digest, code_version
+from pipelines.settings import describe, load, parse_arguments, to_yaml
+from pipelines.sources import is_unchanged
+from pipelines.variants import NoisyDatasets
+from training.retraining.batch import Order
+from training.retraining.recipe import Retrain
+from training.retraining.service import attempt, journal_of, status
+
+JOBS = Path(__file__).parent
+CONF = JOBS.parent / "conf"
+
+
+def order(settings: Retrain, arguments: Sequence[str]) -> Order:
+    datasets = load(NoisyDatasets, CONF / "make_noisy_datasets.yaml", settings.for_datasets(settings.size_px, ""))
+    listing = datasets.dataset.listing()
+    fingerprints = [datasets.fingerprint(cell, "") for cell in datasets.cells]
+    return Order(
+        settings=settings,
+        jobs=JOBS,
+        root=datasets.dataset_folder,
+        variants=tuple(datasets.chosen),
+        listing=listing,
+        code=code_digest(),
+        configuration=settings.configuration(CONF, [describe(datasets.geometry), fingerprints]),
+        unchanged=is_unchanged(listing, datasets),
+        command=shlex.join(["python", "jobs/retrain.py", *arguments]),
+        facts={"code": code_version()},
+    )
+
+
+def run(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--status", action="store_true")
+    parser.add_argument("--scheduled", action="store_true")
+    asked, rest = parser.parse_known_args(arguments)
+    settings, dry_run = parse_arguments(Retrain, CONF / "retrain.yaml", __doc__ or "", rest)
+    console = Console()
+
+    def batch(_: Sequence[str]) -> None:
+        attempt(settings, lambda: order(settings, rest), console)
+
+    if asked.status:
+        print(status(settings))
+    elif dry_run:
+        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(f"{order(settings, rest).listing.found}; dry run: nothing was made", soft_wrap=True)
+    elif asked.scheduled:
+        settings.schedule.run(journal_of(settings).last, lambda: run_job(batch, rest))
+    else:
+        batch(rest)
+
+
+def main(arguments: Sequence[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that leases and children are let go
+    return run_job(run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""One batch of retraining, step by step.
+
+Each step finds out by itself what is done already: datasets by their manifests, runs and the decision by their records.
+So whoever comes after a kill goes on with the step it was at."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from rich.console import Console
+
+from pipelines.datasets import Listing
+from pipelines.schema import CLEAN, Cell, Manifest
+from training.retraining.child import run_child
+from training.retraining.comparing import Contender, compare, track_decision
+from training.retraining.lease import Lease
+from training.retraining.recipe import Retrain
+from training.retraining.record import Batch, BatchError, Decided
+from training.runs import RunFolder
+from training.tracking import CHAMPION, Registry, Spool, Version, find_models, send_kept
+from training.trained import Classifier
+
+__all__ = ["Order", "Outcome", "Retraining"]
+
+CPU = torch.device("cpu")
+
+
+class Outcome(NamedTuple):
+    what: Literal["promoted", "not promoted", "nothing to do"]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a batch is given: the jobs' scripts, the dataset's folder and its noisy variants, the raw images, and
+    digests of the code and of the configuration. `unchanged`: the datasets are there, made of these raw images."""
+
+    settings: Retrain
+    jobs: Path
+    root: Path
+    variants: tuple[str, ...]
+    listing: Listing
+    code: str
+    configuration: str
+    unchanged: bool
+    command: str
+    facts: Mapping[str, str]
+
+    @property
+    def clean(self) -> Cell:
+        return Cell(self.settings.geometry, self.settings.size_px, CLEAN)
+
+    def key(self, data: str) -> str:
+        """Of all that a challenger is made of."""
+        return hashlib.sha256(f"{self.code} {self.configuration} {data}".encode()).hexdigest()
+
+    def batch(self) -> Batch:
+        """The one that is to be gone on with, or a new one; its id is the same wherever the same is to be done."""
+        key = self.key(self.listing.state())[:12]
+        number = 1
+        while self.settings.force and Batch(self.settings.folder / f"{key}-{number}").closed:
+            number += 1
+        return Batch(self.settings.folder / f"{key}-{number}")
+
+
+class Retraining:
+    """Of the lease's holder alone."""
+
+    def __init__(self, order: Order, lease: Lease, console: Console) -> None:
+        self.order = order
+        self.settings = order.settings
+        self.batch = order.batch()
+        self.lease = lease
+        self.console = console
+        self.registry = Registry(self.settings.name)
+
+    def run(self) -> Outcome:
+        """Raises RoadsignError; then the champion is who it was."""
+        if not self.order.unchanged:
+            self._make_datasets(self.settings.size_px)
+        digest = self.order.key(self._data_digest())
+        champion = self.registry.version(CHAMPION)
+        if not self.settings.force and (done := self._done(digest, champion)):
+            return Outcome("nothing to do", done)
+        challenger = self._challenger(digest)
+        decided = self.batch.decided
+        if decided is None or (champion and champion.number) not in (decided.champion, decided.challenger):
+            decided = self._decided(champion, challenger)
+        return self._carried_out(decided)
+
+    def _data_digest(self) -> str:
+        """Of the raw images' ids, labels, regions and pixels."""
+        folder = self.order.clean.folder(self.order.root)
+        manifest = Manifest.read(folder)
+        if manifest is None:
+            raise BatchError(f"{folder}: not there; leave {CLEAN} among the variants, at size_px")
+        return str(manifest.source["digest"])
+
+    def _done(self, digest: str, champion: Version | None) -> str | None:
+        """Why there is nothing to do, if so."""
+        made = self.registry.made_of(digest)
+        if not made:
+            return None
+        same = f"nothing has changed: data, code and settings are those of version {made[0].number}"
+        if champion and champion.number in [version.number for version in made]:
+            return f"{same}, the champion"
+        why = "it was rolled back" if made[0].rolled_back else made[0].decision
+        return f"{same} ({why}); force=true trains again"
+
+    def _challenger(self, digest: str) -> Contender:
+        """The best of all seeds, registered."""
+        runs = {seed: self._trained(seed) for seed in self.settings.seeds}
+        classifiers = {seed: Classifier.read(run.model, CPU) for seed, run in runs.items()}
+        best = max(runs, key=lambda seed: float(classifiers[seed].about["validation_accuracy"]))
+        self.lease.check()
+        version = self.registry.challenge(str(runs[best].record["run_id"]), self.batch.id, digest)
+        return Contender(version, classifiers[best])
+
+    def _trained(self, seed: int) -> RunFolder:
+        run = self.batch.finished_run(seed)
+        if run is None:
+            folder = self.batch.runs_of(seed)
+            self._job("train_classifier", self.settings.for_training(self.order.root, seed, folder, self.batch.id))
+            run = self.batch.finished_run(seed)
+        if run is None:
+            raise BatchError(f"{self.batch.runs_of(seed)}: the training has left no finished run there")
+        for spool in Spool.find(run.path):
+            send_kept(spool)
+        return run
+
+    def _decided(self, version: Version | None, challenger: Contender) -> Decided:
+        champion = self._read(version)
+        if champion and champion.classifier.shape.size_px != self.settings.size_px:
+            self._make_datasets(champion.classifier.shape.size_px)
+        for one in (challenger, *([champion] if champion else [])):
+            for attack in self.settings.attacks:
+                arguments = self.settings.for_attack(self.order.root, one.version.run_id, attack, self.batch.id)
+                self._job("make_adversarial_datasets", arguments)
+        decision = compare(
+            self.settings, self.order.root, self.order.variants, self._attacks(), champion, challenger,
+            self.batch.folder / "evaluation", self.console,
+        )  # fmt: skip
+        numbers = version.number if version else None, challenger.version.number
+        facts = {**self.order.facts, "champion": numbers[0] or "none", "challenger": numbers[1]}
+        run_id = track_decision(self.settings, self.batch.folder, self.order.command, facts, decision, [])
+        decided = Decided(*numbers, decision.promoted, decision.sentence, run_id)
+        self.batch.decide(decided)
+        return decided
+
+    def _carried_out(self, decided: Decided) -> Outcome:
+        self.lease.check()
+        if decided.promoted:
+            self.registry.promote(decided.challenger, decided.champion)
+        self.registry.decide(decided.challenger, decided.sentence)
+        self.batch.close()
+        return Outcome("promoted" if decided.promoted else "not promoted", decided.sentence)
+
+    def _attacks(self) -> list[str]:
+        conf = self.order.jobs.parent / "conf"
+        return [variant for attack in self.settings.attacks_of(conf) for variant in attack.strengths]
+
+    def _read(self, version: Version | None) -> Contender | None:
+        if version is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            (found,) = find_models([version.run_id], folder=Path(folder))
+            return Contender(version, Classifier.read(found.path, CPU))
+
+    def _make_datasets(self, size_px: int) -> None:
+        self._job("make_noisy_datasets", self.settings.for_datasets(size_px, self.batch.id))
+
+    def _job(self, name: str, arguments: list[str]) -> None:
+        self.lease.check()
+        run_child(self.order.jobs / f"{name}.py", arguments)

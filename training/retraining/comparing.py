@@ -1,0 +1,89 @@
+"""Champion and challenger beside each other: on the same images, judged by the gate, and the decision as a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.csv
+import pyarrow.parquet
+from rich.console import Console
+
+from pipelines.schema import ATTACKED, ATTACKED_DIGITS
+from training.evaluation.evaluating import EvaluatedData, EvaluatedModel, Evaluation, Result, evaluate, write_result
+from training.evaluation.flags import find_flags
+from training.evaluation.predicting import torch_device
+from training.retraining.gate import Decision, cells_of
+from training.retraining.recipe import Retrain
+from training.tracking import Spool, Tracking, Version, tracked_run
+from training.trained import Classifier
+
+__all__ = ["EXPERIMENT", "Contender", "compare", "track_decision"]
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+EXPERIMENT = "retraining"
+NOTE = "mlflow.note.content"
+"""What MLflow's pages show as a run's description."""
+
+
+class Contender(NamedTuple):
+    version: Version
+    classifier: Classifier
+
+
+def compare(
+    settings: Retrain, root: Path, variants: Sequence[str], attacks: Sequence[str], champion: Contender | None,
+    challenger: Contender, folder: Path, console: Console,
+) -> Decision:  # fmt: skip
+    """On `variants` and on both networks' own images of `attacks`. Where there is no champion yet, the challenger is
+    promoted unless flags are raised. The evaluation's files go to `folder`. Raises RoadsignError."""
+    contenders = {CHALLENGER: challenger} if champion is None else {CHAMPION: champion, CHALLENGER: challenger}
+    digests = [one.classifier.digest[:ATTACKED_DIGITS] for one in contenders.values()]
+    attacked = [f"{attack}/{ATTACKED}={digest}" for attack in attacks for digest in dict.fromkeys(digests)]
+    evaluation = Evaluation(
+        models=tuple(one.version.run_id for one in contenders.values()),
+        data=EvaluatedData(root=str(root), geometry=settings.geometry),
+        variants=(*variants, *attacked),
+        split=settings.split,
+        batch_size=settings.batch_size,
+        device=settings.device,
+        output_root=folder,
+    )
+    models = {name: EvaluatedModel(one.classifier, one.version.run_id) for name, one in contenders.items()}
+    result = evaluate(evaluation, models, torch_device(settings.device), console)
+    write_result(evaluation, models, result)
+    flags = _flags_of(result, CHALLENGER)
+    if champion is None:
+        return _first(flags)
+    return settings.gate.decide(cells_of(result.predictions, CHAMPION), cells_of(result.predictions, CHALLENGER), flags)
+
+
+def track_decision(
+    settings: Retrain, folder: Path, command: str, facts: Mapping[str, str], decision: Decision, tables: Sequence[Path]
+) -> str:
+    """A run of the experiment `retraining`, whose id is returned: the table of cells, `tables`, the evaluation in
+    `folder`, the sentence. One that a kill has cut short is gone on with. Raises TrackingError."""
+    table = folder / "decision.csv"
+    pyarrow.csv.write_csv(decision.table, table)
+    pyarrow.parquet.write_table(decision.table, table.with_suffix(".parquet"))
+    tracking = Tracking(experiment=EXPERIMENT, system_metrics_every_s=0.0, batch_id=folder.name)
+    begun = Spool(folder / "tracking").about.get("run_id")
+    with tracked_run(tracking, folder, folder.name, settings.model_dump(mode="json"), command, [], facts, begun) as run:
+        run.set_tags({"promoted": str(decision.promoted).lower(), NOTE: decision.sentence})
+        run.log_metrics({f"difference/{one.cell}": one.difference for one in decision.cells})
+        for path in (table, table.with_suffix(".parquet"), *tables):
+            run.log_file(path)
+        for path in sorted((folder / "evaluation").glob("*/*.*")):
+            run.log_file(path, "evaluation")
+        return run.run_id
+
+
+def _flags_of(result: Result, model: str) -> list[str]:
+    """What is wrong with the champion's figures does not hold a challenger up."""
+    own = {place: found for place, found in result.predictions.items() if place[0] == model}
+    return find_flags(own, [curve for curve in result.curves if curve.model == model])
+
+
+def _first(flags: Sequence[str]) -> Decision:
+    if flags:
+        return Decision(False, f"Not promoted: the evaluation is not to be relied on ({flags[0]}).", (), tuple(flags))
+    return Decision(True, "Promoted: there was no champion.", ())

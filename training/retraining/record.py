@@ -1,0 +1,66 @@
+"""What is kept of a batch on disk, so that the next process can go on with it."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.errors import RoadsignError
+from training.evaluation.files import replacing
+from training.runs import RunFolder
+
+__all__ = ["Batch", "BatchError", "Decided"]
+
+
+class BatchError(RoadsignError):
+    """A batch cannot be gone on with."""
+
+
+class Decided(NamedTuple):
+    """`champion` and `challenger` are numbers of versions; no champion where there was none. `run_id` is the run that
+    holds the decision's table."""
+
+    champion: str | None
+    challenger: str
+    promoted: bool
+    sentence: str
+    run_id: str
+
+
+class Batch:
+    """<batch_id>/: seed-0/ … with the runs, evaluation/, batch.json once it is decided, `closed` once that is done."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+
+    @property
+    def closed(self) -> bool:
+        """What was decided has been carried out."""
+        return (self.folder / "closed").is_file()
+
+    def close(self) -> None:
+        (self.folder / "closed").touch()
+
+    @property
+    def decided(self) -> Decided | None:
+        """Raises BatchError."""
+        path = self.folder / "batch.json"
+        try:
+            return Decided(**json.loads(path.read_text())["decided"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise BatchError(f"{path}: not readable ({error}); remove it, then the comparison is made again") from None
+
+    def decide(self, decided: Decided) -> None:
+        """Raises EvaluationError where the disk refuses."""
+        with replacing(self.folder / "batch.json") as partial:
+            partial.write_text(json.dumps({"decided": decided._asdict()}, indent=1))
+
+    def runs_of(self, seed: int) -> Path:
+        return self.folder / f"seed-{seed}"
+
+    def finished_run(self, seed: int) -> RunFolder | None:
+        """The one that was trained to its end. Raises RunError."""
+        runs = (RunFolder(path.parent) for path in sorted(self.runs_of(seed).glob("*/run.json")))
+        return next((run for run in runs if run.finished), None)
