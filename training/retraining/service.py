@@ -106,7 +106,7 @@ def _told(last: Attempt | None) -> str:
     if last.ended is None:
         return f"{_when(last.began)}, without an end so far"
     seconds = last.ended - last.began
-    return f"{_when(last.began)}, {seconds:,.0f} s, exit code {last.exit_code}, {last.outcome}: {last.sentence}"
+    return f"{_when(last.began)}, {seconds:,.0f} s, exit code {last.exit_code}: {last.sentence}"
 
 
 def _version(version: Version | None) -> str:

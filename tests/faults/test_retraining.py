@@ -1,0 +1,167 @@
+"""Whole batches of retraining: what they leave behind, how they are refused, and what a kill at every step costs."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from retrainings import Place, expired, gone, wait_for
+
+from pipelines.datasets import SyntheticSigns
+from pipelines.schema import MANIFEST_NAME, Manifest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return SyntheticSigns(root=tmp_path_factory.mktemp("raw") / "signs", test_images_per_class=4).ensure()
+
+
+@pytest.fixture(scope="module")
+def place(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """With a champion that was trained for four epochs. Tests of this module go on from one to the next."""
+    made = Place(tmp_path_factory.mktemp("service"), raw)
+    done = made.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return made
+
+
+def finished(place: Place, experiment: str = "classifiers") -> list[Run]:
+    return [run for run in place.runs(experiment) if run.info.status == "FINISHED"]
+
+
+def manifests(place: Place) -> list[Manifest]:
+    found = [Manifest.read(path.parent) for path in (place.folder / "data" / "datasets").rglob(MANIFEST_NAME)]
+    assert found
+    return [manifest for manifest in found if manifest is not None]
+
+
+def test_the_first_batch_leaves_a_champion_and_all_of_it_has_one_batch_id(place: Place) -> None:
+    (trained,), (decision,) = finished(place), finished(place, "retraining")
+    version = place.client.get_model_version_by_alias("roadsign", "champion")
+    batch_id = trained.data.tags["batch_id"]
+    assert version.run_id == trained.info.run_id
+    assert {batch_id} == {decision.data.tags["batch_id"], version.tags["batch_id"], decision.info.run_name}
+    assert {manifest.made_by["batch_id"] for manifest in manifests(place)} == {batch_id}
+    assert decision.data.tags["mlflow.note.content"] == "Promoted: there was no champion."
+    assert place.aliases() == {"champion": "1"}
+
+
+def test_where_nothing_has_changed_nothing_is_done(place: Place) -> None:
+    before = place.runs("classifiers"), place.runs("retraining")
+    done = place.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "nothing has changed: data, code and settings are those of version 1, the champion\n"
+    assert len(before[0]) == len(place.runs("classifiers")) and len(before[1]) == len(place.runs("retraining"))
+
+
+def test_images_that_were_touched_but_not_changed_are_the_same_data(place: Place) -> None:
+    for path in place.raw.rglob("*.ppm"):
+        path.touch()
+        break
+    done = place.run()
+    assert "nothing has changed" in done.stdout
+    assert len(finished(place)) == 1
+
+
+def test_a_worse_challenger_is_not_promoted_and_is_told_why(place: Place) -> None:
+    done = place.run(epochs=1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Not promoted: " in done.stdout
+    assert place.aliases() == {"champion": "1"}
+    decision = place.runs("retraining")[0]
+    assert decision.data.tags["promoted"] == "false"
+    files = {file.path for file in place.client.list_artifacts(decision.info.run_id)}
+    assert {"decision.csv", "decision.parquet", "settings.json", "evaluation"} <= files
+    again = place.run(epochs=1)
+    assert "are those of version 2 (Not promoted: " in again.stdout and "force=true" in again.stdout
+
+
+def test_a_better_challenger_takes_the_champions_place_and_can_be_taken_back(place: Place) -> None:
+    done = place.run(epochs=16)
+    assert "Promoted: better than the champion on 3 of 3 cells" in done.stdout, done.stdout + done.stderr
+    assert place.aliases() == {"champion": "3", "previous": "1"}
+    command = [*place.command()[:1], str(Path(place.command()[1]).with_name("rollback.py"))]
+    subprocess.run(command, cwd=place.folder, env=place.environment(), check=True, capture_output=True)
+    assert place.aliases() == {"champion": "1"}
+    again = place.run(epochs=16)
+    assert "version 3 (it was rolled back)" in again.stdout
+    assert place.aliases() == {"champion": "1"}
+
+
+def test_the_status_tells_what_was_and_what_will_be(place: Place) -> None:
+    said = place.run("--status").stdout
+    assert "nothing has changed" in said.splitlines()[0]
+    assert [line.partition(":")[0] for line in said.splitlines()] == [
+        "last run", "next due", "champion", "previous", "pending",
+    ]  # fmt: skip
+    assert f"version 1 (run {finished(place)[-1].info.run_id}" in said
+    assert place.run("--status", epochs=16).returncode == 0
+
+
+def test_a_batch_that_fails_leaves_the_champion_and_says_so(place: Place) -> None:
+    done = place.run('training=["epochs=1", "lr=1e30"]')
+    assert done.returncode == 1
+    assert "train_classifier ended with exit code 1: the loss is" in done.stderr
+    assert place.aliases() == {"champion": "1"}
+    last = place.journal()[-1]
+    assert last["outcome"] == "failed" and last["exit_code"] == 1 and "the loss is" in last["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("text", "after_s"),
+    [
+        ("make_noisy_datasets.py", 9.0),
+        ("epoch 2/8", 0.0),
+        ("$ python jobs/make_adversarial_datasets.py", 0.0),
+        ("datasets made, 0 were there already, unchanged\ndata", 1.0),
+    ],
+    ids=["datasets", "training", "attack", "comparison"],
+)
+def test_a_batch_that_was_killed_is_gone_on_with(text: str, after_s: float, raw: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "killed", raw)
+    family = place.killed_at(text, tmp_path / "log", after_s=after_s, epochs=8)
+    assert gone(family), "a job outlived its batch"
+    before = [run.info.run_id for run in place.runs("classifiers")]
+    expired()
+    done = place.run(epochs=8)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Promoted: there was no champion." in done.stdout
+    runs = place.runs("classifiers")
+    assert [run.info.status for run in runs] == ["FINISHED"], "something was trained twice"
+    assert not before or before == [runs[0].info.run_id]
+    assert len(finished(place, "retraining")) == 1
+    assert place.aliases() == {"champion": "1"}
+    assert len({run.data.tags["batch_id"] for run in (*runs, *place.runs("retraining"))}) == 1
+    epochs = [point.step for point in place.client.get_metric_history(runs[0].info.run_id, "accuracy/validation")]
+    assert sorted(set(epochs)) == list(range(1, 9))
+
+
+def test_of_two_at_once_one_is_told_to_wait(place: Place, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    first = place.start(log, epochs=2)
+    wait_for(log, "$ python jobs/train_classifier.py", first)
+    second = place.run(epochs=2)
+    assert second.returncode == 75
+    assert "retraining is in work, by process" in second.stderr
+    assert "a batch is in work, by process" in place.run("--status", epochs=2).stdout
+    assert first.wait(600) == 0, log.read_text()
+
+
+def test_a_schedule_that_is_stopped_goes_on_when_it_is_started_again(raw: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "scheduled", raw)
+    log = tmp_path / "log"
+    job = place.start(log, "--scheduled", "schedule.every_h=24", epochs=2)
+    wait_for(log, "epoch 1/2", job)
+    job.terminate()
+    assert job.wait(60) == 143
+    assert place.journal()[-1]["ended"] is None
+    job = place.start(log, "--scheduled", "schedule.every_h=24", epochs=2)
+    wait_for(log, "Promoted: there was no champion.", job)
+    assert json.loads(json.dumps(place.journal()[-1]))["exit_code"] == 0
+    assert job.poll() is None, "a schedule has no end"
+    job.terminate()
+    job.wait(60)
+    assert [run.info.status for run in place.runs("classifiers")] == ["FINISHED"]

@@ -1,0 +1,133 @@
+"""What a batch's end looks like from outside; the batches here fail before their first step."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from webhook_receiver import Receiver
+
+from pipelines.errors import SourceError
+from pipelines.settings import load
+from training.retraining.batch import Order
+from training.retraining.lease import leased
+from training.retraining.recipe import Retrain
+from training.retraining.record import Batch, BatchError, Decided
+from training.retraining.service import BusyError, attempt, journal_of, status
+
+CONF = Path(__file__).parents[3] / "conf"
+HOUR_S = 3600.0
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def store(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+
+
+def settings(folder: Path, *overrides: str) -> Retrain:
+    places = [f"output_root={folder / 'datasets'}", f"state_root={folder / 'state'}"]
+    return load(Retrain, CONF / "retrain.yaml", ["dataset.kind=synthetic_signs", *places, *overrides])
+
+
+def broken() -> Order:
+    raise SourceError("raw/: no images")
+
+
+def crashing() -> Order:
+    raise ZeroDivisionError("a bug")
+
+
+def stopped() -> Order:
+    raise SystemExit(143)
+
+
+def test_a_failure_is_raised_and_noted(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    with pytest.raises(SourceError):
+        attempt(given, broken, Console(), time.time)
+    last = journal_of(given).last()
+    assert last is not None and last.ended is not None and last.ended >= last.began
+    assert (last.exit_code, last.outcome, last.sentence) == (1, "failed", "raw/: no images")
+
+
+def test_a_bug_is_noted_too(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        attempt(given, crashing, Console())
+    last = journal_of(given).last()
+    assert last is not None and (last.exit_code, last.sentence) == (1, "ZeroDivisionError: a bug")
+
+
+def test_a_batch_that_is_stopped_has_no_end_and_lets_the_lease_go(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    with pytest.raises(SystemExit):
+        attempt(given, stopped, Console())
+    last = journal_of(given).last()
+    assert last is not None and last.ended is None
+    assert "a batch was killed; the next one goes on with it" in status(given)
+    with pytest.raises(SourceError):
+        attempt(given, broken, Console())
+
+
+def test_where_another_is_in_work_nothing_is_noted(tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    with leased(given.output_root, "retraining"), pytest.raises(BusyError, match="in work, by process") as raised:
+        attempt(given, broken, Console())
+    assert raised.value.exit_code == 75
+    assert journal_of(given).last() is None
+
+
+def test_the_outside_is_told_of_a_failure(tmp_path: Path, receiver: Receiver, secret_file: Path) -> None:
+    webhook = f"webhook={{url: '{receiver.url}', secret_file: {secret_file}}}"
+    given = settings(tmp_path, webhook)
+    with pytest.raises(SourceError):
+        attempt(given, broken, Console())
+    ((headers, body),) = receiver.taken
+    message = json.loads(body)
+    assert message["type"] == "retraining.failed"
+    assert message["data"] == {"model": "roadsign", "batch_id": "", "exit_code": 1, "sentence": "raw/: no images"}
+    assert {name.lower(): value for name, value in headers.items()}["webhook-signature"].startswith("v1,")
+
+
+def test_a_webhook_that_nobody_answers_changes_nothing(
+    tmp_path: Path, secret_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    webhook = f"webhook={{url: 'http://127.0.0.1:9/', secret_file: {secret_file}, attempts: 1}}"
+    with pytest.raises(SourceError):
+        attempt(settings(tmp_path, webhook), broken, Console())
+    assert "warning: nobody was told" in capsys.readouterr().err
+
+
+def test_before_the_first_batch_the_status_says_so(tmp_path: Path) -> None:
+    assert status(settings(tmp_path), lambda: 36 * HOUR_S).splitlines() == [
+        "last run:  never", "next due:  1970-01-02 12:00:00 UTC", "champion:  none", "previous:  none",
+        "pending:  nothing",
+    ]  # fmt: skip
+    assert not (tmp_path / "state").exists() and not (tmp_path / "datasets").exists()
+
+
+def test_the_status_says_when_the_next_batch_is_due(tmp_path: Path) -> None:
+    given = settings(tmp_path, "schedule.every_h=6")
+    with pytest.raises(SourceError):
+        attempt(given, broken, Console(), lambda: 36 * HOUR_S)
+    said = status(given, lambda: 37 * HOUR_S)
+    assert "1970-01-02 12:00:00 UTC, 0 s, exit code 1: raw/: no images" in said
+    assert "next due:  1970-01-02 18:00:00 UTC" in said
+
+
+def test_what_was_decided_is_kept_and_a_damaged_record_is_named(tmp_path: Path) -> None:
+    batch = Batch(tmp_path / "b1")
+    assert batch.decided is None and not batch.closed
+    decided = Decided(None, "1", True, "Promoted: “first”.", "r1")
+    batch.decide(decided)
+    batch.close()
+    assert Batch(tmp_path / "b1").decided == decided and batch.closed
+    (tmp_path / "b1" / "batch.json").write_text("{")
+    with pytest.raises(BatchError, match=r"b1/batch\.json: not readable"):
+        _ = batch.decided
