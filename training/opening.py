@@ -119,7 +119,10 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
     _check_files(opener, folder, manifest)
     if not manifest.counts.get(split):
         there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
-        raise StreamError(f"{folder}: split {split} has no images; splits with images: {there}")
+        raise StreamError(
+            f"{folder}: split {split} has no images; splits with images: {there}; name one of these, or make the "
+            f"dataset with it: {JOB}"
+        )
     dtypes = set()
     row_groups = []
     for part in manifest.parts:

@@ -18,7 +18,10 @@ from pipelines.errors import RoadsignError
 from pipelines.settings import Settings
 from training.retraining.paired import holm
 
-__all__ = ["SCHEMA", "Drift", "DriftError", "Finding", "Images", "Report", "discrepancy", "psi", "smirnov"]
+__all__ = [
+    "SCHEMA", "Drift", "DriftError", "Finding", "Images", "Report", "discrepancy", "one_of_each", "psi",
+    "smirnov",
+]  # fmt: skip
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
@@ -54,10 +57,7 @@ class Images(NamedTuple):
         )
 
     def one_of_each_track(self, at_most: int, random: np.random.Generator) -> "Images":
-        """A random image of each of so many random tracks."""
-        shuffled = random.permutation(len(self.tracks))
-        _, first = np.unique(self.tracks[shuffled], return_index=True)
-        return self.at(random.permutation(shuffled[first])[:at_most])
+        return self.at(one_of_each(self.tracks, at_most, random))
 
 
 class Finding(NamedTuple):
@@ -152,6 +152,13 @@ class Drift(Settings):
         divisions = (random.permutation(rows) for _ in range(self.resamples))
         as_far = sum(value_of(division[:old], division[old:]) >= value for division in divisions)
         return value, (1 + as_far) / (1 + self.resamples)
+
+
+def one_of_each(tracks: NDArray[np.str_], at_most: int, random: np.random.Generator) -> Rows:
+    """The row of a random image of each of so many random tracks."""
+    shuffled = random.permutation(len(tracks))
+    _, first = np.unique(tracks[shuffled], return_index=True)
+    return random.permutation(shuffled[first])[:at_most]
 
 
 def psi(old: NDArray[np.integer[Any]], new: NDArray[np.integer[Any]]) -> float:
