@@ -15,7 +15,7 @@ OWNERS = {
     "requests": "pipelines/datasets/download.py",
     "petastorm": "training/petastorm_bridge.py",
     "mlflow": "training/tracking/",
-    "torch_fidelity": "training/evaluation/features.py",
+    "torch_fidelity": "training/evaluation/inception.py",
 }
 """Libraries with one owner, a file or a folder; matplotlib's in training is training/evaluation."""
 

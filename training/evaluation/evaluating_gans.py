@@ -16,7 +16,7 @@ from pipelines.schema import Split
 from pipelines.settings import Settings, to_yaml
 from training.data import Data
 from training.evaluation.evaluating import folder_name, write_flags
-from training.evaluation.features import ClassifierFeatures, Extractor, InceptionFeatures
+from training.evaluation.features import ClassifierFeatures, Extractor
 from training.evaluation.files import replacing
 from training.evaluation.gan_flags import Thresholds
 from training.evaluation.gan_measures import ImageSet, Measures, Neighbours, RealImages, describe_images
@@ -24,6 +24,7 @@ from training.evaluation.gan_table import GanSubject, Score, make_gan_table
 from training.evaluation.generated_figures import draw_nearest, draw_samples
 from training.evaluation.generating import RealSplits, generate, uniform_noise
 from training.evaluation.held import HeldImages
+from training.evaluation.inception import InceptionFeatures
 from training.evaluation.table import write_table
 from training.trained import Classifier
 from training.trained_gan import TrainedGan

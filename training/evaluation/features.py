@@ -1,11 +1,9 @@
-"""Networks whose features generated and real images are compared by: a classifier of ours, or Inception.
+"""Networks whose features images are compared by: a classifier of ours, or Inception.
 
 Both sets of images go the same way: as uint8, in which real images are stored; to the network's size by bilinear
 interpolation, with antialiasing where they become smaller."""
 
-import hashlib
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import interpolate
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
 from training.data import to_unit_floats
 from training.evaluation.predicting import EvaluationError
 from training.trained import Classifier
 
-__all__ = ["ClassifierFeatures", "Extractor", "Features", "InceptionFeatures", "resized"]
-
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+__all__ = ["ClassifierFeatures", "Extractor", "Features", "resized"]
 
 
 class Features(NamedTuple):
@@ -93,28 +88,6 @@ class ClassifierFeatures(Extractor):
         return given[-1], logits
 
 
-class InceptionFeatures(Extractor):
-    """torch-fidelity's Inception v3, whose features FID, KID and the Inception score are defined on.
-
-    Its weights are a file of 96 MB that is never downloaded by us. It enlarges images to 299 px as TensorFlow 1 does.
-    Raises EvaluationError where `weights` are not there, or are not those that the metrics are defined with."""
-
-    suffix = ""
-    normalized = False
-    name = "inception-v3-compat"
-
-    def __init__(self, weights: Path, device: torch.device) -> None:
-        self.digest = _checked_digest(weights)
-        self.device = device
-        layers = ["2048", "logits_unbiased"]
-        self._network = FeatureExtractorInceptionV3(self.name, layers, feature_extractor_weights_path=str(weights))
-        self._network.to(device)
-
-    def _features(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        values, logits = self._network(images.to(self.device))
-        return values, logits
-
-
 def resized(images: torch.Tensor, size_px: int) -> torch.Tensor:
     """(N, 3, S, S) floats at another size, bilinear; antialiased where they become smaller."""
     if images.shape[-1] == size_px:
@@ -132,20 +105,3 @@ def _last_layer(classifier: Classifier, name: str) -> nn.Module:
     if not layers:
         raise EvaluationError(f"{name}: has no linear layer of {classes} classes whose inputs could be its features")
     return layers[-1]
-
-
-def _checked_digest(weights: Path) -> str:
-    """SHA-256 of the file, which torch-fidelity unpickles: it must be the one that is known."""
-    if not weights.is_file():
-        raise EvaluationError(
-            f"inception={weights}: no such file; get it from {URL_INCEPTION_V3} (96 MB), or leave inception null: the "
-            "metrics are then of a classifier's features alone"
-        )
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != INCEPTION_SHA256:
-        raise EvaluationError(
-            f"inception={weights}: is not the file that FID is defined with (SHA-256 {digest}, expected "
-            f"{INCEPTION_SHA256}); get it from {URL_INCEPTION_V3}"
-        )
-    return digest
