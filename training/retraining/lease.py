@@ -135,15 +135,15 @@ def take(folder: Path, name: str, lasts_s: float, clock: Clock = time.time) -> L
     """The lease `name` of a folder, which is made where it is missing. Raises LeaseBusyError and LeaseError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if holder := find_holder(folder, name, clock):
+        number, holder = _newest(folder, name, clock)
+        if holder:
             until = datetime.fromtimestamp(holder.expires, UTC)
             raise LeaseBusyError(
                 f"{folder}: {name} is in work, {holder.who}; wait for it, or if it has died, until {until:%H:%M:%S} UTC"
             )
-        number = (_numbers(folder, name) or [0])[-1] + 1
-        lease = Lease(folder, name, number, lasts_s, clock)
-        _create(_path(folder, name, number), lasts_s, clock())
-        _settle(folder, name, number)
+        lease = Lease(folder, name, number + 1, lasts_s, clock)
+        _create(_path(folder, name, lease.number), lasts_s, clock())
+        _settle(folder, name, lease.number)
     except (FileExistsError, FileNotFoundError):
         raise LeaseBusyError(f"{folder}: {name} was begun by another process this moment; wait for it") from None
     except OSError as error:
@@ -153,14 +153,21 @@ def take(folder: Path, name: str, lasts_s: float, clock: Clock = time.time) -> L
 
 def find_holder(folder: Path, name: str, clock: Clock = time.time) -> Holder | None:
     """Who holds the lease; None where nobody does. Raises OSError, and LeaseError where a lease is damaged."""
+    return _newest(folder, name, clock)[1]
+
+
+def _newest(folder: Path, name: str, clock: Clock) -> tuple[int, Holder | None]:
+    """The number that counts, 0 where there is none, and who holds it. Whoever takes the lease must go on from this
+    very number: what another one has made since is not free."""
+    number = 0
     for _ in range(ATTEMPTS):
-        numbers = _numbers(folder, name)
-        if not numbers:
-            return None
+        number = max(_numbers(folder, name), default=0)
+        if not number:
+            break
         with contextlib.suppress(FileNotFoundError):  # another one has just taken over
-            holder = _read(_path(folder, name, numbers[-1]), numbers[-1])
-            return holder if clock() < holder.expires else None
-    return None
+            holder = _read(_path(folder, name, number), number)
+            return number, holder if clock() < holder.expires else None
+    return number, None
 
 
 def _read(path: Path, number: int) -> Holder:

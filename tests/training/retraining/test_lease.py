@@ -141,24 +141,26 @@ def test_what_killed_ones_leave_is_cleared_away(tmp_path: Path, clock: FakeClock
     assert [path.name for path in tmp_path.iterdir()] == [".retraining.lease.00000002"]
 
 
-def test_a_number_that_others_have_left_behind_is_not_held(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("others", [1, 2])
+def test_whoever_falls_asleep_between_looking_and_taking_takes_nothing_from_others(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
-    """Two have come and gone on while a third stood between looking and making its file."""
+    """One has taken the lease meanwhile; or one has come and gone, and another one has it."""
     begin(tmp_path, clock).release()
 
-    def look_and_fall_asleep(*arguments: object) -> None:
+    def look_and_fall_asleep(*arguments: object) -> tuple[int, None]:
         monkeypatch.undo()
-        begin(tmp_path, clock).release()
-        begin(tmp_path, clock)
-        monkeypatch.setattr(module, "_numbers", lambda *given: next(seen, None) or numbers(*given))
+        for _ in range(others - 1):
+            begin(tmp_path, clock).release()
+        awake.append(begin(tmp_path, clock))
+        return 1, None
 
-    seen = iter([[1]])
-    numbers = module._numbers
-    monkeypatch.setattr(module, "find_holder", look_and_fall_asleep)
+    awake: list[Lease] = []
+    monkeypatch.setattr(module, "_newest", look_and_fall_asleep)
     with pytest.raises(LeaseBusyError, match="begun by another process this moment"):
         begin(tmp_path, clock)
-    assert [path.name for path in tmp_path.iterdir()] == [".retraining.lease.00000003"]
+    assert [path.name for path in tmp_path.iterdir()] == [f".retraining.lease.0000000{1 + others}"]
+    awake[0].check()
 
 
 def test_of_many_at_once_one_gets_it(tmp_path: Path, clock: FakeClock) -> None:
