@@ -207,8 +207,8 @@ def _summary(folder: Path, about: dict[str, Any]) -> Summary:
 
 @contextmanager
 def _staging(output: Path) -> Iterator[Path]:
-    """An empty hidden folder beside `output` for one process; what a killed run left in it is gone. Raises
-    StoreError."""
+    """An empty hidden folder beside `output` for one process, gone when the block ends; so is what a killed run left
+    in it. Raises StoreError."""
     staging = output.with_name(f".{output.name}.staging")
     try:
         staging.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,9 @@ def _staging(output: Path) -> Iterator[Path]:
             raise StoreError(f"{output}: another run is writing there; wait, or choose another output") from None
         for left in staging.iterdir():
             shutil.rmtree(left, ignore_errors=True)
-        yield staging
-        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     finally:
         os.close(folder)
