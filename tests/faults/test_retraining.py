@@ -1,11 +1,13 @@
 """Whole batches of retraining: what they leave behind, how they are refused, and what a kill at every step costs."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
+from PIL import Image
 from retrainings import Place, expired, gone, wait_for
 
 from pipelines.datasets import SyntheticSigns
@@ -165,3 +167,38 @@ def test_a_schedule_that_is_stopped_goes_on_when_it_is_started_again(raw: Path, 
     job.terminate()
     job.wait(60)
     assert [run.info.status for run in place.runs("classifiers")] == ["FINISHED"]
+
+
+def other_signs(raw: Path, folder: Path, *, dark: bool) -> Path:
+    """Others of the same kind, or the same in the dark."""
+    if not dark:
+        return SyntheticSigns(root=folder / "signs", test_images_per_class=4, drawing_seed=1).ensure()
+    copy = Path(shutil.copytree(raw, folder / "signs"))
+    for path in copy.rglob("*.ppm"):
+        with Image.open(path) as image:
+            night = image.point(lambda value: value // 4)
+        night.save(path)
+    return copy
+
+
+def test_images_that_have_drifted_stop_a_batch_where_they_are_to(place: Place, tmp_path: Path) -> None:
+    night = Place(place.folder, other_signs(place.raw, tmp_path, dark=True))
+    trained = len(place.runs("classifiers"))
+    done = night.run("on_drift=block")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "error: Stopped: Drift of " in done.stderr and "channels" in done.stderr
+    assert place.aliases() == {"champion": "1"}
+    assert len(place.runs("classifiers")) == trained
+    decision = place.runs("retraining")[0]
+    assert decision.data.tags["promoted"] == "false" and "Drift of" in decision.data.tags["drift"]
+    assert "drift.csv" in {file.path for file in place.client.list_artifacts(decision.info.run_id)}
+    assert place.journal()[-1]["outcome"] == "drifted"
+
+
+def test_new_images_that_have_not_drifted_start_no_training_where_drift_is_to(place: Place, tmp_path: Path) -> None:
+    others = Place(place.folder, other_signs(place.raw, tmp_path, dark=False))
+    trained = len(place.runs("classifiers"))
+    done = others.run("on_drift=trigger")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No drift: " in done.stdout and "nothing is trained" in done.stdout
+    assert len(place.runs("classifiers")) == trained

@@ -17,6 +17,9 @@ from pipelines.datasets import Listing
 from pipelines.schema import CLEAN, Cell, Manifest
 from training.retraining.child import run_child
 from training.retraining.comparing import Contender, compare, track_decision
+from training.retraining.drift import Report
+from training.retraining.drifting import DriftedError, find_drift, keep_profile, write_report
+from training.retraining.gate import Decision
 from training.retraining.lease import Lease
 from training.retraining.recipe import Retrain
 from training.retraining.record import Batch, BatchError, Decided
@@ -83,13 +86,17 @@ class Retraining:
         if not self.order.unchanged:
             self._make_datasets(self.settings.size_px)
         digest = self.order.key(self._data_digest())
-        champion = self.registry.version(CHAMPION)
-        if not self.settings.force and (done := self._done(digest, champion)):
+        version = self.registry.version(CHAMPION)
+        if not self.settings.force and (done := self._done(digest, version)):
             return Outcome("nothing to do", done)
+        champion = self._champion(version)
+        report = self._drift(champion)
+        if report and not report.drifted and self.settings.on_drift == "trigger":
+            return Outcome("nothing to do", f"{report.sentence} on_drift=trigger: nothing is trained")
         challenger = self._challenger(digest)
         decided = self.batch.decided
-        if decided is None or (champion and champion.number) not in (decided.champion, decided.challenger):
-            decided = self._decided(champion, challenger)
+        if decided is None or (version and version.number) not in (decided.champion, decided.challenger):
+            decided = self._decided(champion, challenger, report)
         return self._carried_out(decided)
 
     def _data_digest(self) -> str:
@@ -111,11 +118,37 @@ class Retraining:
         why = "it was rolled back" if made[0].rolled_back else made[0].decision
         return f"{same} ({why}); force=true trains again"
 
+    def _champion(self, version: Version | None) -> Contender | None:
+        """With a dataset of the size that it is for."""
+        if version is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            (found,) = find_models([version.run_id], folder=Path(folder))
+            champion = Contender(version, Classifier.read(found.path, CPU))
+        if champion.classifier.shape.size_px != self.settings.size_px:
+            self._make_datasets(champion.classifier.shape.size_px)
+        return champion
+
+    def _drift(self, champion: Contender | None) -> Report | None:
+        """Raises DriftedError, after that has become a run."""
+        if champion is None:
+            return None
+        given = self.settings, self.order.root, self.order.listing
+        report = find_drift(*given, champion.classifier, champion.version.run_id)
+        if report:
+            self.console.print(report.sentence, soft_wrap=True, markup=False, highlight=False)
+            if report.drifted and self.settings.on_drift == "block":
+                why = f"Stopped: {report.sentence} Look at the new images, then say on_drift=report"
+                self._track(champion.version, None, Decision(False, why, ()), report)
+                raise DriftedError(why)
+        return report
+
     def _challenger(self, digest: str) -> Contender:
         """The best of all seeds, registered."""
         runs = {seed: self._trained(seed) for seed in self.settings.seeds}
         classifiers = {seed: Classifier.read(run.model, CPU) for seed, run in runs.items()}
         best = max(runs, key=lambda seed: float(classifiers[seed].about["validation_accuracy"]))
+        keep_profile(self.settings, self.order.root, self.order.listing, runs[best], classifiers[best])
         self.lease.check()
         version = self.registry.challenge(str(runs[best].record["run_id"]), self.batch.id, digest)
         return Contender(version, classifiers[best])
@@ -132,10 +165,7 @@ class Retraining:
             send_kept(spool)
         return run
 
-    def _decided(self, version: Version | None, challenger: Contender) -> Decided:
-        champion = self._read(version)
-        if champion and champion.classifier.shape.size_px != self.settings.size_px:
-            self._make_datasets(champion.classifier.shape.size_px)
+    def _decided(self, champion: Contender | None, challenger: Contender, report: Report | None) -> Decided:
         for one in (challenger, *([champion] if champion else [])):
             for attack in self.settings.attacks:
                 arguments = self.settings.for_attack(self.order.root, one.version.run_id, attack, self.batch.id)
@@ -144,12 +174,24 @@ class Retraining:
             self.settings, self.order.root, self.order.variants, self._attacks(), champion, challenger,
             self.batch.folder / "evaluation", self.console,
         )  # fmt: skip
-        numbers = version.number if version else None, challenger.version.number
-        facts = {**self.order.facts, "champion": numbers[0] or "none", "challenger": numbers[1]}
-        run_id = track_decision(self.settings, self.batch.folder, self.order.command, facts, decision, [])
-        decided = Decided(*numbers, decision.promoted, decision.sentence, run_id)
+        version = champion.version if champion else None
+        run_id = self._track(version, challenger.version, decision, report)
+        number = version.number if version else None
+        decided = Decided(number, challenger.version.number, decision.promoted, decision.sentence, run_id)
         self.batch.decide(decided)
         return decided
+
+    def _track(
+        self, champion: Version | None, challenger: Version | None, decision: Decision, report: Report | None
+    ) -> str:
+        facts = {
+            **self.order.facts,
+            "champion": champion.number if champion else "none",
+            "challenger": challenger.number if challenger else "none",
+            **({"drift": report.sentence} if report else {}),
+        }
+        tables = [write_report(report, self.batch.folder)] if report else []
+        return track_decision(self.settings, self.batch.folder, self.order.command, facts, decision, tables)
 
     def _carried_out(self, decided: Decided) -> Outcome:
         self.lease.check()
@@ -162,13 +204,6 @@ class Retraining:
     def _attacks(self) -> list[str]:
         conf = self.order.jobs.parent / "conf"
         return [variant for attack in self.settings.attacks_of(conf) for variant in attack.strengths]
-
-    def _read(self, version: Version | None) -> Contender | None:
-        if version is None:
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            (found,) = find_models([version.run_id], folder=Path(folder))
-            return Contender(version, Classifier.read(found.path, CPU))
 
     def _make_datasets(self, size_px: int) -> None:
         self._job("make_noisy_datasets", self.settings.for_datasets(size_px, self.batch.id))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipelines.errors import RoadsignError
 from training.retraining.batch import Order, Retraining
+from training.retraining.drifting import DriftedError
 from training.retraining.journal import Attempt, Journal
 from training.retraining.lease import Clock, Lease, LeaseBusyError, LeaseLostError, find_holder, leased
 from training.retraining.recipe import Retrain
@@ -80,7 +81,9 @@ def _done(retraining: Retraining, begun: Attempt) -> Attempt:
 def _failed(error: Exception, begun: Attempt) -> Attempt:
     code = error.exit_code if isinstance(error, RoadsignError) else 1
     why = str(error) if isinstance(error, RoadsignError) else f"{type(error).__name__}: {error}"
-    return begun._replace(exit_code=code, outcome="failed", sentence=why)
+    return begun._replace(
+        exit_code=code, outcome="drifted" if isinstance(error, DriftedError) else "failed", sentence=why
+    )
 
 
 def _note(settings: Retrain, journal: Journal, lease: Lease, ended: Attempt) -> None:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from training.tracking.server import Server, tracking_uri
 from training.tracking.spool import TrackingError
 
-__all__ = ["CHECKPOINT", "FoundModel", "find_models"]
+__all__ = ["CHECKPOINT", "FoundModel", "find_file", "find_models"]
 
 CHECKPOINT = "checkpoint/model.pt"
 """Where a run keeps Classifier.write's file: log_file(path, "checkpoint")."""
@@ -49,6 +49,18 @@ def find_models(
         store = store or _Store(experiment)
         found.append(store.fetch(reference, folder or Path(tempfile.mkdtemp(prefix="roadsign-models-"))))
     return found
+
+
+def find_file(run_id: str, name: str, folder: Path) -> Path | None:
+    """A run's artefact, fetched to `folder`; None where it has none of that name. Raises TrackingError, and
+    UnreachableError."""
+    server = Server(tracking_uri())
+    server.check()
+    with server.asked():
+        there = server.client.list_artifacts(run_id, name.rpartition("/")[0] or None)
+        if name not in [file.path for file in there]:
+            return None
+        return Path(server.client.download_artifacts(run_id, name, str(folder)))
 
 
 class _Store:
