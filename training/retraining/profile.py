@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from pydantic import ValidationError
 
 from pipelines.schema import CLEAN
 from pipelines.settings import Settings
@@ -89,7 +88,7 @@ class Profile:
     def read(cls, path: Path) -> "Profile":
         """Raises ProfileError."""
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 table = file.read()
             about = About.model_validate_json((table.schema.metadata or {}).get(ABOUT, b""))
             profile = cls(about, table.replace_schema_metadata())
@@ -98,7 +97,7 @@ class Profile:
             reason = "other columns, or no image has features"
         except OSError as error:
             reason = error.strerror or str(error)
-        except (pa.ArrowException, ValidationError, ValueError) as error:
+        except (pa.ArrowException, ValueError) as error:
             reason = str(error).splitlines()[0]
         raise ProfileError(f"{path}: no profile of this version ({reason}); fetch it again from the model's run")
 
@@ -106,7 +105,8 @@ class Profile:
         """Whole or not at all. Raises EvaluationError."""
         about = {ABOUT: self.about.model_dump_json().encode()}
         with replacing(path) as partial:
-            pq.write_table(self.table.replace_schema_metadata(about), partial, compression="zstd")
+            table = self.table.replace_schema_metadata(about)
+            pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
     @property
     def trained_on(self) -> Images:

@@ -208,7 +208,7 @@ def test_signs_are_what_the_source_says(tmp_path: Path) -> None:
     assert signs["test/00003"].track == "test/00003"
 
 
-@pytest.mark.parametrize("what", ["missing", "cut", "other columns", "no words", "later", "ragged", "empty"])
+@pytest.mark.parametrize("what", ["missing", "cut", "changed", "other columns", "no words", "later", "ragged", "empty"])
 def test_a_file_that_is_no_profile_is_refused(profile: Profile, tmp_path: Path, what: str) -> None:
     path = tmp_path / "profile.parquet"
     profile.write(path)
@@ -227,6 +227,9 @@ def test_a_file_that_is_no_profile_is_refused(profile: Profile, tmp_path: Path, 
         pq.write_table(wrong[what], path)
     elif what == "cut":
         path.write_bytes(path.read_bytes()[:-100])
+    elif what == "changed":
+        data = path.read_bytes()
+        path.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
     else:
         path.unlink()
     with pytest.raises(ProfileError, match=r"profile.parquet: no profile of this version \(.+\); fetch it again"):
