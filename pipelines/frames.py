@@ -118,7 +118,7 @@ def row_groups_frame(
     `partitions` partitions, by default one for each file."""
     parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, *_ in row_groups))}
     frame_rows = [
-        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, path, rows)
+        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, str(Path(path).absolute()), rows)
         for split, path, number, rows in row_groups
     ]
     return in_parts(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))

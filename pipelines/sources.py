@@ -74,10 +74,11 @@ class Source(NamedTuple):
 
 def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDatasets) -> Source:
     """Opens every listed image on the executors, and places each usable one."""
-    scanned = with_pixel_digest(rows_frame(spark, SourceImage, listing.images)).toArrow().to_pylist()
+    images = [_seen_from_anywhere(image) for image in listing.images]
+    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images)).toArrow().to_pylist()
     reasons = {row["image_id"]: row["reason"] for row in scanned if row["reason"] is not None}
     digests = {row["image_id"]: row["pixel_digest"] for row in scanned if row["reason"] is None}
-    usable = sorted(image for image in listing.images if image.image_id in digests)
+    usable = sorted(image for image in images if image.image_id in digests)
     unreadable = [
         Rejected(f"{image.archive}!{image.path}" if image.archive else image.path, reasons[image.image_id])
         for image in listing.images
@@ -122,6 +123,13 @@ def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) ->
 def parts_frame(spark: SparkSession, source: Source, partitions: int | None) -> DataFrame:
     """The source's images for store.write_datasets, in `partitions` partitions, by default one for each part."""
     return in_parts(rows_frame(spark, PlacedImage, source.placed), partitions or 1 + source.placed[-1].part)
+
+
+def _seen_from_anywhere(image: SourceImage) -> SourceImage:
+    """With an absolute path: the executors of a cluster run in folders of their own."""
+    if image.archive:
+        return image._replace(archive=str(Path(image.archive).absolute()))
+    return image._replace(path=str(Path(image.path).absolute()))
 
 
 def _source_digest(images: Sequence[SourceImage], digests: Mapping[str, str]) -> str:

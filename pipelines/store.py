@@ -160,9 +160,10 @@ class StagingWriter(DataSourceArrowWriter):
     def __init__(self, plan: Plan, make_expand: MakeExpand) -> None:
         self.plan = plan
         self.make_expand = make_expand
+        self.staging = plan.staging.absolute()  # the executors of a cluster run in folders of their own
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> Written:
-        attempt = self.plan.staging / f"attempt-{uuid.uuid4().hex}"
+        attempt = self.staging / f"attempt-{uuid.uuid4().hex}"
         written = Written()
         try:
             expand = self.make_expand()
