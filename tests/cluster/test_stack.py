@@ -35,11 +35,20 @@ def test_mlflow_tells_nothing_to_those_without_the_password(stack: Stack) -> Non
     assert stack.status(SEARCH, USER, PASSWORD) == 200
 
 
+def command_line(process: psutil.Process) -> str:
+    """Nothing of one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def test_no_secret_stands_on_a_command_line_or_in_a_log(stack: Stack) -> None:
     secrets = [(stack.folder / name).read_text().strip() for name in ("db", "mlflow", "spark")]
     for name, process in stack.running.items():
-        commands = [psutil.Process(process.pid), *job_runs.descendants(process)]
-        told = " ".join(" ".join(one.cmdline()) for one in commands) + stack.log(name)
+        commands = [command_line(one) for one in (psutil.Process(process.pid), *job_runs.descendants(process))]
+        assert commands[0], name
+        told = "\n".join([*commands, stack.log(name)])
         assert not [secret for secret in secrets if secret in told], name
 
 
@@ -63,15 +72,17 @@ def test_a_driver_without_sparks_secret_gets_no_executor(stack: Stack) -> None:
     assert said is not None and len(said["completedapps"]) + len(said["activeapps"]) == 1
 
 
-def test_runs_outlive_a_killed_server_and_its_killed_database(stack: Stack) -> None:
+def test_what_was_done_outlives_a_killed_server_its_killed_database_and_a_killed_worker(stack: Stack) -> None:
     root = "data.root=data/datasets/synthetic_signs"
     done = stack.run_job("train_classifier", root, "data.size_px=28", "epochs=1", "device=cpu")
     assert done.returncode == 0, done.stdout + done.stderr
-    stack.kill("mlflow")
+    for name in ("mlflow", "worker-1", *(["postgres"] if stack.postgres else [])):
+        stack.kill(name)
     if stack.postgres:
-        stack.kill("postgres")
         stack.start_postgres()
     stack.start_mlflow()
+    stack.start_worker(1, expected=2)
     assert stack.status(SEARCH, USER, PASSWORD) == 200
-    again = stack.run_job("evaluate_classifiers", "models=latest", root, "variants=[clean]", "device=cpu")
+    again = stack.run_job("make_adversarial_datasets", "model=latest", "attack=fgsm", "snr_db=[30]", root)
     assert again.returncode == 0, again.stdout + again.stderr
+    assert len(job_runs.digests(stack.folder / "jobs" / "data" / "datasets" / "synthetic_signs")) == 2

@@ -109,7 +109,7 @@ class Stack:
         self.start("spark-master", lambda: self.master() is not None)
         self.start_mlflow()
         for number in (1, 2):
-            self.start(f"worker-{number}", lambda number=number: self.alive_workers() >= number, "spark-worker")
+            self.start_worker(number, expected=number)
 
     def start_postgres(self) -> None:
         assert self.postgres is not None
@@ -118,6 +118,10 @@ class Stack:
 
     def start_mlflow(self) -> None:
         self.start("mlflow", lambda: self.status("/health") == 200)
+
+    def start_worker(self, number: int, expected: int) -> None:
+        """Returns when so many workers are alive."""
+        self.start(f"worker-{number}", lambda: self.alive_workers() >= expected, "spark-worker")
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
