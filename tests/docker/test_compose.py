@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.settings import load
+from training.retraining.recipe import Retrain
+
 DOCKER = Path(__file__).parents[2] / "docker"
+CONF = DOCKER.parent / "conf"
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 FOREIGN = {"postgres", "s3"}
@@ -63,7 +67,10 @@ def test_a_service_is_a_script(name: str) -> None:
 
 
 def test_the_scheduler_repeats_the_job_that_the_trainer_does_once() -> None:
-    assert started(SERVICES["scheduler"]) == ["scheduler", "retrain"]
+    name, *arguments = started(SERVICES["scheduler"])
+    defaults = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", argument) for argument in arguments]
+    assert load(Retrain, CONF / "retrain.yaml", defaults) == load(Retrain, CONF / "retrain.yaml")
+    assert name == "scheduler" and 'trainer.sh" retrain --scheduled' in script(SERVICES["scheduler"]).read_text()
     assert started(SERVICES["trainer"]) == ["trainer", "retrain"]
 
 

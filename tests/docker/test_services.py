@@ -1,10 +1,8 @@
 """What the services' scripts do before there is anything to serve; tests/cluster starts the services themselves."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -61,7 +59,7 @@ def jobs(folder: Path, source: str = "") -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {
         **os.environ, "PATH": path, "ROADSIGN_JOBS": str(folder / "jobs"), "ROADSIGN_RUN": str(folder / "run"),
-        "ROADSIGN_SPARK_SECRET": "s3cret", "ROADSIGN_EVERY_S": "1",
+        "ROADSIGN_SPARK_SECRET": "s3cret",
     }  # fmt: skip
 
 
@@ -77,43 +75,9 @@ def test_a_job_finds_sparks_secret_in_a_file_that_nobody_else_can_read(tmp_path:
     assert "spark.master spark://m:7077\n" in conf.read_text()
 
 
-FAILS_ONCE = """
-import os, pathlib, sys, time
-log = pathlib.Path(os.environ["ROADSIGN_JOBS"], "log")
-before = log.read_text() if log.exists() else ""
-log.write_text(before + "x")
-sys.exit(0 if before else 3)
-"""
-
-
-def test_the_scheduler_repeats_its_job_and_tells_of_failures(tmp_path: Path) -> None:
-    environment = jobs(tmp_path, FAILS_ONCE)
-    command = [SERVICES / "scheduler.sh", "retrain"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as scheduler:
-        wait_for(tmp_path / "jobs" / "log", "xxx")
-        scheduler.send_signal(signal.SIGTERM)
-        _, said = scheduler.communicate(timeout=60)
-    assert scheduler.returncode == 143
-    assert said.startswith("error: retrain ended with exit code 3; next at its turn\n")
-
-
-def test_a_stopped_scheduler_stops_its_job(tmp_path: Path) -> None:
-    source = """
-import os, pathlib, time
-pathlib.Path(os.environ["ROADSIGN_JOBS"], "log").write_text(f"{os.getpid()} began")
-time.sleep(600)
-"""
-    with subprocess.Popen([SERVICES / "scheduler.sh", "retrain"], env=jobs(tmp_path, source)) as scheduler:
-        wait_for(tmp_path / "jobs" / "log", "began")
-        job = int((tmp_path / "jobs" / "log").read_text().split()[0])
-        scheduler.send_signal(signal.SIGTERM)
-        assert scheduler.wait(60) == 143
-    with pytest.raises(ProcessLookupError):
-        os.kill(job, 0)
-
-
-def wait_for(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists() or text not in path.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_the_scheduler_is_the_job_itself_and_so_gets_its_signals(tmp_path: Path) -> None:
+    source = "import os, sys; print(sys.argv[1:], os.getpid())"
+    command = [SERVICES / "start.sh", "scheduler", "schedule.every_h=1"]
+    with subprocess.Popen(command, env=jobs(tmp_path, source), stdout=subprocess.PIPE, text=True) as scheduler:
+        said, _ = scheduler.communicate()
+    assert said == f"['--scheduled', 'schedule.every_h=1'] {scheduler.pid}\n"
