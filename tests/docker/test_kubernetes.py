@@ -7,6 +7,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pipelines.errors import SettingsError
+from pipelines.settings import load
+from training.retraining.drifting import DriftedError
+from training.retraining.recipe import Retrain
+
 DOCKER = Path(__file__).parents[2] / "docker"
 MANIFESTS: list[dict[str, Any]] = [
     document
@@ -75,6 +80,16 @@ def test_retrainings_never_overlap_and_run_in_the_image_of_compose() -> None:
     assert container["args"] == ["trainer", "retrain"]
     compose = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["trainer"]
     assert compose["image"] == container["image"]
+
+
+def test_a_batch_that_would_fail_again_is_not_tried_again() -> None:
+    (cron,) = [manifest["spec"] for manifest in MANIFESTS if manifest["kind"] == "CronJob"]
+    job = cron["jobTemplate"]["spec"]
+    (final,) = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"] if rule["action"] == "FailJob"]
+    assert final["values"] == [SettingsError.exit_code, DriftedError.exit_code]
+    assert final["containerName"] == job["template"]["spec"]["containers"][0]["name"]
+    waited_s = sum(10 * 2**attempt for attempt in range(job["backoffLimit"]))
+    assert waited_s > load(Retrain, DOCKER.parent / "conf" / "retrain.yaml").lease_s
 
 
 def test_secrets_come_from_a_secret_and_never_from_a_manifest() -> None:
