@@ -3,12 +3,15 @@ Spark master with two workers, and a job."""
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import job_runs
 import psutil
 import pytest
+from mlflow import MlflowClient
+from retrainings import wait_for
 from stack import PASSWORD, USER, Stack
 
 pytestmark = pytest.mark.slow
@@ -86,3 +89,44 @@ def test_what_was_done_outlives_a_killed_server_its_killed_database_and_a_killed
     again = stack.run_job("make_adversarial_datasets", "model=latest", "attack=fgsm", "snr_db=[30]", root)
     assert again.returncode == 0, again.stdout + again.stderr
     assert len(job_runs.digests(stack.folder / "jobs" / "data" / "datasets" / "synthetic_signs")) == 2
+
+
+RETRAIN = (
+    "retrain", "dataset.kind=synthetic_signs", "size_px=28", "device=cpu",
+    'datasets=["variants=[clean,gaussian-max]", "images_per_part=200"]', 'training=["epochs=8", "batch_size=32"]',
+    'attacks=[["attack=fgsm", "snr_db=[33]"]]',
+)  # fmt: skip
+
+
+def test_a_retraining_outlives_a_worker_the_server_and_its_database(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    job = stack.start_job(log, *RETRAIN)
+    while not (stack.master() or {}).get("activeapps"):
+        assert job.poll() is None, log.read_text()
+        time.sleep(0.1)
+    stack.kill("worker-2")
+    wait_for(log, "epoch 2/8", job)
+    for name in ("mlflow", *(["postgres"] if stack.postgres else [])):
+        stack.kill(name)
+    stack.start_worker(2, expected=2)
+    wait_for(log, "epoch 4/8", job)
+    if stack.postgres:
+        stack.start_postgres()
+    stack.start_mlflow()
+    assert job.wait(900) == 0, log.read_text()
+    assert "Promoted: there was no champion." in log.read_text()
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    client = MlflowClient(stack.mlflow_url)
+    champion = client.get_model_version_by_alias("roadsign", "champion")
+    experiment = client.get_experiment_by_name("classifiers")
+    of_batch = f"tags.batch_id = '{champion.tags['batch_id']}'"
+    (run,) = client.search_runs([experiment.experiment_id], of_batch)
+    assert (run.info.run_id, run.info.status) == (champion.run_id, "FINISHED")
+    epochs = [point.step for point in client.get_metric_history(run.info.run_id, "accuracy/validation")]
+    assert epochs == list(range(1, 9)), "an epoch was lost, or trained twice"
+    again = stack.run_job(*RETRAIN)
+    assert "nothing has changed" in again.stdout, again.stdout + again.stderr

@@ -153,17 +153,32 @@ class Stack:
 
     def run_job(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """A job as the service trainer runs it, in the folder `jobs` of the stack's."""
+        return subprocess.run(
+            self._job(*arguments), cwd=self.jobs, env=self._job_variables(**variables), capture_output=True, text=True,
+            timeout=900, check=False,
+        )  # fmt: skip
+
+    def start_job(self, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                self._job(*arguments), cwd=self.jobs, env=self._job_variables(), stdout=out, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def jobs(self) -> Path:
         (self.folder / "jobs").mkdir(exist_ok=True)
-        environment = {
+        return self.folder / "jobs"
+
+    def _job(self, *arguments: str) -> list[str]:
+        return [str(self.services / "start.sh"), "trainer", *arguments]
+
+    def _job_variables(self, **variables: str) -> dict[str, str]:
+        return {
             **self.variables("trainer"),
             "ROADSIGN_JOBS": str(REPOSITORY / "jobs"),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             **variables,
         }
-        return subprocess.run(
-            [str(self.services / "start.sh"), "trainer", *arguments],
-            cwd=self.folder / "jobs", env=environment, capture_output=True, text=True, timeout=900, check=False,
-        )  # fmt: skip
 
     def kill(self, name: str) -> None:
         """As kill -9 does, and all that the service started."""
