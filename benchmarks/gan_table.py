@@ -1,9 +1,9 @@
 """What generators are worth: tables of docs/results.md, from those that jobs/evaluate_gans.py has written.
 
-    python benchmarks/gan_table.py NAME=gan_evaluation.parquet …        a row per name, its models are its seeds
+    python benchmarks/gan_table.py NAME=gan_evaluation.parquet[:MODEL,…] …        a row per name, models are its seeds
 
-Mean ± standard deviation over the generators of a file; of a single one its value. The last rows are the scale, of the
-first file.
+Mean ± standard deviation over these generators of a file, or all; of a single one its value. The last rows are the
+scale, of the first file.
 """
 
 import argparse
@@ -29,6 +29,11 @@ def read(path: Path) -> dict[str, dict[str, float]]:
     return found
 
 
+def chosen(path: str, models: str) -> dict[str, dict[str, float]]:
+    found = read(Path(path))
+    return {name: found[name] for name in (*models.split(","), *SCALE)} if models else found
+
+
 def shown(values: list[float]) -> str:
     if not values:
         return "–"
@@ -46,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="NAME=FILE")
     files = [given.partition("=") for given in parser.parse_args().files]
-    tables = {name: read(Path(path)) for name, _, path in files}
+    tables = {name: chosen(*path.partition(":")[::2]) for name, _, path in files}
     print(f"| | seeds | {' | '.join(metric.removesuffix('_gtsrb') for metric in METRICS)} |")
     print(f"|:--|--:|{'--:|' * len(METRICS)}")
     for name, table in tables.items():
