@@ -73,10 +73,10 @@ class Order:
 class Retraining:
     """Of the lease's holder alone."""
 
-    def __init__(self, order: Order, lease: Lease, console: Console) -> None:
+    def __init__(self, order: Order, batch: Batch, lease: Lease, console: Console) -> None:
         self.order = order
         self.settings = order.settings
-        self.batch = order.batch()
+        self.batch = batch
         self.lease = lease
         self.console = console
         self.registry = Registry(self.settings.name)

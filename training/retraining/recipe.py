@@ -48,6 +48,7 @@ class Retrain(Settings):
     on_drift: Literal["report", "trigger", "block"]
     schedule: Schedule
     lease_s: float = Field(ge=3)
+    wait_for_server_s: float = Field(ge=0)
     webhook: Webhook | None
     force: bool
 

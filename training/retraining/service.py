@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rich.console import Console
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from pipelines.errors import RoadsignError
 from training.retraining.batch import Order, Retraining
@@ -14,11 +15,12 @@ from training.retraining.journal import Attempt, Journal
 from training.retraining.lease import Clock, Lease, LeaseBusyError, LeaseLostError, find_holder, leased
 from training.retraining.recipe import Retrain
 from training.retraining.webhook import WebhookError
-from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
+from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, Registry, UnreachableError, Version
 
 __all__ = ["BusyError", "attempt", "journal_of", "status"]
 
 LEASE = "retraining"
+PAUSE_S = 5.0
 OUTCOMES_NOT_TOLD = ("nothing to do",)
 
 
@@ -42,7 +44,7 @@ def attempt(settings: Retrain, order: Callable[[], Order], console: Console, clo
             begun = Attempt(clock())
             journal.write(begun)
             try:
-                ended = _done(Retraining(order(), lease, console), begun)
+                ended = _done(order(), lease, console, begun)
             except LeaseLostError:
                 raise  # the journal is another process's by now
             except Exception as error:
@@ -73,9 +75,23 @@ def status(settings: Retrain, clock: Clock = time.time) -> str:
     return "\n".join(f"{name}:  {text}" for name, text in lines.items())
 
 
-def _done(retraining: Retraining, begun: Attempt) -> Attempt:
-    outcome = retraining.run()
-    return begun._replace(exit_code=0, batch_id=retraining.batch.id, outcome=outcome.what, sentence=outcome.sentence)
+def _done(order: Order, lease: Lease, console: Console, begun: Attempt) -> Attempt:
+    batch = order.batch()
+    patiently = Retrying(
+        retry=retry_if_exception_type(UnreachableError),
+        wait=wait_fixed(PAUSE_S),
+        stop=stop_after_delay(order.settings.wait_for_server_s),
+        before_sleep=lambda tried: _wait_for_server(tried, console),
+        reraise=True,
+    )
+    outcome = patiently(lambda: Retraining(order, batch, lease, console).run())
+    return begun._replace(exit_code=0, batch_id=batch.id, outcome=outcome.what, sentence=outcome.sentence)
+
+
+def _wait_for_server(tried: RetryCallState, console: Console) -> None:
+    """The batch goes on from where it is when the server is back."""
+    why = tried.outcome.exception() if tried.outcome else None
+    console.print(f"warning: {why}; waiting for it", soft_wrap=True, markup=False, highlight=False)
 
 
 def _failed(error: Exception, begun: Attempt) -> Attempt:

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from webhook_receiver import Receiver
 
+from pipelines.datasets import Listing
 from pipelines.errors import SourceError
 from pipelines.settings import load
 from training.retraining.batch import Order
@@ -15,6 +16,7 @@ from training.retraining.lease import leased
 from training.retraining.recipe import Retrain
 from training.retraining.record import Batch, BatchError, Decided
 from training.retraining.service import BusyError, attempt, journal_of, status
+from training.tracking import UnreachableError
 
 CONF = Path(__file__).parents[3] / "conf"
 HOUR_S = 3600.0
@@ -102,6 +104,20 @@ def test_a_webhook_that_nobody_answers_changes_nothing(
     with pytest.raises(SourceError):
         attempt(settings(tmp_path, webhook), broken, Console())
     assert "warning: nobody was told" in capsys.readouterr().err
+
+
+def test_a_batch_without_its_tracking_server_waits_and_then_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr("training.retraining.service.PAUSE_S", 0.1)
+    given = settings(tmp_path, "wait_for_server_s=0.2")
+    order = Order(given, tmp_path, tmp_path, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
+    with pytest.raises(UnreachableError):
+        attempt(given, lambda: order, Console())
+    assert "no tracking server: nothing answers there" in capsys.readouterr().out
+    last = journal_of(given).last()
+    assert last is not None and last.exit_code == 1 and "no tracking server" in last.sentence
 
 
 def test_before_the_first_batch_the_status_says_so(tmp_path: Path) -> None:
