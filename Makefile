@@ -59,6 +59,10 @@ retrain-in-compose: ## one retraining now, besides those of the scheduler
 test-stack: environment java | $(UV) ## the services of docker/ as processes on loopback, with a job on their cluster
 	$(RUN) pytest -m slow tests/cluster
 
+.PHONY: test-images
+test-images: ## builds docker/*.Dockerfile with buildah on a Debian made by debootstrap, as root; images=mlflow for one
+	docker/test_images.sh $(images)
+
 .PHONY: audit
 audit: | $(UV) ## known vulnerabilities of all that is locked, as the index of packages has them
 	@locked=$$(mktemp); trap 'rm -f "$$locked"' EXIT; \

@@ -1,12 +1,15 @@
 """The Dockerfiles, read as text: there may be no container engine where tests run."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILES = sorted((REPOSITORY / "docker").glob("*.Dockerfile"))
+BUILDER = REPOSITORY / "docker" / "test_images.sh"
 LABELS = ("title", "description", "licenses", "revision", "base.name")
 
 
@@ -84,3 +87,16 @@ def test_uv_is_the_locked_one() -> None:
     (locked,) = re.findall(r'name = "uv"\nversion = "([\d.]+)"', (REPOSITORY / "uv.lock").read_text())
     used = {rest for path in DOCKERFILES for _, rest in instructions(path) if rest.startswith("UV_VERSION=")}
     assert used == {f"UV_VERSION={locked}"}
+
+
+def test_where_images_can_be_built_each_is_and_its_services_are_started() -> None:
+    """By `make test-images`."""
+    tried = re.findall(r"^try_(\w+)\(\)", BUILDER.read_text(), re.MULTILINE)
+    assert tried == [path.name.removesuffix(".Dockerfile") for path in DOCKERFILES]
+
+
+def test_where_images_cannot_be_built_it_is_said_what_is_missing(tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    done = subprocess.run([bash, BUILDER], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "skipped: buildah is not installed\n")
