@@ -1,6 +1,7 @@
 """A batch of retraining each night by Apache Airflow 3, on workers that have the checkout /opt/roadsign.
 
-To be put into Airflow's folder of DAGs. A night that was missed is not made up for: each batch takes what is new.
+To be put into Airflow's folder of DAGs. Of several nights that were missed the last one is made up for: one batch takes
+all that is new.
 """
 
 from datetime import UTC, datetime

@@ -106,7 +106,7 @@ def test_systemd_has_nothing_to_say_of_its_units(tmp_path: Path) -> None:
     assert done.returncode == 0 and "roadsign" not in done.stderr, done.stderr
 
 
-def test_the_dag_does_one_batch_at_a_time_and_makes_up_for_none() -> None:
+def test_the_dag_does_one_batch_at_a_time_and_makes_up_for_all_missed_ones_by_one() -> None:
     dag, operator = called("DAG"), called("BashOperator")
     assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
     assert operator["skip_on_exit_code"] == BusyError.exit_code
