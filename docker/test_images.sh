@@ -43,10 +43,13 @@ make_base() {
   rm -rf -- "$folder/debian"
 }
 
+# inside COMMAND…: in the container, whose name no name server knows, so that Spark has to be told its address.
+inside() { store run "$container" -- env SPARK_LOCAL_IP=127.0.0.1 "$@"; }
+
 # serves SERVICE URL VARIABLE=value…: whether the service of the container that runs becomes healthy, and ends when told.
 serves() {
   # shellcheck disable=SC2016 # the variables are those of the shell inside
-  store run "$container" -- env "${@:3}" bash -euc '
+  inside "${@:3}" bash -euc '
     cd /tmp
     /opt/roadsign/services/start.sh "$1" >"/tmp/$1.log" 2>&1 &
     for _ in {1..300}; do
@@ -79,11 +82,10 @@ try_trainer() {
   local service
   for service in "trainer retrain" scheduler; do
     # shellcheck disable=SC2086 # two words
-    store run "$container" -- env ROADSIGN_SPARK_SECRET=secret \
-      /opt/roadsign/services/start.sh $service --dry-run dataset.kind=synthetic_signs
+    inside ROADSIGN_SPARK_SECRET=secret /opt/roadsign/services/start.sh $service --dry-run dataset.kind=synthetic_signs
   done
-  store run "$container" -- env ROADSIGN_SPARK_SECRET=secret \
-    /opt/roadsign/services/start.sh trainer make_noisy_datasets dataset.kind=synthetic_signs "sizes_px=[28]" "variants=[clean]"
+  inside ROADSIGN_SPARK_SECRET=secret /opt/roadsign/services/start.sh \
+    trainer make_noisy_datasets dataset.kind=synthetic_signs "sizes_px=[28]" "variants=[clean]"
 }
 
 make_base
