@@ -20,16 +20,18 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from training.attacks import Examples, SnrDb
+from training.attacks import Examples, FixedStrength, SnrDb
 from training.attacks.balls import norms
 from training.attacks.deepfool import Deepfool
 from training.attacks.fgsm import Fgsm
+from training.attacks.gan import Gan
 from training.attacks.one_pixel import OnePixel
 from training.data import Data, open_stream
 from training.trained import Classifier
 
 SNRS_DB = (50.0, 45.0, 40.0, 33.0)
 BATCH_SIZE = 128
+Way = tuple[str, Callable[[Examples], torch.Tensor], Examples]
 
 
 def read_examples(root: str, size_px: int, network: nn.Module, count: int) -> Examples:
@@ -62,10 +64,10 @@ def bare_fgsm(network: nn.Module, examples: Examples) -> torch.Tensor:
     return adversarial
 
 
-def our_fgsm(network: nn.Module, examples: Examples) -> torch.Tensor:
+def at_ratios(attack: FixedStrength, network: nn.Module, examples: Examples) -> torch.Tensor:
     adversarial = torch.empty(0)
     for rows in torch.arange(len(examples)).split(BATCH_SIZE):
-        adversarial = Fgsm()(network, examples.at(rows), [SnrDb(snr_db) for snr_db in SNRS_DB])[-1].images
+        adversarial = attack(network, examples.at(rows), [SnrDb(snr_db) for snr_db in SNRS_DB])[-1].images
     return adversarial
 
 
@@ -112,6 +114,7 @@ def main() -> None:
     parser.add_argument("--toolbox-images", type=int, default=16)
     parser.add_argument("--pixels", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--generator", type=Path, help="checkpoint of gan=adversarial, to be timed beside FGSM")
     arguments = parser.parse_args()
     classifier = Classifier.read(arguments.checkpoint, torch.device("cpu"))
     network, count = classifier.network, arguments.toolbox_images
@@ -119,9 +122,14 @@ def main() -> None:
     few = examples.at(torch.arange(min(count, len(examples))))
     one_pixel = OnePixel(pixels=arguments.pixels)
     deepfools = {"10 classes": Deepfool(), "all classes": Deepfool(classes=classifier.shape.num_classes)}
-    ways: list[tuple[str, Callable[[Examples], torch.Tensor], Examples]] = [
+    generators: list[Way] = []
+    if arguments.generator:
+        gan = Gan(generator=str(arguments.generator))
+        generators.append(("gan at 4 ratios, ours", lambda some: at_ratios(gan, network, some), examples))
+    ways: list[Way] = [
         ("fgsm at 4 ratios, bare loop", lambda some: bare_fgsm(network, some), examples),
-        ("fgsm at 4 ratios, ours", lambda some: our_fgsm(network, some), examples),
+        ("fgsm at 4 ratios, ours", lambda some: at_ratios(Fgsm(), network, some), examples),
+        *generators,
         *((name, way, few) for name, way in toolbox(classifier, arguments.pixels).items()),
         *(
             (f"deepfool, ours, {name}", lambda some, attack=attack: attack(network, some).images, some)

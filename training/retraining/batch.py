@@ -16,13 +16,12 @@ from rich.console import Console
 from pipelines.datasets import Listing
 from pipelines.schema import CLEAN, Cell, Manifest
 from training.retraining.child import run_child
-from training.retraining.comparing import Contender, compare, track_decision
 from training.retraining.drift import Report
 from training.retraining.drifting import DriftedError, find_drift, keep_profile, write_report
 from training.retraining.gate import Decision
 from training.retraining.lease import Lease
 from training.retraining.recipe import Retrain
-from training.retraining.record import Batch, BatchError, Decided
+from training.retraining.record import Batch, BatchError, Contender, Decided
 from training.runs import RunFolder
 from training.tracking import CHAMPION, Registry, Spool, Version, find_models, send_kept
 from training.trained import Classifier
@@ -170,6 +169,8 @@ class Retraining:
             for attack in self.settings.attacks:
                 arguments = self.settings.for_attack(self.order.root, one.version.run_id, attack, self.batch.id)
                 self._job("make_adversarial_datasets", arguments)
+        from training.retraining.comparing import compare  # here: matplotlib is seconds that "nothing to do" can save
+
         decision = compare(
             self.settings, self.order.root, self.order.variants, self._attacks(), champion, challenger,
             self.batch.folder / "evaluation", self.console,
@@ -190,6 +191,8 @@ class Retraining:
             "challenger": challenger.number if challenger else "none",
             **({"drift": report.sentence} if report else {}),
         }
+        from training.retraining.comparing import track_decision
+
         tables = [write_report(report, self.batch.folder)] if report else []
         return track_decision(self.settings, self.batch.folder, self.order.command, facts, decision, tables)
 

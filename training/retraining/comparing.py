@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow.csv
 import pyarrow.parquet
@@ -14,20 +13,15 @@ from training.evaluation.flags import find_flags
 from training.evaluation.predicting import torch_device
 from training.retraining.gate import Decision, cells_of
 from training.retraining.recipe import Retrain
-from training.tracking import Spool, Tracking, Version, tracked_run
-from training.trained import Classifier
+from training.retraining.record import Contender
+from training.tracking import Spool, Tracking, tracked_run
 
-__all__ = ["EXPERIMENT", "Contender", "compare", "track_decision"]
+__all__ = ["EXPERIMENT", "compare", "track_decision"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 EXPERIMENT = "retraining"
 NOTE = "mlflow.note.content"
 """What MLflow's pages show as a run's description."""
-
-
-class Contender(NamedTuple):
-    version: Version
-    classifier: Classifier
 
 
 def compare(

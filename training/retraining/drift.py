@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from sklearn.metrics.pairwise import polynomial_kernel
 
 from pipelines.errors import RoadsignError
 from pipelines.settings import Settings
@@ -186,6 +185,8 @@ def discrepancy(kernel: Floats, old: Rows, new: Rows) -> float:
 
 def _kernel(features: Floats, old: int) -> Floats:
     """(x·y / d + 1)³, as KID has it, of features in units of the old ones' root mean square; they have no own scale."""
+    from sklearn.metrics.pairwise import polynomial_kernel  # here: seconds that a batch without new images can save
+
     scale = np.sqrt(np.square(features[:old], dtype=np.float64).mean())
     matrix: Floats = polynomial_kernel(features.astype(np.float64) / (scale or 1.0), degree=3)
     return matrix

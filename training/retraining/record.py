@@ -7,8 +7,10 @@ from typing import NamedTuple
 from pipelines.errors import RoadsignError
 from training.evaluation.files import replacing
 from training.runs import RunFolder
+from training.tracking import Version
+from training.trained import Classifier
 
-__all__ = ["Batch", "BatchError", "Decided"]
+__all__ = ["Batch", "BatchError", "Contender", "Decided"]
 
 
 class BatchError(RoadsignError):
@@ -24,6 +26,13 @@ class Decided(NamedTuple):
     promoted: bool
     sentence: str
     run_id: str
+
+
+class Contender(NamedTuple):
+    """A registered version, read."""
+
+    version: Version
+    classifier: Classifier
 
 
 class Batch:
