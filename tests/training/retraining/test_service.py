@@ -11,7 +11,7 @@ from webhook_receiver import Receiver
 from pipelines.datasets import Listing
 from pipelines.errors import SourceError
 from pipelines.settings import load
-from training.retraining.batch import Order
+from training.retraining.batch import Order, Outcome, Retraining
 from training.retraining.lease import leased
 from training.retraining.recipe import Retrain
 from training.retraining.record import Batch, BatchError, Decided
@@ -106,16 +106,34 @@ def test_a_webhook_that_nobody_answers_changes_nothing(
     assert "warning: nobody was told" in capsys.readouterr().err
 
 
-def test_a_batch_without_its_tracking_server_waits_and_then_fails(
+def order_of(given: Retrain, folder: Path) -> Order:
+    return Order(given, folder, folder, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
+
+
+def test_a_batch_goes_on_when_its_tracking_server_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    answers = iter([UnreachableError("away"), UnreachableError("away"), None])
+
+    def run(_: Retraining) -> Outcome:
+        if error := next(answers):
+            raise error
+        return Outcome("nothing to do", "the same")
+
+    monkeypatch.setattr(Retraining, "run", run)
+    monkeypatch.setattr("training.retraining.service.PAUSE_S", 0.0)
+    given = settings(tmp_path)
+    attempt(given, lambda: order_of(given, tmp_path), Console())
+    assert capsys.readouterr().out.splitlines() == ["warning: away; waiting for it"] * 2 + ["the same"]
+    last = journal_of(given).last()
+    assert last is not None and (last.exit_code, last.sentence) == (0, "the same")
+
+
+def test_a_batch_without_its_tracking_server_fails_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("training.retraining.service.PAUSE_S", 0.1)
-    given = settings(tmp_path, "wait_for_server_s=0.2")
-    order = Order(given, tmp_path, tmp_path, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
+    given = settings(tmp_path, "wait_for_server_s=0")
     with pytest.raises(UnreachableError):
-        attempt(given, lambda: order, Console())
-    assert "no tracking server: nothing answers there" in capsys.readouterr().out
+        attempt(given, lambda: order_of(given, tmp_path), Console())
     last = journal_of(given).last()
     assert last is not None and last.exit_code == 1 and "no tracking server" in last.sentence
 
