@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("files", nargs="+", metavar="NAME=FILE")
     files = [given.partition("=") for given in parser.parse_args().files]
     tables = {name: chosen(*path.partition(":")[::2]) for name, _, path in files}
-    print(f"| | seeds | {' | '.join(metric.removesuffix('_gtsrb') for metric in METRICS)} |")
+    print(f"| | seeds | {' | '.join(METRICS)} |")
     print(f"|:--|--:|{'--:|' * len(METRICS)}")
     for name, table in tables.items():
         print(line(name, [values for model, values in table.items() if model not in SCALE]))
