@@ -19,6 +19,7 @@ __all__ = ["SCHEMA", "Compared", "Decision", "Gate", "GateError", "Verdict", "ce
 
 Verdict = Literal["worse", "better", "no difference"]
 MOST_NAMED = 3
+SMALLEST_SHOWN = 1e-99
 SCHEMA = pa.schema(
     [
         pa.field("cell", pa.string(), nullable=False),
@@ -165,6 +166,11 @@ def _pairs(cell: str, champion: Predictions, challenger: Predictions) -> Pairs:
 def _named(cells: Sequence[Compared], of: int, p: str) -> str:
     """The ones that differ most, in points of accuracy."""
     first = sorted(cells, key=lambda one: -abs(one.difference))[:MOST_NAMED]
-    named = ", ".join(f"{one.cell} ({100 * one.difference:+.2f} points, p = {getattr(one, p):.1g})" for one in first)
+    named = ", ".join(f"{one.cell} ({100 * one.difference:+.2f} points, p {_shown(getattr(one, p))})" for one in first)
     more = f" and {len(cells) - len(first)} more" if len(cells) > len(first) else ""
     return f"{len(cells)} of {of} cells: {named}{more}"
+
+
+def _shown(p: float) -> str:
+    """No p is zero, but some are too small for a float."""
+    return f"= {p:.1g}" if p >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN:g}"

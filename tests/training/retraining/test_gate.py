@@ -159,3 +159,9 @@ def test_a_models_cells_are_without_images_made_against_others() -> None:
     }
     assert list(cells_of(predictions, "old")) == ["clean", "fgsm-snr33"]
     assert cells_of(predictions, "new")["clean"].right.mean() == 0.8
+
+
+def test_a_p_that_no_float_holds_is_not_said_to_be_zero() -> None:
+    decision = decide(fgsm_snr33=1.0)
+    assert {one.cell: one.p_better for one in decision.cells}["fgsm-snr33"] == 0.0
+    assert "fgsm-snr33 (+70.00 points, p < 1e-99)" in decision.sentence
