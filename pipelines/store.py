@@ -139,10 +139,20 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
             return StagingWriter(plan, make_expand)
 
     frame.sparkSession.dataSource.register(PlannedSource)
+    plan.staging.mkdir(parents=True)
     try:
         frame.write.format("roadsign_datasets").mode("append").save()
     except PySparkException as error:
         raise StoreError(f"{plan.root}: nothing was changed there; {cause_of(error)}") from error
+    finally:
+        _clear(plan)
+
+
+def _clear(plan: Plan) -> None:
+    """Removes the staging folder. Spark fails a job while other tasks of it still write: those that find the folder
+    renamed fail, and nothing of theirs comes after it."""
+    plan.staging.rename(plan.staging.with_name("cleared"))
+    shutil.rmtree(staging_folder(plan.root), ignore_errors=True)
 
 
 def cause_of(error: Exception) -> str:
@@ -155,7 +165,7 @@ def cause_of(error: Exception) -> str:
 
 
 class StagingWriter(DataSourceArrowWriter):
-    """write runs on executors, once per task; commit and abort on the driver."""
+    """write runs on executors, once per task; commit on the driver."""
 
     def __init__(self, plan: Plan, make_expand: MakeExpand) -> None:
         self.plan = plan
@@ -165,6 +175,7 @@ class StagingWriter(DataSourceArrowWriter):
     def write(self, iterator: Iterator[pa.RecordBatch]) -> Written:
         attempt = self.staging / f"attempt-{uuid.uuid4().hex}"
         written = Written()
+        attempt.mkdir()
         try:
             expand = self.make_expand()
             for rows in by_part(iterator):
@@ -195,9 +206,6 @@ class StagingWriter(DataSourceArrowWriter):
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
         publish(self.plan, [message for message in messages if isinstance(message, Written)])
 
-    def abort(self, messages: list[WriterCommitMessage | None]) -> None:
-        shutil.rmtree(staging_folder(self.plan.root), ignore_errors=True)
-
 
 def publish(plan: Plan, messages: Sequence[Written]) -> None:
     """Moves what the tasks wrote into place, one rename per cell, each with its manifest. Raises StoreError."""
@@ -222,7 +230,6 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
         write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
     for cell in plan.fingerprints:
         swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
-    shutil.rmtree(staging_folder(plan.root))
 
 
 def _add(tallies: dict[Key, Tally], key: Key, tally: Tally) -> None:

@@ -5,17 +5,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import fake_gtsrb
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines import store
+from pipelines.blocks import Block
 from pipelines.errors import SourceError, StoreError
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest
 from pipelines.settings import load
@@ -274,6 +277,29 @@ def test_a_failing_task_leaves_what_was_there_and_nothing_else(
     assert "nothing was changed" in str(caught.value)
     assert files_of(root) == before
     assert [path.name for path in tmp_path.iterdir()] == ["gtsrb"]
+
+
+def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> None:
+    """Spark fails a job with its first failing task and does not wait for the others."""
+    cell = Cell("crop_or_pad", 1, "clean")
+    plan = store.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1, "none")
+    plan.staging.mkdir(parents=True)
+
+    def expand(rows: pa.Table) -> Iterator[Block]:
+        yield Block(1, "clean", np.zeros((1, 3), np.uint8), np.ones(1), np.zeros(1))
+
+    def parts() -> Iterator[pa.RecordBatch]:
+        for part in range(3):  # a part is written when the next one begins
+            if part == 2:
+                assert len(list(plan.staging.rglob("*.parquet"))) == 1
+                store._clear(plan)
+            yield pa.RecordBatch.from_pylist(
+                [{"image_id": f"{part}", "label": 0, "split": "train", "part": part, "part_in_split": part}]
+            )
+
+    with pytest.raises(FileNotFoundError):
+        store.StagingWriter(plan, lambda: expand).write(parts())
+    assert not list(tmp_path.iterdir())
 
 
 def test_counts_that_do_not_add_up_are_never_published(tmp_path: Path) -> None:
