@@ -43,7 +43,11 @@ def stripes(noise: str, level: str, size_px: int, count: int, random: np.random.
 
 
 def gan_training(settings: TrainGan) -> GanTraining:
-    return open_gan(settings, Ranks(torch.device("cpu")), Outside(stripes))
+    return gan_training_on(settings, Ranks(torch.device("cpu")))
+
+
+def gan_training_on(settings: TrainGan, ranks: Ranks) -> GanTraining:
+    return open_gan(settings, ranks, Outside(stripes))
 
 
 def run_epochs(training: GanTraining, epochs: int) -> list[dict[str, float]]:
