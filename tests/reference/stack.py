@@ -37,10 +37,12 @@ def postgres_programs() -> Path | None:
 
 
 class Stack:
-    """`folder` must be one that all users may enter. Services are started by name, in the order of compose.yaml."""
+    """`folder` must be one that all users may enter. Services are started by name, in the order of compose.yaml;
+    `others` are variables besides those of its default profile, or other values."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **others: str) -> None:
         self.folder = folder
+        self.others = others
         self.services = Path(shutil.copytree(REPOSITORY / "docker" / "services", folder / "services"))
         self.ports = {name: free_port() for name in ("postgres", "mlflow", "spark-master", "master-ui")}
         self.postgres = postgres_programs()
@@ -85,6 +87,7 @@ class Stack:
             "SPARK_WORKER_CORES": "1",
             "SPARK_WORKER_MEMORY": "1g",
             "SPARK_WORKER_DIR": str(self.folder / f"work-{name}"),
+            **self.others,
         }
 
     def start(self, name: str, ready: Callable[[], bool], service: str | None = None) -> None:

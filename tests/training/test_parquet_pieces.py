@@ -1,11 +1,7 @@
 """Datasets on an object store: a real S3 server on this machine, which may also be gone."""
 
-import json
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +10,7 @@ import fsspec
 import pytest
 import s3fs
 from fsspec.registry import _registry as loaded_file_systems
+from s3_server import Server
 from small_datasets import Small
 
 from pipelines.errors import StreamError
@@ -22,33 +19,6 @@ from training.petastorm_bridge import make_batch_reader
 
 SMALL = Small({"train": [[5, 5, 2], [5, 4]], "validation": [[3]]}, ("clean", "gaussian-max"))
 LONG = Small({"train": [[4] * 50] * 4})
-
-
-class Server:
-    """An S3 server in a process of its own."""
-
-    def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "moto.server", "--port", str(port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while not self._answers():
-            assert self._process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5) as answer:
-                return isinstance(json.load(answer), dict)
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @pytest.fixture(scope="module")
