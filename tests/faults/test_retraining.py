@@ -141,6 +141,20 @@ def test_a_batch_that_was_killed_is_gone_on_with(text: str, after_s: float, raw:
     assert sorted(set(epochs)) == list(range(1, 9))
 
 
+def test_a_run_that_newer_settings_have_overtaken_does_not_count_as_running(raw: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "overtaken", raw)
+    assert gone(place.killed_at("epoch 2/8", tmp_path / "log", epochs=8))
+    (killed,) = place.runs("classifiers")
+    assert killed.info.status == "RUNNING"
+    expired()
+    done = place.run(epochs=2)
+    assert "Promoted: there was no champion." in done.stdout, done.stdout + done.stderr
+    assert {run.info.run_id: run.info.status for run in place.runs("classifiers")} == {
+        killed.info.run_id: "KILLED",
+        place.client.get_model_version_by_alias("roadsign", "champion").run_id: "FINISHED",
+    }
+
+
 def test_of_two_at_once_one_is_told_to_wait(place: Place, tmp_path: Path) -> None:
     log = tmp_path / "log"
     first = place.start(log, epochs=2)

@@ -23,7 +23,7 @@ from training.retraining.lease import Lease
 from training.retraining.recipe import Retrain
 from training.retraining.record import Batch, BatchError, Contender, Decided
 from training.runs import RunFolder
-from training.tracking import CHAMPION, Registry, Spool, Version, find_models, send_kept
+from training.tracking import CHAMPION, Registry, Spool, Version, end_run, find_models, send_kept
 from training.trained import Classifier
 
 __all__ = ["Order", "Outcome", "Retraining"]
@@ -92,6 +92,8 @@ class Retraining:
         report = self._drift(champion)
         if report and not report.drifted and self.settings.on_drift == "trigger":
             return Outcome("nothing to do", f"{report.sentence} on_drift=trigger: nothing is trained")
+        for run_id in self.batch.overtaken():
+            end_run(run_id)
         challenger = self._challenger(digest)
         decided = self.batch.decided
         if decided is None or (version and version.number) not in (decided.champion, decided.challenger):

@@ -71,5 +71,14 @@ class Batch:
 
     def finished_run(self, seed: int) -> RunFolder | None:
         """The one that was trained to its end. Raises RunError."""
-        runs = (RunFolder(path.parent) for path in sorted(self.runs_of(seed).glob("*/run.json")))
-        return next((run for run in runs if run.finished), None)
+        return next((run for run in _runs(self.runs_of(seed), "*") if run.finished), None)
+
+    def overtaken(self) -> list[str]:
+        """Ids of the tracked runs that earlier batches were stopped at, and that this one does not go on with. Raises
+        RunError."""
+        others = (run for run in _runs(self.folder.parent, "*/seed-*/*") if self.folder not in run.path.parents)
+        return [run.record["run_id"] for run in others if not run.finished and "run_id" in run.record]
+
+
+def _runs(folder: Path, pattern: str) -> list[RunFolder]:
+    return [RunFolder(path.parent) for path in sorted(folder.glob(f"{pattern}/run.json"))]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["TrackedRun", "Tracking", "reopened_run", "tracked_run"]
+__all__ = ["TrackedRun", "Tracking", "end_run", "reopened_run", "tracked_run"]
 
 PATIENCE_S = 30.0
 """How long the end of a run waits for a server that answers but takes nothing."""
@@ -122,6 +122,15 @@ def reopened_run(folder: Path, run_id: str) -> Iterator[TrackedRun]:
     Raises TrackingError."""
     with _recorded(folder, "", "", run_id) as run:
         yield run
+
+
+def end_run(run_id: str) -> None:
+    """A run whose process was killed has no end of its own: KILLED, where it still counts as RUNNING. It can be gone on
+    with all the same. Raises UnreachableError, TrackingError."""
+    server = Server(tracking_uri())
+    if server.run(run_id).info.status == "RUNNING":
+        with server.asked():
+            server.client.set_terminated(run_id, "KILLED")
 
 
 @contextlib.contextmanager

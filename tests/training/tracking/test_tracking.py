@@ -21,6 +21,7 @@ from training.tracking import (
     Tracking,
     TrackingError,
     UnreachableError,
+    end_run,
     find_models,
     reopened_run,
     tracked_run,
@@ -178,6 +179,19 @@ def test_a_reopened_run_stays_finished(client: MlflowClient, tmp_path: Path) -> 
     after = client.get_run(run.run_id)
     assert (after.info.status, after.info.end_time) == ("FINISHED", before.end_time)
     assert after.data.metrics == {"f1/salt_pepper-avg": 0.75}
+
+
+def test_a_run_whose_process_was_killed_is_ended_and_one_that_has_ended_is_left(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    with begin(tmp_path / "run") as finished:
+        pass
+    killed = client.create_run("0").info.run_id
+    for run_id in (finished.run_id, killed, killed):
+        end_run(run_id)
+    assert [client.get_run(run_id).info.status for run_id in (finished.run_id, killed)] == ["FINISHED", "KILLED"]
+    with pytest.raises(TrackingError, match="knows no run"):
+        end_run("0" * 32)
 
 
 def test_a_model_is_loaded_without_our_code_and_predicts_the_same(client: MlflowClient, tmp_path: Path) -> None:

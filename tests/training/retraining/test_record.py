@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from training.retraining.record import Batch, BatchError, Decided
+from training.runs import RunFolder
+
+
+def write_run(folder: Path, **record: object) -> Path:
+    folder.mkdir(parents=True)
+    RunFolder(folder).add_to_record(**record)
+    return folder
+
+
+def test_a_seed_is_trained_when_one_of_its_runs_was_trained_to_its_end(tmp_path: Path) -> None:
+    batch = Batch(tmp_path / "b-1")
+    assert batch.finished_run(0) is None
+    write_run(batch.runs_of(0) / "first", run_id="a")
+    assert batch.finished_run(0) is None
+    second = write_run(batch.runs_of(0) / "second", run_id="b", finished="2026-01-01")
+    found = batch.finished_run(0)
+    assert found is not None and found.path == second
+    assert batch.finished_run(1) is None
+
+
+def test_overtaken_are_the_tracked_runs_that_other_batches_have_not_finished(tmp_path: Path) -> None:
+    earlier, batch = Batch(tmp_path / "a-1"), Batch(tmp_path / "b-1")
+    assert batch.overtaken() == []
+    write_run(earlier.runs_of(0) / "done", run_id="finished", finished="2026-01-01")
+    write_run(earlier.runs_of(1) / "killed", run_id="killed")
+    write_run(earlier.runs_of(2) / "killed before it was tracked")
+    write_run(batch.runs_of(0) / "own", run_id="own")
+    assert batch.overtaken() == ["killed"]
+    assert earlier.overtaken() == ["own"]
+
+
+def test_a_decision_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    batch = Batch(tmp_path / "b-1")
+    batch.folder.mkdir()
+    decided = Decided(None, "1", True, "Promoted: there was no champion.", "run")
+    batch.decide(decided)
+    assert Batch(tmp_path / "b-1").decided == decided
+    (batch.folder / "batch.json").write_text("{")
+    with pytest.raises(BatchError, match=r"batch\.json: not readable .*; remove it"):
+        _ = batch.decided
