@@ -128,7 +128,8 @@ class _Store:
             for model in self._client.search_registered_models(max_results=100)
         ]
         return "\n".join([
-            f"the latest runs of experiment {self._experiment}:", *(runs or ["  none"]),
+            f"the latest runs of experiment {self._experiment}:",
+            *(runs or ["  none; jobs/train_classifier.py and jobs/train_gan.py make them"]),
             "registered models:", *(models or ["  none"]),
         ])  # fmt: skip
 

@@ -244,6 +244,8 @@ def test_latest_needs_a_checkpoint(client: MlflowClient, tmp_path: Path) -> None
         pass
     with pytest.raises(TrackingError, match=r"no finished run of experiment no checkpoint has a checkpoint/model\.pt"):
         find_models(["latest"], "no checkpoint")
+    with pytest.raises(TrackingError, match=r"none; jobs/train_classifier\.py and jobs/train_gan\.py make them"):
+        find_models(["latest"], "no such experiment")
     with pytest.raises(TrackingError, match=r"lost\.pt: no such file"):
         find_models(["lost.pt"])
 
