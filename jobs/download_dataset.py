@@ -8,29 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.datasets.download import GTSRB_ARCHIVES, DownloadSettings, archive_folder, fetch
-from pipelines.errors import RoadsignError
+from pipelines.errors import run_job
 from pipelines.settings import parse_arguments
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "conf" / "download_dataset.yaml"
 
 
+def run(arguments: Sequence[str]) -> None:
+    settings, dry_run = parse_arguments(DownloadSettings, DEFAULT_CONFIG, __doc__ or "", _name_dataset(arguments))
+    if dry_run:
+        _print_plan(settings)
+    elif fetch(settings, GTSRB_ARCHIVES):
+        print(f"{settings.destination}: downloaded, verified and unpacked")
+    else:
+        print(f"{settings.destination}: already there, nothing to do")
+
+
 def main(arguments: Sequence[str]) -> int:
-    """The exit code."""
-    try:
-        settings, dry_run = parse_arguments(DownloadSettings, DEFAULT_CONFIG, __doc__ or "", _name_dataset(arguments))
-        if dry_run:
-            _print_plan(settings)
-        elif fetch(settings, GTSRB_ARCHIVES):
-            print(f"{settings.destination}: downloaded, verified and unpacked")
-        else:
-            print(f"{settings.destination}: already there, nothing to do")
-    except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted; run again to resume", file=sys.stderr)
-        return 130
-    return 0
+    return run_job(run, arguments)
 
 
 def _name_dataset(arguments: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipelines import report, session, store
 from pipelines.datasets import Listing
-from pipelines.errors import RoadsignError
+from pipelines.errors import StoreError, run_job
 from pipelines.frames import make_renderer
 from pipelines.provenance import made_by
 from pipelines.render import Rendering
@@ -50,14 +50,14 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
     console.print(f"{len(outdated)} datasets made, {len(wanted) - len(outdated)} were there already, unchanged")
 
 
-def main(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> None:
     console = Console()
+    settings, dry_run = parse_arguments(NoisyDatasets, CONFIG, __doc__ or "", arguments)
+    report.announce(console, settings)
+    if dry_run:
+        report.print_plan(console, settings)
+        return
     try:
-        settings, dry_run = parse_arguments(NoisyDatasets, CONFIG, __doc__ or "", arguments)
-        report.announce(console, settings)
-        if dry_run:
-            report.print_plan(console, settings)
-            return 0
         listing = settings.dataset.listing()  # before Spark starts: what is wrong with it shows at once
         if is_unchanged(listing, settings):
             console.print(f"0 datasets made, {len(settings.cells)} were there already, unchanged")
@@ -65,13 +65,12 @@ def main(arguments: Sequence[str]) -> int:
             with session.started("make_noisy_datasets") as spark:
                 make(spark, listing, settings, console)
         report.print_datasets(console, settings.dataset_folder, settings.cells)
-    except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; make room, or choose another output_root", file=sys.stderr)
-        return 1
-    return 0
+        raise StoreError(f"{error.filename}: {error.strerror}; make room, or choose another output_root") from None
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
 
 
 if __name__ == "__main__":
