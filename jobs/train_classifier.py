@@ -19,18 +19,9 @@ from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.recipe import TrainClassifier
 from training.tracked_training import Command
-from training.train_classifier import describe_run, train_classifier, train_on_rank
+from training.train_classifier import describe_run, train_classifier
 
 CONFIG = Path(__file__).parents[1] / "conf" / "train_classifier.yaml"
-
-
-def train_on_cluster(settings: TrainClassifier, command: Command) -> None:
-    """On `processes` slots of the cluster that spark-submit names, with Spark's barrier scheduling."""
-    from pyspark.ml.torch.distributor import TorchDistributor  # here: seconds that a run without Spark can save
-
-    with session.started("train_classifier"):
-        distributor = TorchDistributor(settings.processes, local_mode=False, use_gpu=settings.device == "cuda")
-        distributor.run(train_on_rank, settings.model_dump_json(), command.line, dict(command.facts))
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -41,7 +32,8 @@ def run(arguments: Sequence[str]) -> None:
     if dry_run:
         Console().print(to_yaml(settings), describe_run(settings), sep="\n", markup=False)
     elif settings.launcher == "spark":
-        train_on_cluster(settings, command)
+        on = "train_classifier", settings.processes, settings.device == "cuda"
+        session.distribute(*on, train_classifier, settings, command)
     else:
         train_classifier(settings, command)
 

@@ -2,6 +2,7 @@
 
     python jobs/train_gan.py [--config FILE] [--dry-run] [key=value …]
     torchrun --nproc-per-node 2 jobs/train_gan.py …                                     many devices of one machine
+    spark-submit jobs/train_gan.py launcher=spark processes=2 …                         many machines of a cluster
 
 What there is to choose, and the defaults, stand in conf/train_gan.yaml; networks and recipes in conf/gan/.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from pipelines import provenance
+from pipelines import provenance, session
 from pipelines.errors import run_job
 from pipelines.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
@@ -42,6 +43,9 @@ def run(arguments: Sequence[str]) -> None:
     command = Command(shlex.join(["python", "jobs/train_gan.py", *arguments]), {"code": provenance.code_version()})
     if dry_run:
         Console().print(to_yaml(settings), describe_gan_run(settings, outside(settings)), sep="\n", markup=False)
+    elif settings.launcher == "spark":
+        on = "train_gan", settings.processes, settings.device == "cuda"
+        session.distribute(*on, train_gan, settings, command, outside(settings))
     else:
         train_gan(settings, command, outside(settings))
 

@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-__all__ = ["started"]
+__all__ = ["distribute", "started"]
 
 
 @contextmanager
@@ -30,3 +30,12 @@ def started(name: str) -> Iterator[SparkSession]:
         yield spark
     finally:
         spark.stop()
+
+
+def distribute(name: str, processes: int, use_gpu: bool, train: Callable[..., None], *arguments: object) -> None:
+    """Calls `train` in `processes` slots of the cluster that spark-submit names, which start and end together and are
+    ranks to torch."""
+    from pyspark.ml.torch.distributor import TorchDistributor  # here: seconds that all other jobs can save
+
+    with started(name):
+        TorchDistributor(processes, local_mode=False, use_gpu=use_gpu).run(train, *arguments)

@@ -1,23 +1,19 @@
 """What a training run of a GAN is: the settings of jobs/train_gan.py."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator
 
-from pipelines.settings import Settings, choose, describe
+from pipelines.settings import choose, describe
 from training.data import Cache, Data
 from training.gans import GANS, Gan
 from training.gans.watch import Watch
-from training.recipe import settings_fingerprint
-from training.tracking import Tracking
+from training.recipe import WITHOUT_EFFECT, TrainingRun, settings_fingerprint
 
 __all__ = ["TrainGan"]
 
-WITHOUT_EFFECT = {
-    "device", "runs_root", "resume", "checkpoint_every_steps", "sample_every_steps", "keep_epochs", "tracking", "watch",
-}  # fmt: skip
+TO_LOOK_AT = {"sample_every_steps", "keep_epochs", "watch"}
 
 
 def _gan(given: object) -> Any:
@@ -26,13 +22,13 @@ def _gan(given: object) -> Any:
     return given if isinstance(given, Gan) else choose(GANS, given)
 
 
-class TrainGan(Settings):
+class TrainGan(TrainingRun):
     """`gan` trained on the images of `data`, all or those of `classes`; a step takes batch_size · ranks of them.
 
     Both players learn with Adam. The generator that is kept is the moving average of its weights, where each step's
     average is ema_decay of the one before (0: the weights themselves). `sample_every_steps`: 0, or how often besides
     the end of each epoch the same latents are shown as a picture. `keep_epochs`: after which epochs the generator is
-    kept besides the last one, as epoch-0020.pt. `resume` as in recipe.TrainClassifier."""
+    kept besides the last one, as epoch-0020.pt."""
 
     gan: Annotated[Gan, PlainValidator(_gan), PlainSerializer(describe)]
     data: Data
@@ -43,16 +39,10 @@ class TrainGan(Settings):
     batch_size: int = Field(ge=1)
     ema_decay: float = Field(ge=0, lt=1)
     seed: int = Field(ge=0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
     cache: Cache = "host"
-    runs_root: Path
-    resume: str = "never"
-    checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
     sample_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
     keep_epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
     watch: Watch
-    tracking: Tracking
 
     @field_validator("classes")
     @classmethod
@@ -64,4 +54,4 @@ class TrainGan(Settings):
     def fingerprint(self, digests: Mapping[str, str], world_size: int) -> str:
         """The same for two runs that must give the same weights on the same kind of machine. `digests` are of the
         datasets and of the classifier, where there is one."""
-        return settings_fingerprint(self, WITHOUT_EFFECT, digests, world_size)
+        return settings_fingerprint(self, WITHOUT_EFFECT | TO_LOOK_AT, digests, world_size)

@@ -15,7 +15,7 @@ from training.data import Cache, Data
 from training.models import MODELS, Model
 from training.tracking import Tracking
 
-__all__ = ["TrainClassifier", "settings_fingerprint"]
+__all__ = ["WITHOUT_EFFECT", "TrainClassifier", "TrainingRun", "settings_fingerprint"]
 
 WITHOUT_EFFECT = {"device", "launcher", "processes", "runs_root", "resume", "checkpoint_every_steps", "tracking"}
 WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
@@ -29,17 +29,36 @@ def _model(given: object) -> Model:
     return choose(MODELS, given)
 
 
-class TrainClassifier(Settings):
+class TrainingRun(Settings):
+    """Where a training runs, and what is kept of it, whatever is trained.
+
+    `resume`: never; auto, which goes on with the newest unfinished run of the same settings and starts one where there
+    is none; or the folder of a run. `launcher: spark` trains in `processes` processes through Spark's TorchDistributor;
+    under torchrun nothing need be set."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    launcher: Literal["here", "spark"] = "here"
+    processes: int = Field(default=1, ge=1)
+    runs_root: Path
+    resume: str = "never"
+    checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _processes_need_spark(self) -> Self:
+        if self.processes > 1 and self.launcher != "spark":
+            raise ValueError("processes: needs launcher=spark; for torchrun say torchrun --nproc-per-node instead")
+        return self
+
+
+class TrainClassifier(TrainingRun):
     """`model` trained on `data`; with all ranks together, a step takes batch_size · ranks images.
 
     The optimizer is AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019), which without
     weight_decay is Adam. The learning rate is `lr` throughout, or under "one_cycle" rises linearly to `lr` during
     `warmup_fraction` of all steps and falls to zero along a cosine. `keep`: the weights of the last epoch, or of the
-    one with the best accuracy on the validation tracks.
-
-    `resume`: never; auto, which goes on with the newest unfinished run of the same settings and starts one where there
-    is none; or the folder of a run. `launcher: spark` trains in `processes` processes through Spark's TorchDistributor;
-    under torchrun nothing need be set."""
+    one with the best accuracy on the validation tracks."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
@@ -53,21 +72,7 @@ class TrainClassifier(Settings):
     batch_size: int = Field(ge=1)
     keep: Literal["last", "best"]
     seed: int = Field(ge=0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
     cache: Cache = "none"
-    launcher: Literal["here", "spark"] = "here"
-    processes: int = Field(default=1, ge=1)
-    runs_root: Path
-    resume: str = "never"
-    checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
-    tracking: Tracking
-
-    @model_validator(mode="after")
-    def _processes_need_spark(self) -> Self:
-        if self.processes > 1 and self.launcher != "spark":
-            raise ValueError("processes: needs launcher=spark; for torchrun say torchrun --nproc-per-node instead")
-        return self
 
     def lr_at(self, progress: float) -> float:
         """The learning rate when `progress` in [0, 1) of all steps is done."""

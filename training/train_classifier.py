@@ -22,14 +22,9 @@ from training.tracked_training import (
 from training.tracking import TrackedRun
 from training.trained import Shape
 
-__all__ = ["describe_run", "open_splits", "train_classifier", "train_on_rank"]
+__all__ = ["describe_run", "open_splits", "train_classifier"]
 
 KIND = "classifier training"
-
-
-def train_on_rank(settings_json: str, line: str, facts: Mapping[str, str]) -> None:
-    """train_classifier with arguments that travel to other machines."""
-    train_classifier(TrainClassifier.model_validate_json(settings_json), Command(line, facts))
 
 
 def train_classifier(settings: TrainClassifier, command: Command) -> None:

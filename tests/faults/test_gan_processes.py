@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 
 JOB = Path(__file__).parents[2] / "jobs" / "train_gan.py"
 EXACT = Path(__file__).parents[1] / "reference" / "exact_gan.py"
-TORCHRUN = (str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2")
+BIN = Path(sys.executable).parent
+TORCHRUN = (str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "2")
 SMALL = ("data.size_px=8", "device=cpu", "tracking.system_metrics_every_s=0")
 
 
@@ -75,8 +76,15 @@ def test_two_ranks_learn_what_one_with_their_joint_batch_size_learns(root: Path,
 
 
 def test_two_ranks_of_the_job_write_one_generator(root: Path, tmp_path: Path) -> None:
-    settings = ("gan=wgan_gp", "gan.n_critic=2", "epochs=3", "ema_decay=0.0")
+    """Whoever starts them. The latent needs noise images, which have to come to Spark's executors."""
+    latent = "gan.latent={kind: noise_image, noise: gaussian, level: max}"
+    settings = ("gan=wgan_gp", "gan.n_critic=2", "epochs=3", "ema_decay=0.0", latent)
     one = train(tmp_path / "one", (sys.executable,), root, *settings, "batch_size=16")
-    two = train(tmp_path / "two", TORCHRUN, root, *settings, "batch_size=8")
-    for loss in ("loss/discriminator", "loss/penalty", "loss/generator"):
-        assert two.about["metrics"][loss] == pytest.approx(one.about["metrics"][loss], rel=1e-2)
+    submit = (str(BIN / "spark-submit"), "--master", "local[2]")
+    twos = [
+        train(tmp_path / "torchrun", TORCHRUN, root, *settings, "batch_size=8"),
+        train(tmp_path / "spark", submit, root, *settings, "batch_size=8", "launcher=spark", "processes=2"),
+    ]
+    for two in twos:
+        for loss in ("loss/discriminator", "loss/penalty", "loss/generator"):
+            assert two.about["metrics"][loss] == pytest.approx(one.about["metrics"][loss], rel=1e-2)
