@@ -19,6 +19,8 @@ from training.evaluation.variants import in_order, variant_name
 
 __all__ = ["accuracies", "write_reports"]
 
+MOST_WITH_INTERVALS = 2
+
 
 def write_reports(predictions: Predictions, class_names: Sequence[str], folder: Path, variant: str) -> list[Path]:
     """report-<variant>.txt and .json, scikit-learn's classification_report of the classes that occur in the labels, and
@@ -32,21 +34,32 @@ def write_reports(predictions: Predictions, class_names: Sequence[str], folder: 
 
 
 def accuracies(table: pa.Table) -> Table:
-    """Accuracy in per cent with its 95 % interval: a row per variant, a column per model."""
-    cells = {
-        (variant_name(row["noise"], row["level"]), row["model"]): f"{_per_cent(row, 'value')} %  "
-        f"({_per_cent(row, 'low')} – {_per_cent(row, 'high')})"
-        for row in table.filter(pc.field("metric") == "accuracy").to_pylist()
-    }
-    models = list(dict.fromkeys(model for _, model in cells))
-    shown = Table(title="accuracy (95 % interval)", box=SIMPLE_HEAD)
+    """Accuracy in per cent: a row per variant, a column per model, with its 95 % interval where a narrow screen has
+    room for that; more models than MOST_WITH_INTERVALS are numbered, and named below."""
+    rows = table.filter(pc.field("metric") == "accuracy").to_pylist()
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    many = len(models) > MOST_WITH_INTERVALS
+    text = _short if many else _with_interval
+    cells = {(variant_name(row["noise"], row["level"]), row["model"]): text(row) for row in rows}
     variants = in_order(list({variant for variant, _ in cells}))
+    title, padding = ("accuracy, %", (0, 1, 0, 0)) if many else ("accuracy (95 % interval)", (0, 1))
+    shown = Table(title=title, box=SIMPLE_HEAD, padding=padding, pad_edge=not many, caption_justify="left")
     shown.add_column("variant", no_wrap=True, min_width=max(map(len, variants), default=0))
-    for model in models:
-        shown.add_column(model, justify="right", overflow="fold")
+    for number, model in enumerate(models, 1):
+        shown.add_column(str(number) if many else model, justify="right", overflow="fold")
     for variant in variants:
         shown.add_row(variant, *(cells.get((variant, model), "") for model in models))
+    if many:
+        shown.caption = "\n".join(f"{number}: {model}" for number, model in enumerate(models, 1))
     return shown
+
+
+def _with_interval(row: dict[str, float]) -> str:
+    return f"{_short(row)} %  ({_per_cent(row, 'low')} – {_per_cent(row, 'high')})"
+
+
+def _short(row: dict[str, float]) -> str:
+    return _per_cent(row, "value")
 
 
 def _per_cent(row: dict[str, float], key: str) -> str:
