@@ -1,7 +1,5 @@
 """Images → what a classifier says of each: on Spark's executors, then in a folder that is there whole or not at all."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,11 +20,12 @@ from pyspark.sql import DataFrame
 
 from pipelines.datasets import FileReader, Location, UnreadableImageError
 from pipelines.errors import SourceError, StoreError
+from pipelines.folders import held, staging_folder, swap, write_durably
 from pipelines.frames import read_image
 from pipelines.geometry import Geometry, Roi
 from pipelines.noise_level import noise_std_grey
 from pipelines.schema import Scores
-from pipelines.store import cause_of, swap, write_durably
+from pipelines.store import cause_of
 
 __all__ = [
     "SCORES_SCHEMA", "SUMMARY_NAME", "MakeScore", "Score", "Scoring", "Summary", "refuse_strangers", "scores_frame",
@@ -209,22 +208,11 @@ def _summary(folder: Path, about: dict[str, Any]) -> Summary:
 def _staging(output: Path) -> Iterator[Path]:
     """An empty hidden folder beside `output` for one process, gone when the block ends; so is what a killed run left
     in it. Raises StoreError."""
-    staging = output.with_name(f".{output.name}.staging")
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        folder = os.open(staging, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(f"{output}: cannot be made ({error.strerror}); choose another output") from None
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{output}: another run is writing there; wait, or choose another output") from None
+    staging = staging_folder(output)
+    with held(staging, output, "output"):
         for left in staging.iterdir():
             shutil.rmtree(left, ignore_errors=True)
         try:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    finally:
-        os.close(folder)

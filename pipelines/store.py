@@ -5,8 +5,6 @@ variants into place. What a killed run leaves lies in the staging folder alone, 
 
 import contextlib
 import csv
-import fcntl
-import os
 import re
 import shutil
 import uuid
@@ -26,13 +24,12 @@ from pipelines.attacked import attack_statistics
 from pipelines.blocks import Countable
 from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
+from pipelines.folders import held, staging_folder, swap, write_durably
 from pipelines.part_files import PartFile, by_part
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split
 from pipelines.statistics import Tally
 
-__all__ = [
-    "Plan", "cause_of", "is_current", "locked", "outdated", "swap", "write_datasets", "write_durably", "write_rejected",
-]  # fmt: skip
+__all__ = ["Plan", "cause_of", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
 
 Expand = Callable[[pa.Table], Iterator[Countable]]
 """Turns rows of the frame into blocks, one per cell."""
@@ -62,11 +59,6 @@ class Plan:
         return staging_folder(self.root) / self.run
 
 
-def staging_folder(root: Path) -> Path:
-    """Beside `root`, so that no pattern under it matches a file that is being written; on the same file system."""
-    return root.with_name(f".{root.name}.staging")
-
-
 @dataclass
 class Written(WriterCommitMessage):
     """What one task has written: its files in the staging folder, and their sums."""
@@ -93,21 +85,10 @@ def outdated(root: Path, fingerprints: Mapping[Cell, dict[str, Any]]) -> dict[Ce
 
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Holds `root` for one writer; the lock goes with the process, however it ends. Raises StoreError."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        folder = os.open(root, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(f"{root}: cannot be made or opened ({error.strerror}); choose another output_root") from None
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{root}: another run is writing here; wait, or choose another output_root") from None
+    """Holds `root` for one writer, without what a killed one has left in the staging folder. Raises StoreError."""
+    with held(root, root, "output_root"):
         shutil.rmtree(staging_folder(root), ignore_errors=True)
         yield
-    finally:
-        os.close(folder)
 
 
 def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
@@ -254,20 +235,3 @@ def _manifest(
         made_by=dict(plan.made_by),
         attack=attack_statistics(tallies),
     )
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Returns when the disk has it."""
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def swap(new: Path, target: Path, old: Path) -> None:
-    """Moves `new` to `target`, and what was there to `old`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        old.parent.mkdir(parents=True, exist_ok=True)
-        target.replace(old)
-    new.replace(target)

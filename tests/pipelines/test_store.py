@@ -20,6 +20,7 @@ from rich.console import Console
 from pipelines import store
 from pipelines.blocks import Block
 from pipelines.errors import SourceError, StoreError
+from pipelines.folders import staging_folder
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest
 from pipelines.settings import load
 from pipelines.sources import is_unchanged
@@ -234,7 +235,7 @@ def test_other_settings_replace_what_was_there(
 
 
 def test_leftovers_of_a_killed_run_are_removed(make: Make, raw: Path, tmp_path: Path) -> None:
-    left = store.staging_folder(tmp_path / "gtsrb") / "attempt-1" / "part-00000.parquet"
+    left = staging_folder(tmp_path / "gtsrb") / "attempt-1" / "part-00000.parquet"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     make(raw, tmp_path)

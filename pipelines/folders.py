@@ -1,0 +1,52 @@
+"""Folders for one writer at a time, whose contents appear in one step."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.errors import StoreError
+
+__all__ = ["held", "staging_folder", "swap", "write_durably"]
+
+
+def staging_folder(folder: Path) -> Path:
+    """Beside `folder`, so that no pattern under it matches a file that is being written; on the same file system."""
+    return folder.with_name(f".{folder.name}.staging")
+
+
+@contextmanager
+def held(folder: Path, shown: Path, key: str) -> Iterator[None]:
+    """Makes `folder` where it is missing and holds it; the lock goes with the process, however it ends. Raises
+    StoreError, which names `shown` and the setting that says where it is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{shown}: cannot be made or opened ({error.strerror}); choose another {key}") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{shown}: another run is writing here; wait, or choose another {key}") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Returns when the disk has it."""
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def swap(new: Path, target: Path, old: Path) -> None:
+    """Moves `new` to `target`, and what was there to `old`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        old.parent.mkdir(parents=True, exist_ok=True)
+        target.replace(old)
+    new.replace(target)
