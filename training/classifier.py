@@ -3,8 +3,7 @@
 Random numbers of a step are a function of (seed, epoch, step) alone, so a checkpoint needs no generator's state."""
 
 import copy
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from pipelines.errors import RoadsignError
 from training.augmentation import DRAWS
 from training.data import Batch, Epochs, to_unit_floats
 from training.distributed import Ranks
+from training.pace import Pace
 from training.recipe import TrainClassifier
 from training.trained import Classifier, Shape
 
@@ -57,9 +57,7 @@ class ClassifierTraining:
         self.best: Best | None = None
         self.metrics: dict[str, float] = {}
         """Of the last epoch that was finished."""
-        self.waited_s = 0.0
-        self._begun_s = time.perf_counter()
-        self._begun_at = 0
+        self.pace = Pace()
         self._sums = self._zeros()
         self._unchecked: list[tuple[list[str], torch.Tensor]] = []
 
@@ -67,8 +65,8 @@ class ClassifierTraining:
         """Trains to the end of the epoch. Yields after each step: the epoch's mean loss so far where it has just been
         looked at. Raises DivergedError."""
         self.network.train()
-        self.waited_s, self._begun_s, self._begun_at = 0.0, time.perf_counter(), self.step
-        for batch in self._timed(self.train.epoch(self.epoch, self.step)):
+        self.pace = Pace()
+        for batch in self.pace.timed(self.train.epoch(self.epoch, self.step)):
             self._train_on(batch)
             self.step += 1
             due = len(self._unchecked) == STEPS_BETWEEN_CHECKS or self.step == len(self.train)
@@ -77,13 +75,12 @@ class ClassifierTraining:
     def finish_epoch(self) -> None:
         """Validates, counts the epoch, and takes its metrics over all ranks."""
         loss, correct, images = self.ranks.sum(self._sums).tolist()
-        seconds = time.perf_counter() - self._begun_s
+        pace = self.pace.metrics(self.train.share.global_batch_size)
         self.metrics = {
             "loss/train": loss / images,
             "accuracy/train": correct / images,
             "lr": self.optimizer.param_groups[0]["lr"],
-            "images_per_s": (self.step - self._begun_at) * self.train.share.global_batch_size / seconds,
-            "data_wait_share": self.waited_s / seconds,
+            **pace,
             **self._validate(),
         }
         self.epoch += 1
@@ -180,16 +177,6 @@ class ClassifierTraining:
         self._unchecked.clear()
         loss, _, images = self._sums.tolist()
         return float(loss / max(images, 1))
-
-    def _timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        waiting = iter(batches)
-        while True:
-            start = time.perf_counter()
-            batch = next(waiting, None)
-            self.waited_s += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch
 
     def _zeros(self) -> torch.Tensor:
         return torch.zeros(3, dtype=torch.float64, device=self.ranks.device)

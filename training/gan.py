@@ -6,8 +6,7 @@ are drawn for all ranks together, of which each takes its own."""
 
 import copy
 import math
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from training.gans import Players
 from training.gans.latents import NoiseImages, Source
 from training.gans.watch import Watcher
 from training.moving_average import MovingAverage
+from training.pace import Pace
 from training.trained_gan import GanShape, TrainedGan
 
 __all__ = ["GanTraining"]
@@ -66,9 +66,7 @@ class GanTraining:
         """Of the last epoch that was finished."""
         self.history: list[dict[str, float]] = []
         """Of this rank: the mean losses between two checks, and the gradient norms at the second one."""
-        self.waited_s = 0.0
-        self._begun_s = time.perf_counter()
-        self._begun_at = 0
+        self.pace = Pace()
         self._sums = self._zeros()
         self._unchecked: list[tuple[list[str], list[torch.Tensor]]] = []
 
@@ -81,8 +79,8 @@ class GanTraining:
         have just been looked at. Raises DivergedError."""
         self.players.generator.train()
         self.players.discriminator.train()
-        self.waited_s, self._begun_s, self._begun_at = 0.0, time.perf_counter(), self.step
-        for batch in self._timed(self.train.epoch(self.epoch, self.step)):
+        self.pace = Pace()
+        for batch in self.pace.timed(self.train.epoch(self.epoch, self.step)):
             self._train_on(batch)
             self.step += 1
             due = len(self._unchecked) == STEPS_BETWEEN_CHECKS or self.step == len(self.train)
@@ -91,13 +89,12 @@ class GanTraining:
     def finish_epoch(self) -> None:
         """Counts the epoch, and takes its metrics over all ranks."""
         totals, counts = self._summed().numpy()
-        seconds = time.perf_counter() - self._begun_s
+        pace = self.pace.metrics(self.train.share.global_batch_size)
         means = (totals / np.maximum(counts, 1)).tolist()
         self.metrics = {
             **{f"loss/{name}": mean for name, mean in zip(self._step.loss_names, means, strict=True)},
             **{name: value for name, value in self.history[-1].items() if name.startswith("gradient_norm/")},
-            "images_per_s": (self.step - self._begun_at) * self.train.share.global_batch_size / seconds,
-            "data_wait_share": self.waited_s / seconds,
+            **pace,
         }
         self.epoch += 1
         self.step = 0
@@ -197,16 +194,6 @@ class GanTraining:
             f"the {name} loss is {value} in epoch {self.epoch + 1} on the batch of {', '.join(image_ids)}; "
             f"are all pixels of these finite? If so, lower lr (it is {self.settings.lr:g})"
         )
-
-    def _timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        waiting = iter(batches)
-        while True:
-            start = time.perf_counter()
-            batch = next(waiting, None)
-            self.waited_s += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch
 
     def _summed(self) -> torch.Tensor:
         """Over all ranks, on the CPU."""

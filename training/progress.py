@@ -1,6 +1,5 @@
 """What a training says on the console while it runs."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.data import Epochs
+from training.pace import Pace
 
 __all__ = ["EpochProgress", "epoch_line", "gan_epoch_line"]
 
@@ -21,7 +21,7 @@ class Training(Protocol):
 
     epoch: int
     step: int
-    waited_s: float
+    pace: Pace
 
     def steps(self) -> Iterable[Losses | None]: ...
 
@@ -37,17 +37,20 @@ class EpochProgress:
 
     def steps(self) -> Iterator[None]:
         """The steps of the training's epoch, shown as they are taken."""
-        training, first, begun = self.training, self.training.step, time.perf_counter()
+        training = self.training
         with self._bar() as bar:
             task = bar.add_task(
-                f"epoch {training.epoch + 1}/{self.epochs}", total=len(self.batches), completed=first, rate="", loss=""
+                f"epoch {training.epoch + 1}/{self.epochs}",
+                total=len(self.batches),
+                completed=training.step,
+                rate="",
+                loss="",
             )
             for loss in training.steps():
                 if loss is not None:
-                    seconds = time.perf_counter() - begun
-                    rate = (training.step - first) * self.batches.share.global_batch_size / seconds
-                    waiting = f"{rate:,.0f} images/s, {training.waited_s / seconds:.0%} waiting for data"
-                    bar.update(task, completed=training.step, rate=waiting, loss=_shown(loss))
+                    pace = training.pace.metrics(self.batches.share.global_batch_size)
+                    rate = f"{pace['images_per_s']:,.0f} images/s, {pace['data_wait_share']:.0%} waiting for data"
+                    bar.update(task, completed=training.step, rate=rate, loss=_shown(loss))
                 yield
 
     @contextmanager
