@@ -120,10 +120,10 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
             return StagingWriter(plan, make_expand)
 
     frame.sparkSession.dataSource.register(PlannedSource)
-    plan.staging.mkdir(parents=True)
     try:
+        plan.staging.mkdir(parents=True)
         frame.write.format("roadsign_datasets").mode("append").save()
-    except PySparkException as error:
+    except (PySparkException, OSError) as error:
         raise StoreError(f"{plan.root}: nothing was changed there; {cause_of(error)}") from error
     finally:
         _clear(plan)
@@ -132,7 +132,8 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
 def _clear(plan: Plan) -> None:
     """Removes the staging folder. Spark fails a job while other tasks of it still write: those that find the folder
     renamed fail, and nothing of theirs comes after it."""
-    plan.staging.rename(plan.staging.with_name("cleared"))
+    with contextlib.suppress(OSError):  # where it could not be made
+        plan.staging.rename(plan.staging.with_name("cleared"))
     shutil.rmtree(staging_folder(plan.root), ignore_errors=True)
 
 

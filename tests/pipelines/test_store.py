@@ -280,6 +280,12 @@ def test_a_failing_task_leaves_what_was_there_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["gtsrb"]
 
 
+def test_a_staging_folder_that_cannot_be_made_is_named(make: Make, raw: Path, tmp_path: Path) -> None:
+    staging_folder(tmp_path / "gtsrb").write_text("")
+    with pytest.raises(StoreError, match=r"nothing was changed there; .*Not a directory: .*\.gtsrb\.staging"):
+        make(raw, tmp_path)
+
+
 def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> None:
     """Spark fails a job with its first failing task and does not wait for the others."""
     cell = Cell("crop_or_pad", 1, "clean")
