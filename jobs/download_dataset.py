@@ -8,20 +8,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.datasets.download import GTSRB_ARCHIVES, DownloadSettings, archive_folder, fetch
-from pipelines.errors import run_job
+from pipelines.errors import RoadsignError, run_job
 from pipelines.settings import parse_arguments
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "conf" / "download_dataset.yaml"
+
+
+class StoppedError(RoadsignError):
+    """By Ctrl-C."""
+
+    exit_code = 130
 
 
 def run(arguments: Sequence[str]) -> None:
     settings, dry_run = parse_arguments(DownloadSettings, DEFAULT_CONFIG, __doc__ or "", _name_dataset(arguments))
     if dry_run:
         _print_plan(settings)
-    elif fetch(settings, GTSRB_ARCHIVES):
-        print(f"{settings.destination}: downloaded, verified and unpacked")
-    else:
-        print(f"{settings.destination}: already there, nothing to do")
+        return
+    try:
+        fetched = fetch(settings, GTSRB_ARCHIVES)
+    except KeyboardInterrupt:
+        raise StoppedError("interrupted; run again to resume") from None
+    done = "downloaded, verified and unpacked" if fetched else "already there, nothing to do"
+    print(f"{settings.destination}: {done}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -72,7 +72,7 @@ def test_two_ranks_learn_what_one_with_their_joint_batch_size_learns(root: Path,
         weights.append(torch.load(output, weights_only=True))
     for name, tensor in weights[0].items():
         assert tensor.dtype == torch.float64
-        torch.testing.assert_close(weights[1][name], tensor, atol=1e-9, rtol=0, msg=name)
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-9, rtol=0)
 
 
 def test_two_ranks_of_the_job_write_one_generator(root: Path, tmp_path: Path) -> None:

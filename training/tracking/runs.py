@@ -126,9 +126,15 @@ def reopened_run(folder: Path, run_id: str) -> Iterator[TrackedRun]:
 
 def end_run(run_id: str) -> None:
     """A run whose process was killed has no end of its own: KILLED, where it still counts as RUNNING. It can be gone on
-    with all the same. Raises UnreachableError, TrackingError."""
+    with all the same. One that was deleted, or is of another store, is left. Raises UnreachableError, TrackingError."""
     server = Server(tracking_uri())
-    if server.run(run_id).info.status == "RUNNING":
+    try:
+        info = server.run(run_id).info
+    except UnreachableError:
+        raise
+    except TrackingError:
+        return
+    if (info.status, info.lifecycle_stage) == ("RUNNING", "active"):
         with server.asked():
             server.client.set_terminated(run_id, "KILLED")
 
