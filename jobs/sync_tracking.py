@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.errors import run_job
-from pipelines.settings import Settings, parse_arguments
+from pipelines.settings import LocalPath, Settings, parse_arguments
 from training.tracking import Spool, SpoolBusyError, TrackingError, send_kept
 
 CONFIG = Path(__file__).parents[1] / "conf" / "sync_tracking.yaml"
 
 
 class SyncTracking(Settings):
-    runs_root: Path
+    runs_root: LocalPath
 
 
 def sync(spool: Spool) -> None:

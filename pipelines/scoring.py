@@ -13,7 +13,7 @@ from pipelines.errors import SettingsError, SourceError
 from pipelines.frames import in_parts, rows_frame
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.schema import parquet_schema
-from pipelines.settings import Settings
+from pipelines.settings import LocalPath, PathOrName, Settings
 
 __all__ = ["ListedImages", "ScoreImages", "list_images"]
 
@@ -28,9 +28,9 @@ class ScoreImages(Settings):
     `geometry` makes images of any size square; null: the one that the model was trained on. An image is flagged as
     noisy above `noisy_above_std_grey`, which is for noise_std_grey of what the model sees."""
 
-    model: str
-    images: Path
-    output: Path
+    model: PathOrName
+    images: LocalPath
+    output: LocalPath
     geometry: Literal["crop_or_pad", "resize"] | None = None
     noisy_above_std_grey: float = Field(ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=512, ge=1)

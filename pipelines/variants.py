@@ -10,7 +10,7 @@ from pipelines.datasets import DATASETS, Dataset, kind_found
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.noise import NOISES, Noise
 from pipelines.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
-from pipelines.settings import Settings, build_member, choose, describe
+from pipelines.settings import LocalPath, Settings, build_member, choose, describe
 
 __all__ = ["NoisyDatasets", "levels_of"]
 
@@ -56,7 +56,7 @@ class NoisyDatasets(Settings):
     this is a step of, goes into the manifests."""
 
     dataset: Annotated[Dataset, PlainValidator(_dataset), PlainSerializer(describe)]
-    output_root: Path
+    output_root: LocalPath
     geometry: Annotated[Geometry, PlainValidator(lambda given: choose(GEOMETRIES, given)), PlainSerializer(describe)]
     sizes_px: tuple[Annotated[int, Field(ge=8, le=512)], ...] = Field(min_length=1)
     noise: Annotated[

@@ -9,8 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 OWNERS = {
-    "yaml": "pipelines/settings.py",
-    "omegaconf": "pipelines/settings.py",
+    "yaml": "pipelines/yaml_text.py",
     "matplotlib": "pipelines/figures.py",
     "requests": "pipelines/datasets/download.py",
     "petastorm": "training/petastorm_bridge.py",

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
 from pipelines.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
-from pipelines.settings import Settings, choose, describe
+from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
 from training.attacks.gan import Gan, checked, file_name
 from training.opening import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
@@ -29,7 +29,7 @@ class AttackedData(Settings):
     many of each split, the first in order of its files. That order is by the hash of the image_id, so they are a random
     sample, and the same one at every size, in every variant and for every model."""
 
-    root: Path
+    root: LocalPath
     geometry: str = "crop_or_pad"
     size_px: int | None = Field(default=None, ge=1)
     variant: str = CLEAN
@@ -45,7 +45,7 @@ class AdversarialDatasets(Settings):
     network at a time; it decides the last bits of a gradient, and `partitions`, into how many Spark tasks the part
     files are dealt, decides none. `batch_id`, of the retraining that this is a step of, goes into the manifests."""
 
-    model: str
+    model: PathOrName
     attack: Annotated[Attack, PlainValidator(lambda given: choose(ATTACKS, given)), PlainSerializer(describe)]
     snr_db: Annotated[tuple[Finite, ...], Field(min_length=1)] | None = None
     eps: Annotated[tuple[Annotated[Finite, Field(gt=0)], ...], Field(min_length=1)] | None = None

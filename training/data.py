@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from pipelines.errors import StreamError
 from pipelines.schema import CLEAN, Split
-from pipelines.settings import Settings
+from pipelines.settings import PathOrName, Settings
 from training.mixing import Memory, MixedWindow
 from training.opening import OpenSplit, open_split
 from training.order import Integers, Share, Slot, Window, assign_variants, generator, plan_epoch
@@ -42,7 +42,7 @@ class Data(Settings):
     as many are read ahead: more mix better and take more memory. `verify` reads everything at the start and compares it
     with the manifests' digests."""
 
-    root: str
+    root: PathOrName
     geometry: str = "crop_or_pad"
     size_px: int = Field(default=40, ge=1)
     mixture: Mixture = Field(default={CLEAN: 1.0})

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipelines.errors import SettingsError
 from pipelines.schema import CLEAN, FORMAT_VERSION, GENERATED, Cell, GeneratedImages, Manifest, SourceImages, Split
-from pipelines.settings import Settings
+from pipelines.settings import LocalPath, PathOrName, Settings
 from training.gans.latents import NoiseImages
 from training.opening import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
 from training.tracking import FoundModel
@@ -25,7 +25,7 @@ SPLIT: Split = "train"
 class SourceData(Settings):
     """The dataset in whose folder the variant is made, and whose clean training images it takes the labels of."""
 
-    root: Path
+    root: LocalPath
     geometry: str = "crop_or_pad"
 
 
@@ -34,7 +34,7 @@ class GeneratedDatasets(Settings):
     kind. `batch_size` images are drawn at a time; it decides which, and `partitions`, into how many Spark tasks the
     part files are dealt, does not."""
 
-    model: str
+    model: PathOrName
     name: str | None = Field(default=None, pattern=r"^[a-z0-9_]+$")
     data: SourceData
     seed: int = Field(default=0, ge=0)

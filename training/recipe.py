@@ -4,12 +4,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from pipelines.settings import Settings, choose, describe
+from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
 from training.augmentation import Augmentation
 from training.data import Cache, Data
 from training.models import MODELS, Model
@@ -40,8 +39,8 @@ class TrainingRun(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     launcher: Literal["here", "spark"] = "here"
     processes: int = Field(default=1, ge=1)
-    runs_root: Path
-    resume: str = "never"
+    runs_root: LocalPath
+    resume: PathOrName = "never"
     checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
     tracking: Tracking
 

@@ -23,7 +23,7 @@ from tenacity import (
 
 from pipelines.datasets.extraction import extract_safely
 from pipelines.errors import SourceError
-from pipelines.settings import Settings
+from pipelines.settings import LocalPath, Settings
 
 __all__ = [
     "GTSRB_ARCHIVES",
@@ -64,7 +64,7 @@ class DownloadSettings(Settings):
     """`timeout_s` bounds connecting and each wait for data; `backoff_s` is the first wait, then doubled up to 60 s."""
 
     dataset: Literal["gtsrb"] = "gtsrb"
-    destination: Path = Path("data/raw/GTSRB")
+    destination: LocalPath = Path("data/raw/GTSRB")
     base_url: str = Field(
         default="https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/", pattern=r"^https?://"
     )

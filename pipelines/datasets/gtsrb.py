@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pipelines.datasets.files import FileReader, Location, SourceFiles
 from pipelines.datasets.listing import Listing, Rejected, SourceImage
 from pipelines.errors import SourceError
-from pipelines.settings import Settings
+from pipelines.settings import LocalPath, Settings
 
 __all__ = ["CLASS_NAMES", "Gtsrb"]
 
@@ -58,7 +58,7 @@ class Gtsrb(Settings):
     official folders, a mixture of both, or Kaggle's copy. The same pixels have the same image_id in each."""
 
     kind: Literal["gtsrb"] = "gtsrb"
-    root: Path = Path("data/raw/GTSRB")
+    root: LocalPath = Path("data/raw/GTSRB")
 
     def listing(self) -> Listing:
         """Every annotated image. Raises SourceError where there is no GTSRB, or only a part of it."""

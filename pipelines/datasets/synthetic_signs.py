@@ -15,7 +15,7 @@ from pipelines.datasets.listing import Listing
 from pipelines.datasets.synthetic_drawing import SIGNS, Template, draw_template
 from pipelines.datasets.synthetic_frame import Photograph, draw_scene, photograph
 from pipelines.errors import SourceError
-from pipelines.settings import Settings
+from pipelines.settings import LocalPath, Settings
 
 __all__ = ["SyntheticSigns"]
 
@@ -39,7 +39,7 @@ class SyntheticSigns(Settings):
     own. The same settings give the same bytes of every file."""
 
     kind: Literal["synthetic_signs"] = "synthetic_signs"
-    root: Path = Path("data/raw/synthetic_signs")
+    root: LocalPath = Path("data/raw/synthetic_signs")
     tracks_per_class: int = Field(default=2, ge=2, le=100_000)  # validation is split off by track
     test_images_per_class: int = Field(default=10, ge=1, le=2_000)  # file names have five digits
     drawing_seed: int = Field(default=0, ge=0)

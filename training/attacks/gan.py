@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from pipelines.settings import PathOrName
 from training.attacks.balls import norms, per_image
 from training.attacks.direction import OneDirection
 from training.attacks.examples import AttackError, Examples
@@ -25,7 +26,7 @@ class Gan(OneDirection):
     generators apart: gan-adversarial-snr33."""
 
     kind: ClassVar[str] = "gan"
-    generator: str = "latest"
+    generator: PathOrName = "latest"
     name: str = Field(default="adversarial", pattern=r"^[a-z0-9_]+$")
 
     @property

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from pipelines.datasets.gtsrb import CLASS_NAMES
 from pipelines.schema import CLEAN, Split
-from pipelines.settings import Settings, to_yaml
+from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
 from training.attacked_variants import names_meant
 from training.data import Data
 from training.evaluation import figures, robustness_figures
@@ -37,7 +37,7 @@ __all__ = [
 class EvaluatedData(Settings):
     """`size_px` null: each model at the size that it is for."""
 
-    root: str
+    root: PathOrName
     geometry: str = "crop_or_pad"
     size_px: int | None = Field(default=None, ge=1)
 
@@ -45,13 +45,13 @@ class EvaluatedData(Settings):
 class Evaluation(Settings):
     """Which models are shown which images. `variants` are all that the dataset has, or some by name."""
 
-    models: tuple[str, ...] = Field(min_length=1)
+    models: tuple[PathOrName, ...] = Field(min_length=1)
     data: EvaluatedData
     variants: Literal["all"] | tuple[str, ...] = "all"
     split: Split = "test"
     batch_size: int = Field(default=512, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: Path = Path("data/evaluations")
+    output_root: LocalPath = Path("data/evaluations")
 
     @field_validator("models", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from rich.console import Console
 
 from pipelines.schema import Split
-from pipelines.settings import Settings, to_yaml
+from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
 from training.data import Data
 from training.evaluation.evaluating import folder_name, write_flags
 from training.evaluation.features import ClassifierFeatures, Extractor
@@ -40,7 +40,7 @@ class GanData(Settings):
     """Images of the size that a generator makes. Those of `split` are what generated ones are compared with;
     `conditions` is the split whose labels and images the generator begins with."""
 
-    root: str
+    root: PathOrName
     geometry: str = "crop_or_pad"
     split: Split = "test"
     conditions: Split = "validation"
@@ -50,9 +50,9 @@ class GanEvaluation(Settings):
     """Which generators, by which networks' features: `classifier` as find_models has it, and where `inception` names
     the file of its weights, Inception's besides."""
 
-    runs: tuple[str, ...] = Field(min_length=1)
-    classifier: str = "latest"
-    inception: Path | None = None
+    runs: tuple[PathOrName, ...] = Field(min_length=1)
+    classifier: PathOrName = "latest"
+    inception: LocalPath | None = None
     data: GanData
     samples: int = Field(default=10_000, ge=2)
     seed: int = Field(default=0, ge=0)
@@ -60,7 +60,7 @@ class GanEvaluation(Settings):
     thresholds: Thresholds = Thresholds()
     batch_size: int = Field(default=256, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: Path = Path("data/evaluations")
+    output_root: LocalPath = Path("data/evaluations")
 
     @field_validator("runs", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from torch import nn
 from torch.nn.functional import softplus
 
-from pipelines.settings import choose, describe
+from pipelines.settings import PathOrName, choose, describe
 from training.attacks.gradients import log_odds, margin
 from training.gans.contract import Gan, Seen
 from training.gans.dcgan import DcganDiscriminator
@@ -41,7 +41,7 @@ class Adversarial(Gan):
     conditional: Literal[False] = False
     latent: Annotated[Latent, PlainValidator(_latent), PlainSerializer(describe)] = ImageToImage()
     loss: Literal["bce", "least_squares"] = "least_squares"
-    classifier: str = "latest"
+    classifier: PathOrName = "latest"
     eps: float | None = Field(default=None, gt=0, le=1)
     snr_db: float | None = Field(default=None, allow_inf_nan=False)
     target: int | None = Field(default=None, ge=0)

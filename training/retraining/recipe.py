@@ -3,12 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from pipelines.schema import SPLITS, Split
-from pipelines.settings import Settings, load
+from pipelines.settings import LocalPath, Settings, load
 from training.adversarial import AdversarialDatasets
 from training.recipe import TrainClassifier
 from training.retraining.drift import Drift
@@ -22,6 +22,21 @@ Overrides = tuple[str, ...]
 WITHOUT_EFFECT = {"model", "data", "partitions", "batch_id"}
 
 
+class RawImages(Settings):
+    """The `dataset` of jobs/make_noisy_datasets.py, which knows what else it may hold: it depends on the kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = "auto"
+    root: LocalPath | None = None
+
+    def for_datasets(self) -> list[str]:
+        given = self.model_dump(mode="json", exclude_none=True)
+        return [
+            f"dataset.{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in given.items()
+        ]
+
+
 class Retrain(Settings):
     """One batch: the raw images of `dataset` become datasets at `size_px`; on these a challenger is trained for each of
     `seeds`, of which the one that is best on the validation tracks is compared with the champion of the registered
@@ -31,9 +46,9 @@ class Retrain(Settings):
     trigger, which trains on new images only where they have drifted; block, which stops there, for somebody to look."""
 
     name: str = Field(pattern=r"^[\w.-]+$")
-    dataset: dict[str, Any]
-    output_root: Path
-    state_root: Path
+    dataset: RawImages
+    output_root: LocalPath
+    state_root: LocalPath
     geometry: str
     size_px: int = Field(ge=8)
     datasets: Overrides
@@ -66,7 +81,7 @@ class Retrain(Settings):
 
     def for_datasets(self, size_px: int, batch_id: str) -> list[str]:
         return [
-            f"dataset={json.dumps(self.dataset)}", f"output_root={self.output_root}", f"geometry={self.geometry}",
+            *self.dataset.for_datasets(), f"output_root={self.output_root}", f"geometry={self.geometry}",
             *self.datasets, f"sizes_px=[{size_px}]", f"splits=[{','.join(SPLITS)}]", f"batch_id={batch_id}",
         ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from pydantic import Field
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from pipelines.errors import RoadsignError
-from pipelines.settings import Settings
+from pipelines.settings import LocalPath, Settings
 
 __all__ = ["Webhook", "WebhookError", "signature"]
 
@@ -37,7 +37,7 @@ class Webhook(Settings):
     """`secret_file` holds whsec_ and the key in base64, so that no secret stands in settings, logs or runs."""
 
     url: str = Field(pattern="^https?://")
-    secret_file: Path
+    secret_file: LocalPath
     attempts: int = Field(default=3, ge=1)
     timeout_s: float = Field(default=10.0, gt=0)
 
