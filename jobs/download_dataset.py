@@ -8,16 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.datasets.download import GTSRB_ARCHIVES, DownloadSettings, archive_folder, fetch
-from pipelines.errors import RoadsignError, run_job
+from pipelines.errors import run_job
 from pipelines.settings import parse_arguments
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "conf" / "download_dataset.yaml"
-
-
-class StoppedError(RoadsignError):
-    """By Ctrl-C."""
-
-    exit_code = 130
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -28,7 +22,7 @@ def run(arguments: Sequence[str]) -> None:
     try:
         fetched = fetch(settings, GTSRB_ARCHIVES)
     except KeyboardInterrupt:
-        raise StoppedError("interrupted; run again to resume") from None
+        raise KeyboardInterrupt("run again to resume") from None
     done = "downloaded, verified and unpacked" if fetched else "already there, nothing to do"
     print(f"{settings.destination}: {done}")
 

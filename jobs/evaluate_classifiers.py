@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.evaluation.evaluating import EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result
@@ -50,21 +50,21 @@ def track(models: Mapping[str, EvaluatedModel], result: Result, folder: Path) ->
 
 
 def run(arguments: Sequence[str]) -> None:
-    console = Console()
+    console = make_console()
     settings, dry_run = parse_arguments(Evaluation, CONFIG, __doc__ or "", arguments)
     device = torch_device(settings.device)
     models = read_models(settings.models, device)
     if dry_run:
-        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(to_yaml(settings))
         console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
         return
     result = evaluate(settings, models, device, console)
     console.print(accuracies(result.table))
     for flag in result.flags:
-        console.print(f"not to be relied on: {flag}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"not to be relied on: {flag}")
     folder = write_result(settings, models, result)
     track(models, result, folder)
-    console.print(f"tables, figures and reports: {folder}", soft_wrap=True)
+    console.print(f"tables, figures and reports: {folder}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
@@ -52,24 +52,24 @@ def track(gans: Mapping[str, EvaluatedGan], result: GanResult, folder: Path) -> 
 
 
 def run(arguments: Sequence[str]) -> None:
-    console = Console()
+    console = make_console()
     settings, dry_run = parse_arguments(GanEvaluation, CONFIG, __doc__ or "", arguments)
     device = torch_device(settings.device)
     gans = read_gans(settings.runs, device)
     (found,) = find_models([settings.classifier])
     extractors = settings.extractors(Classifier.read(found.path, device), found.name, device)
     if dry_run:
-        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(to_yaml(settings))
         names = ", ".join(extractor.name for extractor in extractors)
         console.print(f"{', '.join(gans)} would be evaluated by {names} on {device}; dry run: nothing was made")
         return
     result = evaluate_gans(settings, gans, extractors, device, console)
     console.print(shown_scores(result.table))
     for flag in result.flags:
-        console.print(f"flag: {flag}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"flag: {flag}")
     folder = write_gan_result(settings, gans, result)
     track(gans, result, folder)
-    console.print(f"table and pictures: {folder}", soft_wrap=True)
+    console.print(f"table and pictures: {folder}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines import report, session, store
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.frames import make_attacker, row_groups_frame
 from pipelines.provenance import made_by
@@ -46,16 +47,16 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, conso
 
 
 def run(arguments: Sequence[str]) -> None:
-    console = Console()
+    console = make_console()
     settings, dry_run = parse_arguments(AdversarialDatasets, CONFIG, __doc__ or "", arguments)
     (found,) = find_models([settings.model])
     order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
     root, cells = settings.data.root, list(order.fingerprints)
     outdated = store.outdated(root, order.fingerprints)
     if dry_run:
-        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(to_yaml(settings))
         for cell in outdated:
-            console.print(f"{cell.folder(root)}", soft_wrap=True)
+            console.print(f"{cell.folder(root)}")
         console.print(order.sentence())
         console.print("dry run: nothing was made")
         return

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines import report, session, store
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.frames import make_generator, row_groups_frame
 from pipelines.noise_images import NoiseLevels
@@ -46,14 +47,14 @@ def make(spark: SparkSession, settings: GeneratedDatasets, order: GeneratedOrder
 
 
 def run(arguments: Sequence[str]) -> None:
-    console = Console()
+    console = make_console()
     settings, dry_run = parse_arguments(GeneratedDatasets, CONFIG, __doc__ or "", arguments)
     (found,) = find_models([settings.model], "gans")
     order = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
     root = settings.data.root
     if dry_run:
-        console.print(to_yaml(settings), markup=False, highlight=False)
-        console.print(f"{order.cell.folder(root)}\ndry run: nothing was made", soft_wrap=True)
+        console.print(to_yaml(settings))
+        console.print(f"{order.cell.folder(root)}\ndry run: nothing was made")
         return
     if store.is_current(order.cell.folder(root), order.fingerprint):
         console.print("was there already, unchanged")

@@ -13,8 +13,9 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines import report, session, store
+from pipelines.console import make_console
 from pipelines.datasets import Listing
-from pipelines.errors import StoreError, run_job
+from pipelines.errors import run_job
 from pipelines.frames import make_renderer
 from pipelines.provenance import made_by
 from pipelines.render import Rendering
@@ -51,22 +52,19 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
 
 
 def run(arguments: Sequence[str]) -> None:
-    console = Console()
+    console = make_console()
     settings, dry_run = parse_arguments(NoisyDatasets, CONFIG, __doc__ or "", arguments)
     report.announce(console, settings)
     if dry_run:
         report.print_plan(console, settings)
         return
-    try:
-        listing = settings.dataset.listing()  # before Spark starts: what is wrong with it shows at once
-        if is_unchanged(listing, settings):
-            console.print(f"0 datasets made, {len(settings.cells)} were there already, unchanged")
-        else:
-            with session.started("make_noisy_datasets") as spark:
-                make(spark, listing, settings, console)
-        report.print_datasets(console, settings.dataset_folder, settings.cells)
-    except OSError as error:
-        raise StoreError(f"{error.filename}: {error.strerror}; make room, or choose another output_root") from None
+    listing = settings.dataset.listing()  # before Spark starts: what is wrong with it shows at once
+    if is_unchanged(listing, settings):
+        console.print(f"0 datasets made, {len(settings.cells)} were there already, unchanged")
+    else:
+        with session.started("make_noisy_datasets") as spark:
+            make(spark, listing, settings, console)
+    report.print_datasets(console, settings.dataset_folder, settings.cells)
 
 
 def main(arguments: Sequence[str]) -> int:

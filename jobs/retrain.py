@@ -10,13 +10,11 @@ failed, and the champion is who it was; 2, wrong settings; 3, stopped by drift; 
 
 import argparse
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.provenance import code_digest, code_version
 from pipelines.settings import describe, load, parse_arguments, to_yaml
@@ -54,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--scheduled", action="store_true")
     asked, rest = parser.parse_known_args(arguments)
     settings, dry_run = parse_arguments(Retrain, CONF / "retrain.yaml", __doc__ or "", rest)
-    console = Console()
+    console = make_console()
 
     def batch(_: Sequence[str]) -> None:
         attempt(settings, lambda: order(settings, rest), console)
@@ -62,8 +60,8 @@ def run(arguments: Sequence[str]) -> None:
     if asked.status:
         print(status(settings))
     elif dry_run:
-        console.print(to_yaml(settings), markup=False, highlight=False)
-        console.print(f"{order(settings, rest).listing.found}; dry run: nothing was made", soft_wrap=True)
+        console.print(to_yaml(settings))
+        console.print(f"{order(settings, rest).listing.found}; dry run: nothing was made")
     elif asked.scheduled:
         settings.schedule.run(journal_of(settings).last, lambda: run_job(batch, rest))
     else:
@@ -71,7 +69,6 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that leases and children are let go
     return run_job(run, arguments)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 from pyspark.sql import SparkSession
-from rich.console import Console
 
 from pipelines import session
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.provenance import made_by
 from pipelines.scores import Scoring, Summary, refuse_strangers, scores_frame, write_scores
@@ -48,21 +48,21 @@ def score(
 
 
 def run(arguments: Sequence[str]) -> None:
-    console = Console()
+    console = make_console()
     settings, dry_run = parse_arguments(ScoreImages, CONFIG, __doc__ or "", arguments)
     refuse_strangers(settings.output)
     (found,) = find_models([settings.model])
     classifier = Classifier.read(found.path, torch.device("cpu"))
     settings.geometry_for(classifier.geometry)
     listed = list_images(settings.images, classifier.shape.size_px)
-    console.print(f"{settings.images}: {listed.sentence()}", soft_wrap=True)
+    console.print(f"{settings.images}: {listed.sentence()}")
     if dry_run:
-        console.print(to_yaml(settings), markup=False, highlight=False)
+        console.print(to_yaml(settings))
         console.print("dry run: nothing was made")
         return
     with session.started("score_images") as spark:
         summary = score(spark, settings, found, classifier, listed)
-    console.print(f"{settings.output}: {summary.sentence()}", soft_wrap=True, markup=False)
+    console.print(f"{settings.output}: {summary.sentence()}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,9 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from pipelines import provenance, session
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.recipe import TrainClassifier
@@ -30,7 +29,7 @@ def run(arguments: Sequence[str]) -> None:
         shlex.join(["python", "jobs/train_classifier.py", *arguments]), {"code": provenance.code_version()}
     )
     if dry_run:
-        Console().print(to_yaml(settings), describe_run(settings), sep="\n", markup=False)
+        make_console().print(to_yaml(settings), describe_run(settings), sep="\n")
     elif settings.launcher == "spark":
         on = "train_classifier", settings.processes, settings.device == "cuda"
         session.distribute(*on, train_classifier, settings, command)

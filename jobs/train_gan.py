@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from pipelines import provenance, session
+from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> None:
     settings, dry_run = parse_arguments(TrainGan, CONFIG, __doc__ or "", arguments)
     command = Command(shlex.join(["python", "jobs/train_gan.py", *arguments]), {"code": provenance.code_version()})
     if dry_run:
-        Console().print(to_yaml(settings), describe_gan_run(settings, outside(settings)), sep="\n", markup=False)
+        make_console().print(to_yaml(settings), describe_gan_run(settings, outside(settings)), sep="\n")
     elif settings.launcher == "spark":
         on = "train_gan", settings.processes, settings.device == "cuda"
         session.distribute(*on, train_gan, settings, command, outside(settings))

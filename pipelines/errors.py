@@ -1,9 +1,32 @@
 """What can be wrong with what a user gave us; each message names the file or key and says what to do."""
 
+import errno
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
 
-__all__ = ["RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError", "run_job"]
+__all__ = [
+    "RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError", "describe_refusal", "run_job",
+]  # fmt: skip
+
+_LOOK = "see to it, then run the same command again"
+_REMEDIES = {
+    errno.ENOSPC: "make room on that disk, or name a folder on another one",
+    errno.EDQUOT: "make room within your quota, or name a folder on another disk",
+    errno.EROFS: "name a folder that can be written",
+    errno.EACCES: "name a file or folder that you have the rights to",
+    errno.EPERM: "name a file or folder that you have the rights to",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "move that folder away, or name another file",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 class RoadsignError(Exception):
@@ -31,13 +54,51 @@ class StreamError(RoadsignError):
 
 
 def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
-    """The exit code of a job: 0, or that of the RoadsignError that it raised, whose message alone is printed."""
+    """The exit code of a job: 0, or that of the RoadsignError that it raised, whose message alone is printed; 1 for
+    what the system refused (a full disk …), in one line; 130 after Ctrl-C. SIGTERM ends a job with 143, after it has
+    cleared up."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks stops no job
     try:
-        job(arguments)
+        with _ended_by_sigterm():
+            job(arguments)
+            sys.stdout.flush()
     except RoadsignError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still flushes at its end
+        print("error: whoever read the output has gone, so the job has stopped", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {describe_refusal(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as error:
+        print("error: " + "; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
         return 130
     return 0
+
+
+def describe_refusal(error: OSError) -> str:
+    """In one line: the file, what the system said, and what to do. Where the system names no file, as when a disk is
+    full, it is the place in the code."""
+    where = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    if not where and (frames := traceback.extract_tb(error.__traceback__)):
+        where = f"{type(error).__name__} in {frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})"
+    what = " ".join((error.strerror or str(error)).split())
+    return "; ".join([f"{where}: {what}" if where else what, _REMEDIES.get(error.errno or 0, _LOOK)])
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """So that what the job made in the temporary folder goes with it. Ranks are ended by torchrun, which a rank in the
+    middle of a collective operation could not answer."""
+    if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["escaped", "is_reference", "resolved"]
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 
 
 def resolved(value: Any, root: Mapping[str, Any]) -> Any:
@@ -21,11 +21,12 @@ def resolved(value: Any, root: Mapping[str, Any]) -> Any:
         return value
     if is_reference(value):
         return _named(value[2:-1], root)
-    return _REFERENCE.sub(lambda found: "${" if found[1] is None else str(_named(found[1], root)), value)
+    return _REFERENCE.sub(lambda found: str(_named(found[0][2:-1], root)) if found[0] != "$${" else "${", value)
 
 
 def is_reference(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("${") and _REFERENCE.fullmatch(value) is not None
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and found[1] is not None
 
 
 def escaped(value: Any) -> Any:

@@ -29,10 +29,11 @@ def announce(console: Console, settings: NoisyDatasets) -> None:
                 "DRAWN, SYNTHETIC road signs: good for trying the pipeline, not for judging a classifier.\n"
                 "For the real GTSRB: python jobs/download_dataset.py gtsrb, or dataset.root=<folder that holds it>.",
                 title=f"dataset: {settings.dataset.kind}",
-            )
+            ),
+            soft_wrap=False,
         )
     else:
-        console.print(Panel(f"{settings.dataset.root}", title=f"dataset: {settings.dataset.kind}"))
+        console.print(f"dataset: {settings.dataset.kind}, {settings.dataset.root}")
     console.print(
         f"{len(settings.sizes_px)} sizes × {len(settings.chosen)} variants, geometry {settings.geometry.kind}, "
         f"seed {settings.seed} → {settings.dataset_folder}"
@@ -41,7 +42,7 @@ def announce(console: Console, settings: NoisyDatasets) -> None:
 
 def print_plan(console: Console, settings: NoisyDatasets) -> None:
     """For --dry-run: the settings in full, what the source lists, and which folders would be made."""
-    console.print(to_yaml(settings), markup=False, highlight=False)
+    console.print(to_yaml(settings))
     if isinstance(settings.dataset, SyntheticSigns):
         console.print(f"{settings.dataset.root} would be drawn if it is not there")
     else:
@@ -50,7 +51,7 @@ def print_plan(console: Console, settings: NoisyDatasets) -> None:
             f"{listing.found}: {len(listing.images):,} images listed, {len(listing.rejected)} lines or files rejected"
         )
     for cell in settings.cells:
-        console.print(f"{cell.folder(settings.dataset_folder)}", soft_wrap=True)
+        console.print(f"{cell.folder(settings.dataset_folder)}")
     console.print("dry run: nothing was made")
 
 
@@ -82,7 +83,8 @@ def announce_replacements(console: Console, root: Path, fingerprints: Mapping[Ce
 
 def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
     """A table with one line per variant, from the manifests."""
-    table = Table(title=f"{root}/geometry={cells[0].geometry}", box=SIMPLE_HEAD)
+    console.print(f"{root}/geometry={cells[0].geometry}")
+    table = Table(box=SIMPLE_HEAD)
     for heading in ("size_px", "variant", "train", "validation", "test", "MB", "SNR dB", "PSNR dB"):
         table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
     for cell in cells:
@@ -103,7 +105,7 @@ def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
 def print_attacks(console: Console, root: Path, cells: Sequence[Cell]) -> None:
     """A table with one line per adversarial variant and split, from the manifests; ratios are means over images, and
     `kept` are those that stayed as they were."""
-    console.print(f"{cells[0].folder(root).parents[1]}, attacked: {cells[0].attacked}", soft_wrap=True)
+    console.print(f"{cells[0].folder(root).parents[1]}, attacked: {cells[0].attacked}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("variant", "split"):
         table.add_column(heading, no_wrap=True)

@@ -109,8 +109,7 @@ def choose(menu: Mapping[str, type[SettingsT]], given: object) -> SettingsT:
     values = {"kind": given} if isinstance(given, str) else given
     kind = values.get("kind") if isinstance(values, dict) else None
     if not isinstance(values, dict) or not isinstance(kind, str) or kind not in menu:
-        what = "kind: expected" if isinstance(given, dict) and kind is None else "expected"
-        raise ValueError(f"{what} one of {', '.join(menu)}")
+        raise ValueError(f"expected one of {', '.join(menu)}")
     return build_member(
         menu[kind], {key: value for key, value in values.items() if key != "kind" and value is not None}
     )

@@ -64,7 +64,8 @@ class _Dumper(yaml.SafeDumper):
     """Quotes what `read_scalar` would not take for text."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        style = None if text != _MARK and read_scalar(text, ()) == text else "'"
+        plain = text.isprintable() and text != _MARK and read_scalar(text, ()) == text
+        style = None if plain else '"'  # in which PyYAML escapes all that is no printable character
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from training.data import Epochs
 from training.pace import Pace
 
-__all__ = ["EpochProgress", "epoch_line", "gan_epoch_line"]
+__all__ = ["EpochProgress", "epoch_line", "gan_epoch_line", "make_console"]
 
 Losses = float | Mapping[str, float]
 """One, or several by name."""
@@ -24,6 +24,11 @@ class Training(Protocol):
     pace: Pace
 
     def steps(self) -> Iterable[Losses | None]: ...
+
+
+def make_console(*, quiet: bool) -> Console:
+    """As pipelines.console has it for the jobs: text is never markup, and no path is broken into lines."""
+    return Console(quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 class EpochProgress:
@@ -55,8 +60,8 @@ class EpochProgress:
 
     @contextmanager
     def _bar(self) -> Iterator[Progress]:
-        columns = ("[progress.description]{task.description}", "{task.fields[loss]}", "{task.fields[rate]}")
-        epoch, loss, rate = (TextColumn(column) for column in columns)
+        columns = ("{task.description}", "{task.fields[loss]}", "{task.fields[rate]}")
+        epoch, loss, rate = (TextColumn(column, markup=False) for column in columns)
         with Progress(
             epoch, BarColumn(), MofNCompleteColumn(), loss, rate, TimeRemainingColumn(),
             console=self.console, transient=True,

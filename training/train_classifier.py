@@ -7,7 +7,7 @@ from rich.console import Console
 from training.classifier import ClassifierTraining
 from training.data import Batches, to_unit_floats
 from training.distributed import Ranks, keep_freed_memory, ranks_on
-from training.progress import EpochProgress, epoch_line
+from training.progress import EpochProgress, epoch_line, make_console
 from training.recipe import TrainClassifier
 from training.runs import RunFolder
 from training.tracked_training import (
@@ -31,7 +31,7 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
     """Trains, keeps checkpoints, tracks; of many ranks the first one speaks and writes. Raises RoadsignError."""
     keep_freed_memory()
     with ranks_on(settings.device, settings.precision) as ranks:
-        console = Console(quiet=not ranks.is_first)
+        console = make_console(quiet=not ranks.is_first)
         train, validation = open_splits(settings, ranks)
         training = ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
         console.print(_describe(training))
@@ -44,7 +44,7 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
             _train_epochs(training, folder, run, console)
             if run:
                 _finish(training, digests, folder, run)
-                console.print(f"model: {folder.model}\nrun:   {run.run_id}", soft_wrap=True)
+                console.print(f"model: {folder.model}\nrun:   {run.run_id}")
 
 
 def describe_run(settings: TrainClassifier) -> str:

@@ -15,7 +15,7 @@ from training.gan_recipe import TrainGan
 from training.gan_samples import FixedSamples, fixed_samples
 from training.gans.latents import NoiseImages
 from training.gans.watch import duplicate_rate
-from training.progress import EpochProgress, gan_epoch_line
+from training.progress import EpochProgress, gan_epoch_line, make_console
 from training.runs import RunFolder
 from training.tracked_training import (
     Command,
@@ -50,7 +50,7 @@ def train_gan(settings: TrainGan, command: Command, outside: Outside) -> None:
     """Trains, keeps checkpoints, tracks; of many ranks the first one speaks and writes. Raises RoadsignError."""
     keep_freed_memory()
     with ranks_on(settings.device, settings.precision) as ranks:
-        console = Console(quiet=not ranks.is_first)
+        console = make_console(quiet=not ranks.is_first)
         training = open_gan(settings, ranks, outside)
         console.print(_describe(training))
         digests = {**dataset_digests(training.train), **outside.digests}
@@ -63,7 +63,7 @@ def train_gan(settings: TrainGan, command: Command, outside: Outside) -> None:
             whole.train()
             if run:
                 whole.finish(run)
-                console.print(f"generator: {folder.model}\nrun:       {run.run_id}", soft_wrap=True)
+                console.print(f"generator: {folder.model}\nrun:       {run.run_id}")
 
 
 def describe_gan_run(settings: TrainGan, outside: Outside) -> str:
@@ -162,7 +162,7 @@ class _Run:
 
     def _warn(self) -> None:
         for warning in self.training.warnings:
-            self.console.print(f"warning: step {self.training.steps_taken}: {warning}", soft_wrap=True, highlight=False)
+            self.console.print(f"warning: step {self.training.steps_taken}: {warning}")
             if self.run:
                 self.run.set_tags({"warning": warning})
         self.training.warnings.clear()

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 import requests
 from pydantic import Field
 from requests.exceptions import ChunkedEncodingError
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from tenacity import (
     RetryCallState,
@@ -21,6 +20,7 @@ from tenacity import (
     wait_random,
 )
 
+from pipelines.console import make_console
 from pipelines.datasets.extraction import extract_safely
 from pipelines.errors import SourceError
 from pipelines.settings import LocalPath, Settings
@@ -169,7 +169,7 @@ def _unpack(archives: Sequence[Archive], folder: Path, destination: Path) -> Non
 def _retrying(settings: DownloadSettings, progress: Progress) -> Retrying:
     def report(state: RetryCallState) -> None:
         reason = state.outcome.exception() if state.outcome else None
-        progress.console.print(f"attempt {state.attempt_number} of {settings.attempts}: {reason}", markup=False)
+        progress.console.print(f"attempt {state.attempt_number} of {settings.attempts}: {reason}")
 
     return Retrying(
         stop=stop_after_attempt(settings.attempts),
@@ -214,7 +214,7 @@ def _receive(response: requests.Response, part: Path, start_bytes: int, progress
 
 def _progress(name: str) -> Progress:
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    progress = Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True))
+    progress = Progress(TextColumn("{task.description}", markup=False), *columns, console=make_console(stderr=True))
     progress.add_task(name, total=None)
     return progress
 

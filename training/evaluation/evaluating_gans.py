@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from pydantic import Field, field_validator
 from rich.console import Console
+from rich.text import Text
 
 from pipelines.schema import Split
 from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
@@ -114,7 +115,7 @@ def evaluate_gans(
         real = RealImages(train, test, extractors, splits.num_classes)
         for subject in _subjects(settings, {name: gans[name].gan for name in names}, splits, device):
             name = subject.name
-            with console.status(f"{name}, {size_px} px"):
+            with console.status(Text(f"{name}, {size_px} px")):
                 described = describe_images(subject.images, extractors, settings.batch_size)
                 training = Neighbours.of(described, train)
                 scores = settings.measures(described, training, real, subject.conditional, settings.seed, device)

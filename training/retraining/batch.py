@@ -137,7 +137,7 @@ class Retraining:
         given = self.settings, self.order.root, self.order.listing
         report = find_drift(*given, champion.classifier, champion.version.run_id)
         if report:
-            self.console.print(report.sentence, soft_wrap=True, markup=False, highlight=False)
+            self.console.print(report.sentence)
             if report.drifted and self.settings.on_drift == "block":
                 why = f"Stopped: {report.sentence} Look at the new images, then say on_drift=report"
                 self._track(champion.version, None, Decision(False, why, ()), report)

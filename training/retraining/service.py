@@ -51,7 +51,7 @@ def attempt(settings: Retrain, order: Callable[[], Order], console: Console, clo
                 _note(settings, journal, lease, _failed(error, begun)._replace(ended=clock()))
                 raise
             _note(settings, journal, lease, ended._replace(ended=clock()))
-            console.print(ended.sentence, soft_wrap=True, markup=False, highlight=False)
+            console.print(ended.sentence)
     except LeaseBusyError as error:
         raise BusyError(str(error)) from None
 
@@ -91,7 +91,7 @@ def _done(order: Order, lease: Lease, console: Console, begun: Attempt) -> Attem
 def _wait_for_server(tried: RetryCallState, console: Console) -> None:
     """The batch goes on from where it is when the server is back."""
     why = tried.outcome.exception() if tried.outcome else None
-    console.print(f"warning: {why}; waiting for it", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"warning: {why}; waiting for it")
 
 
 def _failed(error: Exception, begun: Attempt) -> Attempt:

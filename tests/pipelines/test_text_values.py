@@ -1,0 +1,177 @@
+"""What stands in a settings file or behind the = of an override: text stays as it was written."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pydantic import Field
+
+from pipelines.errors import SettingsError
+from pipelines.settings import LocalPath, PathOrName, Settings, load, to_yaml
+from pipelines.variants import NoisyDatasets
+
+CONF = Path(__file__).parents[2] / "conf"
+HOSTILE = (
+    "/x/run #2", "1E234", "1e5", "yes", "no", "on", "off", "true", "null", "~x", "0x10", "0o7", "1:30", "1_000", "2024",
+    "2024-01-01", ".inf", "[old]", "[/red]", "{a: b}", "${oc.env:HOME}", "${count}", "$${x}", "???", "'quoted'", '"q"',
+    "a=b", " blanks ", "- a", "*a", "&a", "!!str a", "a: b", "|", ">", "%41", "Übersicht", "🚗", "\\", "\t", "\x85",
+)  # fmt: skip
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+class Inner(Settings):
+    place: LocalPath
+    name: str
+
+
+class Outer(Settings):
+    """Every form in which text is declared, beside what is not text."""
+
+    name: str
+    perhaps: str | None = None
+    place: LocalPath = Path("here")
+    perhaps_place: LocalPath | None = None
+    mode: Literal["yes", "1E3", "null"] = "yes"
+    bounded: Annotated[str, Field(min_length=1)] | None = None
+    reference: PathOrName = "latest"
+    names: tuple[str, ...] = ()
+    all_or_some: Literal["all"] | tuple[str, ...] = "all"
+    inner: Inner | None = None
+    inners: dict[str, Inner] | None = None
+    count: int | None = None
+    ratio: float = 1.0
+    flag: bool = False
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("conf") / "outer.yaml"
+    path.write_text("name: x\ninner: {place: here, name: y}\n")
+    return path
+
+
+def value_of(config: Path, override: str, key: str) -> object:
+    found: object = load(Outer, config, [override])
+    for part in key.split("."):
+        found = found[part] if isinstance(found, dict) else getattr(found, part)
+    return found
+
+
+def is_plain_path(text: str) -> bool:
+    """No form that paths have of their own: ~ for home, NUL, file:/ and other schemes."""
+    return "\0" not in text and not text.startswith("~") and ":/" not in text
+
+
+@pytest.mark.parametrize("key", ["name", "inner.name"])
+def test_text_in_names_is_taken_as_it_stands(config: Path, key: str) -> None:
+    for text in HOSTILE:
+        assert value_of(config, f"{key}={text}", key) == text
+
+
+@pytest.mark.parametrize("key", ["place", "perhaps_place", "inner.place"])
+def test_text_in_paths_is_taken_as_it_stands(config: Path, key: str) -> None:
+    for text in filter(is_plain_path, HOSTILE):
+        expected = None if (key, text) == ("perhaps_place", "null") else Path(text)
+        assert value_of(config, f"{key}={text}", key) == expected
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(text=TEXT)
+@example("${${a}:b}")
+@example("$$${")
+def test_any_text_comes_through_names_and_paths_silently_unchanged(config: Path, text: str) -> None:
+    """By override, by a YAML file that another writer made, and by our own YAML."""
+    overrides = [f"name={text}", f"inner.name={text}", f"perhaps=x{text}"]
+    if is_plain_path(text):
+        overrides.append(f"place={text}")
+    found = load(Outer, config, overrides)
+    assert found.inner is not None
+    assert (found.name, found.inner.name, found.perhaps) == (text, text, f"x{text}")
+    assert found.place == (Path(text) if is_plain_path(text) else Path("here"))
+    again = config.with_name("again.yaml")
+    again.write_bytes(to_yaml(found).encode())
+    assert load(Outer, again) == found
+    again.write_bytes(
+        yaml.safe_dump({"name": text.replace("${", "$${"), "names": [text.replace("${", "$${")]}).encode()
+    )
+    assert load(Outer, again) == Outer(name=text, names=(text,))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("perhaps=null", None), ("perhaps=", None), ("name=null", "null"), ("mode=null", "null"), ("mode=1E3", "1E3"),
+        ("bounded=null", None), ("bounded=0x10", "0x10"), ("count=null", None), ("count=~", None), ("count=0x10", 16),
+        ("count=010", 10), ("ratio=1E3", 1000.0), ("ratio=2", 2.0), ("flag=true", True), ("names=[yes, 1:30, 1E5]",
+        ("yes", "1:30", "1E5")), ("names=['a #b', \"null\"]", ("a #b", "null")), ("all_or_some=all", "all"),
+        ("inners={a: {place: 0x1, name: yes}}", {"a": Inner(place=Path("0x1"), name="yes")}),
+    ],
+)  # fmt: skip
+def test_only_what_is_declared_as_something_else_is_parsed(config: Path, override: str, expected: object) -> None:
+    assert value_of(config, override, override.partition("=")[0]) == expected
+
+
+@pytest.mark.parametrize(
+    "override", ["count=1:30", "count=1_000", "count=7 # seven", "flag=yes", "flag=on", "ratio=1e"]
+)
+def test_yaml_1_1_and_its_comments_are_silently_nothing_else(config: Path, override: str) -> None:
+    key, _, text = override.partition("=")
+    with pytest.raises(SettingsError, match=rf"{key}: Input should be a valid .*, got '{text}'"):
+        load(Outer, config, [override])
+
+
+def test_a_file_has_the_same_rules(tmp_path: Path) -> None:
+    """But for comments, and quotes, which are YAML's."""
+    (tmp_path / "a.yaml").write_text(
+        "name: 1:30  # a comment\nperhaps: null\nplace: '/x/run #2'\nmode: yes\nnames: [no, 0x10, ~, \"null\"]\n"
+        "inner: {place: 2024, name: 1E234}\ncount: 0x10\nperhaps_place:\n"
+    )
+    assert load(Outer, tmp_path / "a.yaml") == Outer(
+        name="1:30", place=Path("/x/run #2"), mode="yes", names=("no", "0x10", "~", "null"),
+        inner=Inner(place=Path("2024"), name="1E234"), count=16,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "outside", ["oc.env:HOME", "oc.env:ROADSIGN,x", "oc.decode:1", "oc.select:name", ".name", "${name}:x"]
+)
+def test_nothing_outside_of_the_settings_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
+) -> None:
+    monkeypatch.setenv("ROADSIGN", "secret")
+    (tmp_path / "a.yaml").write_text(f"name: oc.env\nplace: '${{{outside}}}'\n")
+    with pytest.raises(SettingsError, match="nothing outside of the settings can be named") as refused:
+        load(Outer, tmp_path / "a.yaml")
+    assert "secret" not in str(refused.value) and os.environ["HOME"] not in str(refused.value)
+
+
+def test_a_key_can_be_named_alone_or_within_text_and_not_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "name: a\nperhaps: ${inner.name}\ninner: {place: '${name}/${count}', name: b}\ncount: 3\n"
+    )
+    found = load(Outer, tmp_path / "a.yaml", ["name=c d"])
+    assert (found.perhaps, found.inner) == ("b", Inner(place=Path("c d/3"), name="b"))
+    (tmp_path / "a.yaml").write_text("name: ${perhaps}\nperhaps: ${name}\n")
+    with pytest.raises(SettingsError, match="comes back to itself"):
+        load(Outer, tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("depth", [250, 500])
+def test_deep_nesting_is_an_error_of_ours(config: Path, depth: int) -> None:
+    for text in ("[" * depth, "[" * depth + "]" * depth, "{a: " * depth + "}" * depth):
+        with pytest.raises(SettingsError):
+            load(Outer, config, [f"count={text}"])
+
+
+def test_bytes_that_are_no_text_are_named(config: Path) -> None:
+    with pytest.raises(SettingsError, match=r"x\\udcdf': is not UTF-8"):
+        load(Outer, config, ["name=x\udcdf"])
+
+
+def test_the_plan_goes_to_the_folder_that_was_typed() -> None:
+    found = load(NoisyDatasets, CONF / "make_noisy_datasets.yaml", ["output_root=/x/run #2", "dataset.root=1E234 #1"])
+    assert (found.output_root, found.dataset.root) == (Path("/x/run #2"), Path("1E234 #1"))
