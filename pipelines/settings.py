@@ -65,8 +65,8 @@ def load(
     given = [_read_override(override, types) for override in overrides]
     values = _read_yaml(config, types)
     values |= {key[0]: value for key, value in given if len(key) == 1 and key[0] in folders}
-    for key in values.keys() & folders.keys():
-        values[key] = _read_menu(folders[key], values[key], types_at(types, key))
+    for menu in values.keys() & folders.keys():
+        values[menu] = _read_menu(folders[menu], values[menu], types_at(types, menu))
     others = [(key, value) for key, value in given if len(key) > 1 or key[0] not in folders]
     try:
         for key, value in sorted(others, key=lambda one: _lies_behind_reference(values, one[0])):

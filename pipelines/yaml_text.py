@@ -57,7 +57,7 @@ def _value(node: yaml.Node, types: Types) -> Any:
 
 
 def _problem(where: yaml.Node | yaml.Event, what: str) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=what, problem_mark=where.start_mark)
+    return yaml.YAMLError(f"{what}\n{where.start_mark}")
 
 
 class _Dumper(yaml.SafeDumper):
