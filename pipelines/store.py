@@ -98,7 +98,7 @@ def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
         path.unlink(missing_ok=True)
         return path
     partial = path.with_name(".rejected.partial")
-    with partial.open("w", newline="") as file:
+    with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows([Rejected._fields, *rejected])
     partial.replace(path)
     return path
