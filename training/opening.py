@@ -119,9 +119,14 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
     _check_files(opener, folder, manifest)
     if not manifest.counts.get(split):
         there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
+        remedy = f"make the dataset with it: {JOB}"
+        if split in manifest.fingerprint.get("splits", ()):  # was asked for already
+            remedy = (
+                "make the dataset of more images; validation needs a validation_fraction above 0 and classes with two "
+                f"tracks or more: {JOB} validation_fraction=0.2"
+            )
         raise StreamError(
-            f"{folder}: split {split} has no images; splits with images: {there}; name one of these, or make the "
-            f"dataset with it: {JOB}"
+            f"{folder}: split {split} has no images; splits with images: {there}; name one of these, or {remedy}"
         )
     dtypes = set()
     row_groups = []
