@@ -45,6 +45,8 @@ class Source(NamedTuple):
     placed: list[PlacedImage]
     rejected: list[Rejected]
     duplicates: Duplicates
+    lost_classes: list[str]
+    """Splits and labels of which the source has images, all of them unusable."""
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -89,7 +91,9 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     placed = _place(usable, validation, settings)
     assert len(usable) + len(unreadable) == len(listing.images), "an image was neither read nor rejected"
     digest = _source_digest(usable, digests)
-    return Source(listing, digest, len(usable), placed, listing.rejected + unreadable, duplicates)
+    lost = {(image.split, image.label) for image in listing.images} - {(image.split, image.label) for image in usable}
+    lost_classes = [f"{split} {label}" for split, label in sorted(lost)]
+    return Source(listing, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes)
 
 
 def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
@@ -115,6 +119,11 @@ def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) ->
             f"{source.listing.found}: {len(source.rejected)} of {inputs} inputs are unusable, more than "
             f"max_rejected_fraction={max_rejected_fraction}; the first is {first.source}: {first.reason}; "
             f"all are in {table}"
+        )
+    if source.lost_classes:
+        raise SourceError(
+            f"{source.listing.found}: no usable image of class {', '.join(source.lost_classes)}; what is wrong with "
+            f"them is in {table}"
         )
     if not source.placed:
         raise SourceError(f"{source.listing.found}: no image in the splits asked for")

@@ -1,17 +1,19 @@
 """One view of files that lie in folders or in zips that nobody has extracted."""
 
 import os
+import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from pipelines.datasets.listing import Rejected
 from pipelines.errors import SourceError
 
 __all__ = ["FileReader", "Location", "SourceFiles"]
 
 MOST_BYTES = 256 * 2**20
-"""No road-sign image or annotation comes near it; a zip member that claims more is not unpacked."""
+"""No road-sign image comes near it; a zip member that claims more is not unpacked."""
 
 
 class Location(NamedTuple):
@@ -25,7 +27,8 @@ class Location(NamedTuple):
 
 
 class FileReader:
-    """Reads locations, opening each zip once. Raises whatever file systems and damaged zips raise."""
+    """Reads locations, opening each zip once. Raises whatever file systems and damaged zips raise, and ValueError for
+    what is over `most_bytes` or no regular file: a pipe or device is never waited for."""
 
     def __init__(self) -> None:
         self._archives: dict[str, zipfile.ZipFile] = {}
@@ -39,52 +42,110 @@ class FileReader:
         for archive in self._archives.values():
             archive.close()
 
-    def read(self, location: Location) -> bytes:
+    def read(self, location: Location, most_bytes: int = MOST_BYTES) -> bytes:
         if not location.archive:
-            _refuse_huge(Path(location.path).stat().st_size)
-            return Path(location.path).read_bytes()
+            return _read_file(location.path, most_bytes)
         if location.archive not in self._archives:
             self._archives[location.archive] = zipfile.ZipFile(location.archive)
         archive = self._archives[location.archive]
-        _refuse_huge(archive.getinfo(location.path).file_size)
-        return archive.read(location.path)
+        _refuse_huge(archive.getinfo(location.path).file_size, most_bytes)
+        return archive.read(location.path)  # stops at that size and checks the CRC
 
 
 class SourceFiles:
-    """The files under a folder and in named zips, by their path relative to it, with / between the parts."""
+    """The files under a folder and in named zips, by their path relative to it, with / between the parts.
+
+    Names that begin with a dot, and __MACOSX, are what systems and file managers leave behind: they are left out.
+    `unusable` are names of files or folders that nobody can use, and why."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, Location] = {}
         self.empty_folders: list[str] = []
+        self.unusable: list[Rejected] = []
 
     def add_folder(self, root: Path, name: str) -> None:
-        """Everything under root/name, as name/…"""
-        for folder, folders, files in os.walk(root / name):
-            relative = Path(folder).relative_to(root).as_posix()
-            for file in files:
-                self.by_path[f"{relative}/{file}"] = Location("", f"{folder}/{file}")
-            if not folders and not files:
-                self.empty_folders.append(relative)
+        """Everything under root/name, as name/…; links are followed, but for those to a folder that they lie in.
+        Raises SourceError for a folder that cannot be listed, or is a link to none."""
+        if (root / name).is_dir():
+            above = Path(os.path.realpath(root / name)).parents
+            self._add_folder(str(root / name), name, frozenset(map(str, above)))
+
+    def _add_folder(self, folder: str, relative: str, above: frozenset[str]) -> None:
+        inside = above | {os.path.realpath(folder)}
+        try:
+            with os.scandir(folder) as entries:
+                seen = sorted((entry for entry in entries if not _is_litter(entry.name)), key=lambda entry: entry.name)
+        except OSError as error:
+            raise SourceError(f"{folder}: cannot be listed ({error.strerror}); make it readable") from None
+        for entry in seen:
+            if not _is_text(entry.name):
+                name = os.fsencode(entry.path).decode(errors="backslashreplace")
+                self.unusable.append(Rejected(name, "its name is not valid UTF-8; rename it"))
+            elif entry.is_symlink() and "." not in entry.name and not Path(entry.path).exists():
+                target = Path(entry.path).readlink()
+                raise SourceError(f"{entry.path}: is a link to {target}, which is not there; mount it, or remove it")
+            elif not entry.is_dir():
+                self.by_path[f"{relative}/{entry.name}"] = Location("", entry.path)
+            elif not entry.is_symlink() or os.path.realpath(entry.path) not in inside:
+                self._add_folder(entry.path, f"{relative}/{entry.name}", inside)
+        if not seen:
+            self.empty_folders.append(relative)
 
     def add_archive(self, archive: Path, prefix: str = "") -> None:
-        """Every member of the zip, without `prefix`. Raises SourceError for a member that would climb out of a
-        folder."""
+        """Every member of the zip, without `prefix`; \\ is read as /. Raises SourceError for a member that would climb
+        out of a folder, or is there twice."""
         try:
             with zipfile.ZipFile(archive) as opened:
                 names = opened.namelist()
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SourceError(f"{archive}: not a readable zip ({error}); fetch it again") from None
+        files: dict[str, str] = {}
+        folders: set[str] = set()
         for name in names:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+            path = PurePosixPath(name.replace("\\", "/"))
+            if path.is_absolute() or ".." in path.parts:
                 raise SourceError(f"{archive}: member {name!r} climbs out of the archive; fetch it from its publisher")
-            if not name.endswith("/"):
-                self.by_path[name.removeprefix(prefix)] = Location(str(archive), name)
-        filled = {str(PurePosixPath(name).parent) for name in names if not name.endswith("/")}
-        folders = {name.rstrip("/") for name in names if name.endswith("/")}
-        parents = {str(PurePosixPath(name).parent) for name in folders}
-        self.empty_folders += [folder.removeprefix(prefix) for folder in sorted(folders - filled - parents)]
+            if any(map(_is_litter, path.parts)):
+                continue
+            if name.endswith(("/", "\\")):
+                folders.add(str(path))
+            elif str(path) in files:
+                raise SourceError(f"{archive}: member {name!r} is there twice; fetch it from its publisher")
+            else:
+                files[str(path)] = name
+        self.by_path |= {path.removeprefix(prefix): Location(str(archive), name) for path, name in files.items()}
+        filled = {str(PurePosixPath(path).parent) for path in (*files, *folders)}
+        self.empty_folders += [folder.removeprefix(prefix) for folder in sorted(folders - filled)]
 
 
-def _refuse_huge(size_bytes: int) -> None:
-    if size_bytes > MOST_BYTES:
-        raise ValueError(f"{size_bytes:,} bytes is over the limit of {MOST_BYTES:,}")
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_file(path: str, most_bytes: int) -> bytes:
+    with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        _refuse_huge(status.st_size, most_bytes)
+        data = file.read(status.st_size + 1)
+    if len(data) != status.st_size:
+        raise ValueError(f"{status.st_size:,} bytes when it was opened, another number when it was read")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _refuse_huge(size_bytes: int, most_bytes: int) -> None:
+    if size_bytes > most_bytes:
+        raise ValueError(f"{size_bytes:,} bytes is over the limit of {most_bytes:,}")

@@ -4,19 +4,19 @@ J. Stallkamp, M. Schlipsing, J. Salmen, C. Igel, "Man vs. computer: Benchmarking
 sign recognition", Neural Networks 32, 2012.
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pipelines.datasets.files import FileReader, Location, SourceFiles
-from pipelines.datasets.listing import Listing, Rejected, SourceImage
+from pipelines.datasets.gtsrb_annotations import Annotation, AnnotationFile, read_annotations
+from pipelines.datasets.listing import Expected, Listing, Rejected, SourceImage
 from pipelines.errors import SourceError
 from pipelines.settings import LocalPath, Settings
 
-__all__ = ["CLASS_NAMES", "Gtsrb"]
+__all__ = ["CLASS_NAMES", "PUBLISHED", "Gtsrb"]
 
 CLASS_NAMES = (
     "Speed limit (20km/h)", "Speed limit (30km/h)", "Speed limit (50km/h)", "Speed limit (60km/h)",
@@ -32,79 +32,121 @@ CLASS_NAMES = (
 )  # fmt: skip
 """By label (paper, Table 1)."""
 
-_ARCHIVES = ("GTSRB_Final_Training_Images.zip", "GTSRB_Final_Test_Images.zip", "GTSRB_Final_Test_GT.zip")
+PUBLISHED = Expected(classes=43, train_images=39_209, train_tracks=1_307, test_images=12_630)
+
+_ARCHIVES = (
+    "GTSRB_Final_Training_Images.zip", "GTSRB_Final_Test_Images.zip", "GTSRB_Final_Test_GT.zip",
+    "GTSRB-Training_fixed.zip",
+)  # fmt: skip
+"""The last one is what torchvision fetches: the 26,640 training images of the online competition, in Training."""
 _TEST_ANNOTATIONS = ("Final_Test/Images/GT-final_test.csv", "Final_Test/GT-final_test.csv", "GT-final_test.csv")
-_TRAIN_NAME = re.compile(r"(?:Final_Training/Images/(\d{5})/|Train/(\d{1,2})/(\d{5})_)(\d{5})_(\d{5})\.\w+")
+_TRAIN_ANNOTATIONS = re.compile(r"(Final_Training/Images|Training)/\d{5}/GT-\d{5}\.csv")
+_TRAIN_NAME = re.compile(
+    r"(?:(?:Final_Training/Images|Training)/(\d{5})/|Train/(\d{1,2})/(\d{5})_)(\d{5})_(\d{5})\.\w+"
+)
 _TEST_NAME = re.compile(r"(?:Final_Test/Images|Test)/(\d{5})\.\w+")
 _MOST_PX = 4096
 _IMAGE_SUFFIXES = (".ppm", ".png", ".jpg", ".jpeg", ".bmp")
-_NUMBERS = ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
 _HELP = (
-    "expected the official archives, their folders Final_Training and Final_Test, or Kaggle's Train.csv and Test.csv; "
-    "`python jobs/download_dataset.py gtsrb` fetches the official archives"
+    "expected the official archives, their folders Final_Training and Final_Test, torchvision's download, or Kaggle's "
+    "Train.csv and Test.csv; `python jobs/download_dataset.py gtsrb` fetches the official archives"
 )
 
 
-class _Annotation(NamedTuple):
-    """A line of a CSV file: where it stands, the image that it speaks of, and what it says."""
-
-    where: str
-    image: str
-    fields: dict[str, str]
-
-
 class Gtsrb(Settings):
-    """Finds by looking which layout lies under `root` (or root/GTSRB): the three official zips as downloaded, the
-    official folders, a mixture of both, or Kaggle's copy. The same pixels have the same image_id in each."""
+    """Finds by looking which layout lies under `root` (or in a folder GTSRB or gtsrb of it): the official zips as
+    downloaded, the official folders, a mixture of both, torchvision's download, or Kaggle's copy. The same pixels have
+    the same image_id in each, but for torchvision's, whose tracks are numbered in their own way.
+
+    A copy without an image of one of the 43 classes is refused, unless `allow_missing_classes`."""
 
     kind: Literal["gtsrb"] = "gtsrb"
     root: LocalPath = Path("data/raw/GTSRB")
+    allow_missing_classes: bool = False
 
     def listing(self) -> Listing:
-        """Every annotated image. Raises SourceError where there is no GTSRB, or only a part of it."""
-        for base in (self.root, self.root / "GTSRB"):
-            official, kaggle = _official_files(base), (base / "Train.csv").is_file()
+        """Every annotated image; what is missing of the published numbers stands in `found`. Raises SourceError where
+        there is no GTSRB, or only a part of it."""
+        listing = self._listing()
+        missing = PUBLISHED.missing_classes(listing.images)
+        if missing and not self.allow_missing_classes:
+            raise SourceError(f"{listing.found}: {_without_classes(missing, listing.rejected)}")
+        differences = PUBLISHED.differences(listing.images)
+        return replace(listing, found=f"{listing.found}: {differences}") if differences else listing
+
+    def _listing(self) -> Listing:
+        incomplete = None
+        for base in (self.root, self.root / "GTSRB", self.root / "gtsrb"):
+            official = _official_files(base)
+            kaggle = next((folder for folder in (base, base / "GTSRB") if (folder / "Train.csv").is_file()), None)
             if official.by_path and kaggle:
                 raise SourceError(
                     f"{base}: holds both the official files and Kaggle's; point dataset.root at one of them"
                 )
-            if official.by_path:
-                return _list_official(base, official)
             if kaggle:
-                return _list_kaggle(base)
-        raise SourceError(f"{self.root}: holds no GTSRB; {_HELP}")
+                return _list_kaggle(kaggle)
+            if any(_TRAIN_ANNOTATIONS.fullmatch(path) for path in official.by_path):
+                return _list_official(base, official)
+            if official.by_path:
+                incomplete = incomplete or base
+        if incomplete:
+            raise SourceError(
+                f"{incomplete}: no Final_Training/Images/000NN/GT-000NN.csv, in folders or in {_ARCHIVES[0]}; "
+                f"{_HELP}; {_what_is_there(incomplete)}"
+            )
+        raise SourceError(f"{self.root}: holds no GTSRB; {_HELP}; {_what_is_there(self.root)}")
+
+
+def _without_classes(missing: dict[str, list[int]], rejected: list[Rejected]) -> str:
+    classes = "; ".join(f"no {split} image of class {', '.join(map(str, labels))}" for split, labels in missing.items())
+    cause = f"; {len(rejected)} lines or files are unusable, the first is {': '.join(rejected[0])}" if rejected else ""
+    return (
+        f"{classes}{cause}; the copy is not complete: fetch it again, or, where only some of the classes are "
+        "wanted, say dataset.allow_missing_classes=true"
+    )
+
+
+def _what_is_there(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    names = [name if name.isprintable() else ascii(name)[1:-1] for name in names]
+    zips = sorted(path.relative_to(folder).as_posix() for path in islice(folder.glob("**/*.zip"), 50))
+    unpack = f"; unpack zips of other names, such as {zips[0]}" if zips else ""
+    return f"found {', '.join(names[:5]) or 'nothing'}{f' and {len(names) - 5} more' if names[5:] else ''}{unpack}"
 
 
 def _official_files(base: Path) -> SourceFiles:
+    """Of `base` and of a folder GTSRB in it, which the archives unpack to; torchvision leaves GT-final_test.csv beside
+    that folder."""
     files = SourceFiles()
-    for archive in _ARCHIVES:
-        if (base / archive).is_file():
-            files.add_archive(base / archive, prefix="GTSRB/")
-    for folder in ("Final_Training", "Final_Test"):
-        files.add_folder(base, folder)
-    if (base / "GT-final_test.csv").is_file():
-        files.by_path["GT-final_test.csv"] = Location("", str(base / "GT-final_test.csv"))
+    for folder in (base / "GTSRB", base):
+        for archive in _ARCHIVES:
+            if (folder / archive).is_file():
+                files.add_archive(folder / archive, prefix="GTSRB/")
+    for folder in (base / "GTSRB", base):
+        for name in ("Final_Training", "Final_Test", "Training"):
+            files.add_folder(folder, name)
+    for folder in (base.parent, base / "GTSRB", base):
+        if (folder / "GT-final_test.csv").is_file():
+            files.by_path["GT-final_test.csv"] = Location("", str(folder / "GT-final_test.csv"))
     return files
 
 
 def _list_official(base: Path, files: SourceFiles) -> Listing:
-    training = sorted(
-        path for path in files.by_path if re.fullmatch(r"Final_Training/Images/\d{5}/GT-\d{5}\.csv", path)
-    )
+    training = sorted(path for path in files.by_path if _TRAIN_ANNOTATIONS.fullmatch(path))
     test = next((path for path in _TEST_ANNOTATIONS if path in files.by_path), None)
-    if not training:
-        raise SourceError(
-            f"{base}: no Final_Training/Images/000NN/GT-000NN.csv, in folders or in {_ARCHIVES[0]}; {_HELP}"
-        )
     if test is None:
-        raise SourceError(f"{base}: no GT-final_test.csv, in Final_Test/Images or in {_ARCHIVES[2]}; {_HELP}")
+        raise SourceError(
+            f"{base}: no GT-final_test.csv, in Final_Test/Images or in {_ARCHIVES[2]}; {_HELP}; {_what_is_there(base)}"
+        )
+    if len({path.partition("/")[0] for path in training}) > 1:
+        raise SourceError(
+            f"{base}: holds both Final_Training (39,209 images) and Training (torchvision's 26,640 of them); "
+            "move one of them away"
+        )
     archived = sorted({Path(location.archive).name for location in files.by_path.values() if location.archive})
-    with FileReader() as reader:
-        annotations = [
-            annotation
-            for path in (*training, test)
-            for annotation in _read_csv(reader, files.by_path[path], ";", "Filename", _image_folder(path))
-        ]
+    annotations = [AnnotationFile(files.by_path[path], "Filename", _image_folder(path)) for path in (*training, test)]
     return _match(f"{base}, official {'zips ' + ', '.join(archived) if archived else 'folders'}", files, annotations)
 
 
@@ -114,62 +156,47 @@ def _image_folder(annotations: str) -> str:
 
 def _list_kaggle(base: Path) -> Listing:
     if not (base / "Test.csv").is_file():
-        raise SourceError(f"{base}: has Kaggle's Train.csv but no Test.csv; {_HELP}")
+        raise SourceError(f"{base}: has Kaggle's Train.csv but no Test.csv; {_HELP}; {_what_is_there(base)}")
     files = SourceFiles()
     files.add_folder(base, "Train")
     files.add_folder(base, "Test")
-    with FileReader() as reader:
-        annotations = [
-            annotation
-            for name in ("Train.csv", "Test.csv")
-            for annotation in _read_csv(reader, Location("", str(base / name)), ",", "Path", "")
-        ]
+    annotations = [AnnotationFile(Location("", str(base / name)), "Path", "") for name in ("Train.csv", "Test.csv")]
     return _match(f"{base}, Kaggle's layout", files, annotations)
 
 
-def _read_csv(
-    reader: FileReader, location: Location, delimiter: str, image_column: str, folder: str
-) -> Iterator[_Annotation]:
-    try:
-        rows = csv.DictReader(io.StringIO(reader.read(location).decode("utf-8-sig")), delimiter=delimiter)
-        missing = {image_column, *_NUMBERS} - set(rows.fieldnames or ())
-        lines = [(rows.line_num, row) for row in rows]
-    except Exception as error:  # noqa: BLE001 - file systems, damaged zips and the csv module fail in many types
-        raise SourceError(f"{location}: not readable as CSV: {type(error).__name__}: {error}") from None
-    if missing:
-        raise SourceError(f"{location}: has no column {', '.join(sorted(missing))}; it has {rows.fieldnames}")
-    for number, row in lines:
-        yield _Annotation(f"{location} line {number}", folder + (row[image_column] or ""), row)
-
-
-def _match(found: str, files: SourceFiles, annotations: list[_Annotation]) -> Listing:
-    empty = [folder for folder in files.empty_folders if re.search(r"(Images|Train)/\d{1,5}$", folder)]
+def _match(found: str, files: SourceFiles, annotation_files: list[AnnotationFile]) -> Listing:
+    empty = [folder for folder in files.empty_folders if re.search(r"(Images|Train|Training)/\d{1,5}$", folder)]
     if empty:
         raise SourceError(
             f"{found}: class folder {', '.join(empty)} is empty; the copy is not complete, fetch it again"
         )
-    listing = Listing(found, CLASS_NAMES)
+    listing = Listing(found, CLASS_NAMES, rejected=list(files.unusable))
+    lower_case = {path.lower(): path for path in files.by_path}
+    named: set[str] = set()
     accepted: set[str] = set()
-    for annotation in annotations:
-        image = _source_image(annotation, files, accepted)
-        if isinstance(image, SourceImage) and image.image_id in accepted:
-            image = Rejected(annotation.where, f"a second file for {image.image_id}; the first is kept")
-        if isinstance(image, Rejected):
-            listing.rejected.append(image)
-        else:
-            listing.images.append(image)
-            accepted.update((annotation.image, image.image_id))
-    for path in sorted(files.by_path.keys() - {annotation.image for annotation in annotations}):
+    with FileReader() as reader:
+        for line in read_annotations(reader, annotation_files):
+            path = line.image if line.image in files.by_path else lower_case.get(line.image.lower(), line.image)
+            annotation = line._replace(image=path)  # 00000.ppm may have become 00000.PPM
+            named.add(annotation.image)
+            image = _source_image(annotation, files, accepted)
+            if isinstance(image, SourceImage) and image.image_id in accepted:
+                image = Rejected(annotation.where, f"a second file for {image.image_id}; the first is kept")
+            if isinstance(image, Rejected):
+                listing.rejected.append(image)
+            else:
+                listing.images.append(image)
+                accepted.update((annotation.image, image.image_id))
+    for path in sorted(files.by_path.keys() - named):
         if path.lower().endswith(_IMAGE_SUFFIXES):
             listing.rejected.append(Rejected(str(files.by_path[path]), "no line of an annotation file names it"))
     return listing
 
 
-def _source_image(annotation: _Annotation, files: SourceFiles, accepted: set[str]) -> SourceImage | Rejected:
-    try:
-        width, height, x1, y1, x2, y2, label = (int(annotation.fields[name] or "") for name in _NUMBERS)
-    except (ValueError, TypeError):
-        return Rejected(annotation.where, f"not whole numbers: {[annotation.fields[name] for name in _NUMBERS]}")
+def _source_image(annotation: Annotation, files: SourceFiles, accepted: set[str]) -> SourceImage | Rejected:
+    if annotation.numbers is None:
+        return Rejected(annotation.where, f"not whole numbers: {[cell and cell[:40] for cell in annotation.cells]}")
+    width, height, x1, y1, x2, y2, label = annotation.numbers
     train, test = _TRAIN_NAME.fullmatch(annotation.image), _TEST_NAME.fullmatch(annotation.image)
     if annotation.image in accepted:
         return Rejected(annotation.where, f"a second line for {annotation.image}; the first is kept")

@@ -1,11 +1,12 @@
 """What a source says it holds, before any image is opened."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-__all__ = ["Listing", "Rejected", "SourceImage"]
+__all__ = ["Expected", "Listing", "Rejected", "SourceImage"]
 
 
 class SourceImage(NamedTuple):
@@ -34,6 +35,37 @@ class Rejected(NamedTuple):
 
     source: str
     reason: str
+
+
+class Expected(NamedTuple):
+    """How much a whole copy of a published source holds: every class in train and in test, and so many images and
+    tracks."""
+
+    classes: int
+    train_images: int
+    train_tracks: int
+    test_images: int
+
+    def missing_classes(self, images: Iterable[SourceImage]) -> dict[str, list[int]]:
+        """By split, the classes of which there is no image; only splits with such a class."""
+        there = {(image.split, image.label) for image in images}
+        missing: dict[str, list[int]] = {}
+        for split in ("train", "test"):
+            for label in range(self.classes):
+                if (split, label) not in there:
+                    missing.setdefault(split, []).append(label)
+        return missing
+
+    def differences(self, images: Iterable[SourceImage]) -> str:
+        """In words, how the numbers of `images` differ from these, or "": "26,640 of 39,209 train images"."""
+        images = list(images)
+        train = sum(image.split == "train" for image in images)
+        numbers = (
+            (train, self.train_images, "train images"),
+            (len({image.track for image in images if image.track}), self.train_tracks, "tracks"),
+            (len(images) - train, self.test_images, "test images"),
+        )
+        return ", ".join(f"{there:,} of {whole:,} {name}" for there, whole, name in numbers if there != whole)
 
 
 @dataclass(frozen=True)

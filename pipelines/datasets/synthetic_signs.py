@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pipelines.datasets.gtsrb import Gtsrb
-from pipelines.datasets.listing import Listing
+from pipelines.datasets.listing import Expected, Listing
 from pipelines.datasets.synthetic_drawing import SIGNS, Template, draw_template
 from pipelines.datasets.synthetic_frame import Photograph, draw_scene, photograph
 from pipelines.errors import SourceError
@@ -61,8 +61,18 @@ class SyntheticSigns(Settings):
 
     def listing(self) -> Listing:
         """Every image, drawn first where it is not there yet. Raises SourceError."""
-        found = Gtsrb(root=self.ensure()).listing()
-        return replace(found, found=f"{self.root}, drawn synthetic signs (not photographs)")
+        listing = Gtsrb(root=self.ensure(), allow_missing_classes=True).listing()
+        whole = Expected(
+            classes=len(SIGNS),
+            train_images=len(SIGNS) * self.tracks_per_class * FRAMES_PER_TRACK,
+            train_tracks=len(SIGNS) * self.tracks_per_class,
+            test_images=len(SIGNS) * self.test_images_per_class,
+        )
+        differences = whole.differences(listing.images)
+        if whole.missing_classes(listing.images):
+            raise SourceError(f"{self.root}: {differences} are left of what was drawn; delete it, it is drawn again")
+        found = f"{self.root}, drawn synthetic signs (not photographs)"
+        return replace(listing, found=f"{found}: {differences}" if differences else found)
 
     def _stamp(self) -> str:
         values = {"drawing_version": DRAWING_VERSION, **self.model_dump(mode="json", exclude={"root"})}

@@ -81,7 +81,9 @@ def test_four_other_readers_see_the_same_counts(no_arguments: Path, spark: Spark
 
 def test_dry_run_makes_nothing(repository: Path, tmp_path: Path) -> None:
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())
-    done = run(repository, tmp_path, "--dry-run", f"dataset.root={tmp_path / 'raw'}", "sizes_px=[28]")
+    done = run(
+        repository, tmp_path, "--dry-run", f"dataset.root={tmp_path / 'raw'}", "sizes_px=[28]", *fake_gtsrb.ITS_CLASSES
+    )
     assert done.returncode == 0
     assert "22 images listed, 0 lines or files rejected" in done.stdout
     assert "data/datasets/gtsrb/geometry=crop_or_pad/size_px=28/variant=periodic-avg" in done.stdout
@@ -115,7 +117,13 @@ def test_a_folder_that_takes_no_file_is_named_without_a_traceback(repository: Pa
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())
     in_the_way = tmp_path / "out" / "gtsrb" / "_rejected.csv"
     in_the_way.mkdir(parents=True)
-    done = run(repository, tmp_path, f"dataset.root={tmp_path / 'raw'}", f"output_root={tmp_path / 'out'}")
+    done = run(
+        repository,
+        tmp_path,
+        f"dataset.root={tmp_path / 'raw'}",
+        f"output_root={tmp_path / 'out'}",
+        *fake_gtsrb.ITS_CLASSES,
+    )
     assert done.returncode == 1
     assert f"error: {in_the_way}: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -242,7 +242,7 @@ def test_settings_as_yaml_name_every_noise_and_the_dataset() -> None:
 def test_describe_has_the_kind_and_the_settings() -> None:
     """As JSON data."""
     assert describe(Gaussian(std_grey=5.0)) == {"kind": "gaussian", "std_grey": 5.0, "overflow": "clip"}
-    assert describe(Gtsrb(root=Path("x"))) == {"kind": "gtsrb", "root": "x"}
+    assert describe(Gtsrb(root=Path("x"))) == {"kind": "gtsrb", "root": "x", "allow_missing_classes": False}
 
 
 def _fingerprint(

@@ -505,7 +505,8 @@ def test_what_the_main_job_makes_is_read(
 ) -> None:
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images(frames=5))
     keys = (f"dataset.root={tmp_path / 'raw'}", f"output_root={tmp_path}", "sizes_px=[28]", "images_per_row_group=3")
-    wanted = load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml", [*keys, "images_per_part=8"])
+    keys += ("images_per_part=8", *fake_gtsrb.ITS_CLASSES)
+    wanted = load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml", keys)
     make_noisy_datasets.make(spark, wanted.dataset.listing(), wanted, Console(quiet=True))
     mixture = {variant: 1 / len(wanted.chosen) for variant in wanted.chosen}
     data = Data(root=str(wanted.dataset_folder), size_px=28, mixture=mixture, verify=True)

@@ -200,7 +200,7 @@ def test_images_of_larger_photographs_drift(profile: Profile, champion: Classifi
 def test_signs_are_what_the_source_says(tmp_path: Path) -> None:
     images = fake_gtsrb.make_images()
     fake_gtsrb.write_official(tmp_path, images)
-    signs = signs_of(DATASETS["gtsrb"](root=tmp_path).listing().images)
+    signs = signs_of(DATASETS["gtsrb"](root=tmp_path, allow_missing_classes=True).listing().images)
     assert {image_id: sign.size_px for image_id, sign in signs.items()} == {
         image.image_id: max(image.pixels.shape) for image in images
     }
