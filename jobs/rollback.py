@@ -11,13 +11,13 @@ from pathlib import Path
 
 from pipelines.errors import run_job
 from pipelines.settings import Settings, parse_arguments
-from training.tracking import Registry
+from training.tracking import ModelName, Registry
 
 CONFIG = Path(__file__).parents[1] / "conf" / "rollback.yaml"
 
 
 class Rollback(Settings):
-    name: str
+    name: ModelName
 
 
 def run(arguments: Sequence[str]) -> None:

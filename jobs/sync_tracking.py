@@ -35,13 +35,21 @@ def run(arguments: Sequence[str]) -> None:
     settings, dry_run = parse_arguments(SyncTracking, CONFIG, __doc__ or "", arguments)
     if not settings.runs_root.is_dir():
         raise TrackingError(f"runs_root={settings.runs_root}: no such folder; give the one that your runs are in")
-    spools = Spool.find(settings.runs_root)
-    for spool in spools:
-        if dry_run:
-            print(f"{spool.folder}: {spool.unsent()} events to send to {spool.about.get('uri')}")
-        else:
-            sync(spool)
-    if not spools:
+    errors, told = [], 0
+    for spool in Spool.all_below(settings.runs_root):
+        try:
+            if not (unsent := spool.unsent()):
+                continue
+            told += 1
+            if dry_run:
+                print(f"{spool.folder}: {unsent} events to send to {spool.about.get('uri')}")
+            else:
+                sync(spool)
+        except TrackingError as error:  # of one run; the others need not wait
+            errors.append(str(error))
+    if errors:
+        raise TrackingError("\n".join(errors))
+    if not told:
         print(f"{settings.runs_root}: nothing to send")
 
 

@@ -15,6 +15,7 @@ from training.retraining.drift import Drift
 from training.retraining.gate import Gate
 from training.retraining.schedule import Schedule
 from training.retraining.webhook import Webhook
+from training.tracking import ModelName
 
 __all__ = ["Retrain"]
 
@@ -45,7 +46,7 @@ class Retrain(Settings):
     `datasets`, `training` and `attacks` are what a user would type after the name of each job. `on_drift`: report it;
     trigger, which trains on new images only where they have drifted; block, which stops there, for somebody to look."""
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: ModelName
     dataset: RawImages
     output_root: LocalPath
     state_root: LocalPath

@@ -1,7 +1,7 @@
 """Trained classifiers by what people call them: latest, a run, a registered name, a file."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from training.tracking.server import Server, tracking_uri
+from training.tracking.asking import shown
+from training.tracking.server import Server, local_path, tracking_uri
 from training.tracking.spool import TrackingError
 
 __all__ = ["CHECKPOINT", "FoundModel", "find_file", "find_models"]
@@ -19,6 +20,11 @@ CHECKPOINT = "checkpoint/model.pt"
 """Where a run keeps Classifier.write's file: log_file(path, "checkpoint")."""
 REGISTERED = "models:/"
 RUNS_LISTED = 10
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+class _NotThereError(Exception):
+    """The store answers, and has no such model."""
 
 
 class FoundModel(NamedTuple):
@@ -41,11 +47,14 @@ def find_models(
     found = []
     for reference in references:
         path = Path(reference)
-        if path.is_file():
+        if _is(reference, Path.is_file):
             found.append(FoundModel(reference, path.stem, None, path))
             continue
-        if path.suffix == ".pt":
-            raise TrackingError(f"{reference}: no such file; give a checkpoint, a run id, latest or models:/name@alias")
+        if path.suffix == ".pt" or _is(reference, Path.is_dir):
+            raise TrackingError(
+                f"{reference}: no such file; give a checkpoint (<run folder>/model.pt), a run id, latest or "
+                "models:/name@alias"
+            )
         store = store or _Store(experiment)
         found.append(store.fetch(reference, folder or Path(tempfile.mkdtemp(prefix="roadsign-models-"))))
     return found
@@ -63,6 +72,13 @@ def find_file(run_id: str, name: str, folder: Path) -> Path | None:
         return Path(server.client.download_artifacts(run_id, name, str(folder)))
 
 
+def _is(reference: str, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return bool(reference) and kind(Path(reference))
+    except (OSError, ValueError):  # too long for a path, or with a character that none can have
+        return False
+
+
 class _Store:
     """The tracking store, asked for one experiment's runs and for registered models."""
 
@@ -73,16 +89,19 @@ class _Store:
         self._client = self._server.client
 
     def fetch(self, reference: str, folder: Path) -> FoundModel:
-        try:
-            run = self._run(reference)
-            place = folder / run.info.run_id
-            place.mkdir(parents=True, exist_ok=True)
-            path = Path(self._client.download_artifacts(run.info.run_id, CHECKPOINT, str(place)))
-        except (MlflowException, OSError) as error:
-            why = str(error).splitlines()[0]
-            raise TrackingError(
-                f"{reference}: not found in {self._server.uri} ({why})\n{self._what_there_is()}"
-            ) from None
+        with self._server.asked():
+            try:
+                run = self._run(reference)
+                place = folder / run.info.run_id
+                place.mkdir(parents=True, exist_ok=True)
+                path = Path(self._checkpoint(run, place))
+            except (_NotThereError, MlflowException) as error:
+                if isinstance(error, MlflowException) and error.error_code not in NOT_THERE:
+                    raise
+                why = str(error).splitlines()[0]
+                raise TrackingError(
+                    f"{reference}: not found in {shown(self._server.uri)} ({why})\n{self._what_there_is()}"
+                ) from None
         return FoundModel(reference, run.info.run_name, run.info.run_id, path)
 
     def _run(self, reference: str) -> Run:
@@ -92,6 +111,17 @@ class _Store:
             return self._client.get_run(self._version(reference).run_id or "")
         return self._client.get_run(reference)
 
+    def _checkpoint(self, run: Run, place: Path) -> str:
+        """Raises _NotThereError."""
+        try:
+            return self._client.download_artifacts(run.info.run_id, CHECKPOINT, str(place))
+        except (MlflowException, OSError) as error:
+            if lost := _lost(run):
+                raise _NotThereError(_moved([lost])) from None
+            if isinstance(error, FileNotFoundError) or local_path(run.info.artifact_uri):
+                raise _NotThereError(f"run {run.info.run_id} has no {CHECKPOINT}") from None
+            raise
+
     def _version(self, reference: str) -> ModelVersion:
         name, at, alias = reference.removeprefix(REGISTERED).partition("@")
         if at:
@@ -100,14 +130,18 @@ class _Store:
         return self._client.get_model_version(name, version)
 
     def _latest(self) -> Run:
-        folder = CHECKPOINT.rpartition("/")[0]
+        folder, lost = CHECKPOINT.rpartition("/")[0], []
         for run in self._runs("attributes.status = 'FINISHED'", "attributes.end_time DESC"):
             if any(file.path == CHECKPOINT for file in self._client.list_artifacts(run.info.run_id, folder)):
                 return run
-        raise FileNotFoundError(f"no finished run of experiment {self._experiment} has a {CHECKPOINT}")
+            lost += [place] if (place := _lost(run)) else []
+        raise _NotThereError(
+            f"no finished run of experiment {self._experiment} has a {CHECKPOINT}"
+            + (f"; {_moved(lost)}" if lost else "")
+        )
 
     def _runs(self, which: str, order: str) -> Iterator[Run]:
-        experiment = self._client.get_experiment_by_name(self._experiment)
+        experiment = self._server.experiment(self._experiment)
         token = None
         while experiment is not None:
             page = self._client.search_runs(
@@ -137,3 +171,18 @@ class _Store:
 def _versions(model: RegisteredModel) -> list[str]:
     versions = sorted({int(version.version) for version in model.latest_versions})
     return [*(f"/{version}" for version in versions), *(f"@{alias}" for alias in sorted(model.aliases))]
+
+
+def _lost(run: Run) -> Path | None:
+    """Where the run's files should be, if that is not there."""
+    place = local_path(run.info.artifact_uri)
+    return None if place is None or place.is_dir() else place
+
+
+def _moved(places: Sequence[Path]) -> str:
+    """The outermost folder that is missing."""
+    missing = next(folder for folder in (*reversed(places[0].parents), places[0]) if not folder.exists())
+    return (
+        f"{len(places)} runs keep their files in {missing}, which is not there: it was moved or removed; move it back, "
+        f"or link it: ln -s <where it is now> {missing}"
+    )

@@ -4,18 +4,22 @@ An alias moves in one step, several do not move together. So the moves are in an
 between two leaves @champion on one whole version, the old or the new, and the same call made again completes the rest.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from pydantic import Field
 
+from training.tracking.asking import shown
 from training.tracking.finding import CHECKPOINT
 from training.tracking.sender import RefusedError
 from training.tracking.server import Server, tracking_uri
 from training.tracking.spool import TrackingError
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Registry", "Version"]
+__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "ModelName", "Registry", "Version"]
 
+ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
+"""Of a registered model: also a folder's name, and part of a query."""
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ROLLED_BACK, BATCH_ID, MADE_OF, DECISION = "rolled_back", "batch_id", "made_of", "decision"
 
@@ -73,7 +77,7 @@ class Registry:
             try:
                 number = self._server.register(run_id, self.name)
             except RefusedError as error:
-                raise TrackingError(f"{self._server.uri}: {error}") from None
+                raise TrackingError(f"{shown(self._server.uri)}: {error}") from None
             for tag, value in ((BATCH_ID, batch_id), (MADE_OF, digest)):
                 if value:
                     self._client.set_model_version_tag(self.name, number, tag, value)
@@ -121,10 +125,12 @@ class Registry:
         aliases = self._aliases()
         champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
         if champion is None:
-            raise TrackingError(f"{self._server.uri}: {self.name} has no @{CHAMPION}, so there is nothing to take back")
+            raise TrackingError(
+                f"{shown(self._server.uri)}: {self.name} has no @{CHAMPION}, so there is nothing to take back"
+            )
         if previous in (None, champion):
             raise TrackingError(
-                f"{self._server.uri}: {self.name} keeps no version as @{PREVIOUS} but the champion, version "
+                f"{shown(self._server.uri)}: {self.name} keeps no version as @{PREVIOUS} but the champion, version "
                 f"{champion}; set @{CHAMPION} by hand to the one that you want"
             )
         return self._version(champion), self._version(previous)
@@ -134,7 +140,7 @@ class Registry:
             found = aliases.get(alias)
             if found != expected:
                 raise TrackingError(
-                    f"{self._server.uri}: @{alias} of {self.name} is on version {found or 'none'}, not on "
+                    f"{shown(self._server.uri)}: @{alias} of {self.name} is on version {found or 'none'}, not on "
                     f"{expected or 'none'}, which was compared; compare again"
                 )
 

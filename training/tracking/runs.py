@@ -3,16 +3,18 @@
 import contextlib
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow.exceptions import MlflowException
 from pydantic import Field
 
 from pipelines.settings import Settings
+from training.tracking.asking import UnknownError
 from training.tracking.datasets import DatasetUsed
+from training.tracking.registry import ModelName
 from training.tracking.sampling import sampled
 from training.tracking.sender import Sender, UnreachableError
 from training.tracking.server import MODEL, Server, tracking_uri
@@ -34,8 +36,8 @@ class Tracking(Settings):
     """`register_as`: a run that ends well registers its model under this name. 0 s: no system metrics. `batch_id`, of
     the retraining that the run is a step of, becomes a tag."""
 
-    experiment: str = "classifiers"
-    register_as: str | None = None
+    experiment: str = Field(default="classifiers", min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+    register_as: ModelName | None = None
     system_metrics_every_s: float = Field(default=10.0, ge=0)
     batch_id: str | None = None
 
@@ -57,10 +59,9 @@ class TrackedRun:
         self._tell("file", file=self._spool.keep(path), folder=folder)
 
     def log_json(self, name: str, content: Any) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, name)
-            path.write_text(json.dumps(content, indent=2, default=str) + "\n")
-            self.log_file(path)
+        self._tell(
+            "file", file=self._spool.keep_text(name, json.dumps(content, indent=2, default=str) + "\n"), folder=""
+        )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self._tell("tags", tags={name: str(value) for name, value in tags.items()})
@@ -72,7 +73,10 @@ class TrackedRun:
         place = self._spool.new_place() / MODEL
         from training.tracking.saving import save_model  # here: torch is seconds that sync_tracking can save
 
-        save_model(network, images, place)
+        try:
+            save_model(network, images, place)
+        except (OSError, RuntimeError, MlflowException) as error:  # torch turns a full disk into a RuntimeError
+            raise TrackingError(f"{place}: the model cannot be written ({error}); make room") from None
         self._tell("model", file=place.relative_to(self._spool.folder).as_posix())
 
     def _begin(self, settings: Mapping[str, Any], datasets: Sequence[DatasetUsed]) -> None:
@@ -130,9 +134,7 @@ def end_run(run_id: str) -> None:
     server = Server(tracking_uri())
     try:
         info = server.run(run_id).info
-    except UnreachableError:
-        raise
-    except TrackingError:
+    except UnknownError:
         return
     if (info.status, info.lifecycle_stage) == ("RUNNING", "active"):
         with server.asked():

@@ -1,6 +1,7 @@
 """CPU, memory, GPU and network as MLflow's own collectors see them, logged as everything else is."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,6 +10,8 @@ from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonito
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+from training.tracking.spool import TrackingError
 
 __all__ = ["sampled"]
 
@@ -42,7 +45,11 @@ def _sample(log_metrics: LogMetrics, every_s: float, ended: threading.Event) -> 
             monitor.collect_metrics()
             values |= monitor.aggregate_metrics()
             monitor.clear_metrics()
-        log_metrics({PREFIX + name: value for name, value in values.items()}, int(time.time()))
+        try:
+            log_metrics({PREFIX + name: value for name, value in values.items()}, int(time.time()))
+        except TrackingError as error:
+            logging.getLogger(__name__).warning("warning: the machine is sampled no more: %s", error)
+            return
         if ended.wait(every_s):
             return
 

@@ -90,5 +90,5 @@ class Sender:
         try:
             self.send()
             return True
-        except UnreachableError:
+        except TrackingError:  # the server is away, or the disk is full; what is not sent is told at the end
             return False

@@ -3,55 +3,52 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric, Param, Run, RunTag
+from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
 
-from training.locks import FolderError, held
+from training.tracking.asking import STORE_ERRORS, UnknownError, asking, is_lasting, shown, unreachable
+from training.tracking.database import DEFAULT_DATABASE, database_of, prepare, uri_of
 from training.tracking.datasets import DatasetUsed
-from training.tracking.sender import RefusedError, UnreachableError
-from training.tracking.spool import Event, TrackingError
+from training.tracking.sender import RefusedError
+from training.tracking.spool import Event, Spool, TrackingError
 
-__all__ = ["MODEL", "Server", "tracking_uri"]
+__all__ = ["MODEL", "Server", "local_path", "tracking_uri"]
 
 Item = TypeVar("Item")
 
-DEFAULT_DATABASE = Path("mlruns", "mlflow.db")
-SQLITE = "sqlite:///"
 MODEL = "model"
 CHECK_TIMEOUT_S = 3
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 LONGEST_TAG = 8000
-PASSING_STATUS = (401, 403, 408, 429)
-"""Of the answers that lay the blame on us, those that the next attempt may not get."""
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or a database in mlruns/ of the folder that the job was started in."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{DEFAULT_DATABASE.absolute()}"
+    """MLFLOW_TRACKING_URI, or a database in mlruns/ of the folder that the job was started in. Raises
+    TrackingError where that folder's name cannot be in an address."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or uri_of(DEFAULT_DATABASE.absolute())
 
 
 class Server:
     """A Receiver of a spool's events."""
 
     def __init__(self, uri: str) -> None:
-        """Asks nothing of a server yet. Raises TrackingError."""
+        """Asks nothing of a server yet; makes a database where there is none. Raises TrackingError."""
         self.uri = uri
+        self.database = database_of(uri)
         _quieten_mlflow()
-        try:
-            with _alone_with(uri):
-                self.client = MlflowClient(uri)
-        except MlflowException as error:
-            raise TrackingError(f"{uri}: not a tracking server that MLflow can use: {error.message}") from None
-        except FolderError as error:
-            raise TrackingError(f"{uri}: {error}") from None
+        with self.asked():
+            if self.database is not None:
+                prepare(self.database, _make_database)
+            self.client = MlflowClient(uri)
 
     def check(self) -> None:
         if not self.uri.startswith(("http://", "https://")):
@@ -62,31 +59,39 @@ class Server:
                 max_retries=0, timeout=CHECK_TIMEOUT_S, raise_on_status=False,
             )  # fmt: skip
         except MlflowException:
-            raise self._away("nothing answers there") from None
+            raise unreachable(self.uri, "nothing answers there") from None
         if answer.status_code >= 500:
-            raise self._away(f"it answers with status {answer.status_code}")
+            raise unreachable(self.uri, f"it answers with status {answer.status_code}")
 
     def create_run(self, experiment: str, name: str) -> Run:
         """Raises UnreachableError, TrackingError."""
         self.check()
-        try:
+        with self.asked():
             return self.client.create_run(self._experiment_id(experiment), run_name=name)
-        except (MlflowException, OSError) as error:
-            raise TrackingError(f"{self.uri}: cannot begin a run in experiment {experiment}: {error}") from None
 
     def run(self, run_id: str) -> Run:
-        """Raises UnreachableError, TrackingError where there is none."""
+        """Raises UnreachableError, UnknownError where there is none, TrackingError."""
         self.check()
         try:
-            return self.client.get_run(run_id)
-        except MlflowException as error:
-            if _is_lasting(error):
-                raise TrackingError(f"{self.uri}: knows no run {run_id}") from None
-            raise self._away(error.message) from None
+            with self.asked():
+                return self.client.get_run(run_id)
+        except UnknownError:
+            raise UnknownError(f"{shown(self.uri)}: knows no run {run_id}; is MLFLOW_TRACKING_URI its store?") from None
+
+    def experiment(self, name: str) -> Experiment | None:
+        """None where there is none. Raises TrackingError where it was deleted."""
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"{shown(self.uri)}: the experiment {name} was deleted; bring it back with MLFLOW_TRACKING_URI="
+                f"{shown(self.uri)} uv run mlflow experiments restore --experiment-id {found.experiment_id}, or give "
+                "another tracking.experiment"
+            )
+        return found
 
     def register(self, run_id: str, name: str) -> str:
         """The version of the registered model `name` that has the run's model; made where there is none. Raises
-        RefusedError where the run has no model, and MLflow's errors."""
+        RefusedError where the run has no model, and STORE_ERRORS."""
         model_id = self._model_id(run_id, self.client.get_run(run_id).info.experiment_id)
         if model_id is None:
             raise RefusedError(f"run {run_id} has logged no model that could be registered as {name}")
@@ -101,15 +106,9 @@ class Server:
         source = self.client.get_logged_model(model_id).artifact_location
         return str(self.client.create_model_version(name, source, run_id, model_id=model_id).version)
 
-    @contextmanager
-    def asked(self) -> Iterator[None]:
-        """MLflow's errors in the block become UnreachableError, or TrackingError where asking again would not help."""
-        try:
-            yield
-        except (MlflowException, OSError) as error:  # requests' errors are OSErrors
-            if _is_lasting(error):
-                raise TrackingError(f"{self.uri}: {str(error).splitlines()[0]}") from None
-            raise self._away(str(error)) from error
+    def asked(self) -> AbstractContextManager[None]:
+        """asking.asking of this store."""
+        return asking(self.uri)
 
     def take(self, events: Sequence[Event], spool: Path) -> None:
         try:
@@ -117,10 +116,13 @@ class Server:
                 self._take_metrics(events)
             else:
                 self._take_one(events[0], spool)
-        except (MlflowException, OSError) as error:  # requests' errors are OSErrors
-            if _is_lasting(error):
+        except STORE_ERRORS as error:
+            if is_lasting(error):
                 raise RefusedError(str(error)) from error
-            raise self._away(str(error)) from error
+            with self.asked():
+                raise
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RefusedError(f"not an event of this version ({type(error).__name__}: {error})") from None
 
     def _take_metrics(self, events: Sequence[Event]) -> None:
         """MLflow sees to it that one with the key, step, time and value of one that is there is not added again."""
@@ -145,9 +147,9 @@ class Server:
             case "datasets":
                 self.client.log_inputs(run_id, [DatasetUsed(**used).as_input() for used in event["datasets"]])
             case "file":
-                self.client.log_artifact(run_id, str(spool / event["file"]), event["folder"] or None)
+                self.client.log_artifact(run_id, str(_kept(spool, event)), event["folder"] or None)
             case "model":
-                self._take_model(run_id, spool / event["file"])
+                self._take_model(run_id, _kept(spool, event))
             case "register":
                 self.register(run_id, event["name"])
             case "status" if event["status"] == "RUNNING":
@@ -173,33 +175,53 @@ class Server:
         return found[0].model_id if found else None
 
     def _experiment_id(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
+        found = self.experiment(name)
         if found is not None:
+            self._warn_of_another_place(found)
             return str(found.experiment_id)
-        place = None  # a server knows where
-        if self.uri.startswith(SQLITE):
-            database = Path(self.uri.removeprefix(SQLITE)).absolute()
-            place = (database.parent / "artifacts" / name).as_uri()
+        place = None if self.database is None else self._place_of(name)  # a server knows where
         try:
             return str(self.client.create_experiment(name, place))
         except MlflowException as error:
-            found = self.client.get_experiment_by_name(name)  # another run may have made it meanwhile
+            found = self.experiment(name)  # another run may have made it meanwhile
             if found is None:
                 raise error
             return str(found.experiment_id)
 
-    def _away(self, why: str) -> UnreachableError:
-        return UnreachableError(
-            f"{self.uri}: no tracking server: {why.splitlines()[0]}; start it (uv run mlflow server --host … --port …) "
-            f"or unset MLFLOW_TRACKING_URI to keep runs in {DEFAULT_DATABASE}"
+    def _place_of(self, experiment: str) -> str:
+        assert self.database is not None
+        root = self.database.parent / "artifacts"
+        place = root / experiment
+        if not place.resolve().is_relative_to(root.resolve()) or place.resolve() == root.resolve():
+            raise TrackingError(f"tracking.experiment={experiment}: leads out of {root}; give a name without .. or /")
+        return place.as_uri()
+
+    def _warn_of_another_place(self, experiment: Experiment) -> None:
+        place = local_path(experiment.artifact_location)
+        if self.database is None or place is None or place.is_relative_to(self.database.parent):
+            return
+        there = "" if place.exists() else ", which is not there (was the project's folder moved or copied?)"
+        logging.getLogger(__name__).warning(
+            "warning: the experiment %s of %s keeps its files outside, in %s%s", experiment.name, self.uri, place, there
         )
 
 
-def _alone_with(uri: str) -> AbstractContextManager[None]:
-    """MLflow makes the tables of a new database with a client; two processes at once would trip each other up."""
-    if not uri.startswith(SQLITE):
-        return nullcontext()
-    return held(Path(uri.removeprefix(SQLITE)).parent, wait=True)
+def local_path(artifact_uri: str) -> Path | None:
+    """None where the files are with a server, or in a bucket."""
+    if (not artifact_uri.startswith("file:") and "://" in artifact_uri) or artifact_uri.startswith("mlflow-artifacts:"):
+        return None
+    return Path(local_file_uri_to_path(artifact_uri))
+
+
+def _kept(spool: Path, event: Event) -> Path:
+    try:
+        return Spool(spool).kept(event)
+    except TrackingError as error:
+        raise RefusedError(str(error)) from None
+
+
+def _make_database(path: Path) -> None:
+    MlflowClient(uri_of(path))
 
 
 def _quieten_mlflow() -> None:
@@ -213,14 +235,3 @@ def _pieces(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     rest = iter(items)
     while piece := list(islice(rest, size)):
         yield piece
-
-
-def _is_lasting(error: MlflowException | OSError) -> bool:
-    """The same request would get the same answer again."""
-    if isinstance(error, FileNotFoundError):
-        return True
-    if isinstance(error, MlflowException):
-        status = error.get_http_status_code()
-    else:
-        status = getattr(getattr(error, "response", None), "status_code", 0)
-    return 400 <= status < 500 and status not in PASSING_STATUS

@@ -18,7 +18,7 @@ __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
 Event = dict[str, Any]
 """Plain data: `do` says what it is, `run_id` of which run, `file` (where there is one) names a copy in the spool."""
 
-JOURNAL = "journal.jsonl"
+JOURNAL, FILES = "journal.jsonl", "files"
 EVENTS_PER_BATCH = 100
 
 
@@ -57,33 +57,43 @@ class Spool:
 
     @classmethod
     def find(cls, root: Path) -> list["Spool"]:
-        """The spools below `root` that hold something unsent."""
-        spools = (cls(path.parent) for path in sorted(root.rglob(JOURNAL)))
-        return [spool for spool in spools if spool.unsent()]
+        """The spools below `root` that hold something unsent. Raises TrackingError."""
+        return [spool for spool in cls.all_below(root) if spool.unsent()]
+
+    @classmethod
+    def all_below(cls, root: Path) -> list["Spool"]:
+        return [cls(path.parent) for path in sorted(root.rglob(JOURNAL))]
 
     @property
     def about(self) -> Event:
-        """Empty in a new spool."""
+        """Empty in a new spool. Raises TrackingError."""
         path = self.folder / "about.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        try:
+            about = json.loads(path.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise TrackingError(f"{path}: not readable ({error}); take it from a copy of the run's folder") from None
+        if not isinstance(about, dict) or not all(isinstance(about.get(name), str) for name in ("uri", "run_id")):
+            raise TrackingError(f"{path}: does not name a run_id and its server's uri; take it from a copy")
+        return about
 
     @about.setter
     def about(self, about: Event) -> None:
+        """Raises TrackingError."""
         self._replace("about.json", json.dumps(about))
 
     def append(self, **event: Any) -> None:
         """Raises TrackingError where the disk refuses."""
         line = json.dumps(event).encode() + b"\n"
-        try:
-            with self._writing, (self.folder / JOURNAL).open("ab") as journal:
-                journal.write(line)
-                journal.flush()
-                os.fsync(journal.fileno())
-        except OSError as error:
-            raise TrackingError(f"{self.folder}: cannot be written ({error.strerror}); make room") from None
+        with self._written(), self._writing, (self.folder / JOURNAL).open("ab") as journal:
+            journal.write(line)
+            journal.flush()
+            os.fsync(journal.fileno())
 
     def keep(self, path: Path) -> str:
-        """A copy of a file or folder, under its name: what is done to `path` later does no harm. For `file=`."""
+        """A copy of a file or folder, under its name: what is done to `path` later does no harm. For `file=`. Raises
+        TrackingError."""
         kept = self.new_place() / path.name
         try:
             if path.is_dir():
@@ -94,9 +104,28 @@ class Spool:
             raise TrackingError(f"{path}: cannot be copied to {self.folder} ({error.strerror})") from None
         return kept.relative_to(self.folder).as_posix()
 
+    def keep_text(self, name: str, text: str) -> str:
+        """As `keep`, of a file with that text."""
+        kept = self.new_place() / name
+        with self._written():
+            kept.write_text(text)
+        return kept.relative_to(self.folder).as_posix()
+
+    def kept(self, event: Event) -> Path:
+        """What `keep` or `new_place` has made for this event. Raises TrackingError where it is something else: a run's
+        folder from elsewhere must not name files of this machine."""
+        files = self.folder / FILES
+        path = self.folder / event["file"]
+        parts = [path, *path.rglob("*")] if path.is_dir() else [path]
+        if path.resolve().parent.parent != files.resolve() or any(part.is_symlink() for part in parts):
+            raise TrackingError(f"{event['file']}: is not in {files}, or a link; it is neither sent nor removed")
+        return path
+
     def new_place(self) -> Path:
-        place = self.folder / "files" / uuid.uuid4().hex
-        place.mkdir(parents=True)
+        """Raises TrackingError."""
+        place = self.folder / FILES / uuid.uuid4().hex
+        with self._written():
+            place.mkdir(parents=True)
         return place
 
     def unsent(self) -> int:
@@ -117,18 +146,29 @@ class Spool:
         return batch, position
 
     def note_sent(self, batch: Sequence[Event], position: int) -> None:
+        """Raises TrackingError."""
         self._replace("sent", str(position))
         for event in batch:
             if "file" in event:
-                shutil.rmtree((self.folder / event["file"]).parent, ignore_errors=True)
+                with contextlib.suppress(TrackingError):
+                    shutil.rmtree(self.kept(event).parent, ignore_errors=True)
 
     def note_refused(self, event: Event, reason: str) -> None:
-        with (self.folder / "refused.jsonl").open("a") as refused:
+        """Raises TrackingError."""
+        with self._written(), (self.folder / "refused.jsonl").open("a") as refused:
             refused.write(json.dumps({"reason": reason, "event": event}) + "\n")
 
     def _sent(self) -> int:
         path = self.folder / "sent"
-        return int(path.read_text()) if path.exists() else 0
+        try:
+            position = int(path.read_text())
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError):
+            position = -1
+        if position < 0:
+            raise TrackingError(f"{path}: not readable; remove it, then all events are sent once more")
+        return position
 
     def _read(self) -> Iterator[tuple[Event, int]]:
         """Unsent events, each with the position behind it; a last line without its end is still being written."""
@@ -141,10 +181,10 @@ class Spool:
                 if not line.endswith(b"\n"):
                     return
                 position += len(line)
-                try:
-                    yield json.loads(line), position
-                except ValueError:
-                    raise TrackingError(f"{path}: damaged before byte {position}; remove that line") from None
+                event = _event(line)
+                if event is None:
+                    raise TrackingError(f"{path}: damaged before byte {position}; remove that line")
+                yield event, position
 
     def _drop_cut_line(self) -> None:
         path = self.folder / JOURNAL
@@ -154,11 +194,29 @@ class Spool:
 
     def _replace(self, name: str, text: str) -> None:
         partial = self.folder / f".{name}.partial"
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.folder / name)
+        with self._written():
+            with partial.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.folder / name)
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrackingError(f"{self.folder}: cannot be written ({error.strerror}); make room") from None
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    named = isinstance(event, dict) and all(isinstance(event.get(name), str) for name in ("do", "run_id"))
+    file = event.get("file", "") if named else None
+    return event if isinstance(file, str) and "\0" not in file else None
 
 
 def _kind(event: Event) -> tuple[str, str]:

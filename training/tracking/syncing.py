@@ -3,11 +3,14 @@
 import os
 from typing import NamedTuple
 
+from training.tracking.asking import shown
 from training.tracking.sender import Sender
 from training.tracking.server import Server
-from training.tracking.spool import Spool
+from training.tracking.spool import Event, Spool, TrackingError
 
 __all__ = ["Sent", "send_kept"]
+
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
 class Sent(NamedTuple):
@@ -25,8 +28,21 @@ def send_kept(spool: Spool) -> Sent:
     know the run."""
     with Spool.opened(spool.folder) as own:
         about = own.about
-        server = Server(os.environ.get("MLFLOW_TRACKING_URI") or about["uri"])
+        if not about:
+            raise TrackingError(f"{spool.folder}: its run has no about.json; take it from a copy of the run's folder")
+        server = Server(os.environ.get("MLFLOW_TRACKING_URI") or _uri_of(about, spool))
         server.run(about["run_id"])
         sender = Sender(own, server)
         sender.send()
-        return Sent(about["run_id"], server.uri, sender.sent, sender.refused)
+        return Sent(about["run_id"], shown(server.uri), sender.sent, sender.refused)
+
+
+def _uri_of(about: Event, spool: Spool) -> str:
+    """Nobody's password goes where a folder, maybe from elsewhere, says. Raises TrackingError."""
+    given = [name for name in CREDENTIALS if os.environ.get(name)]
+    if given and not about["uri"].startswith("sqlite:"):
+        raise TrackingError(
+            f"{spool.folder}: is for {about['uri']}, and {given[0]} is set; set MLFLOW_TRACKING_URI to the server that "
+            "it is for"
+        )
+    return str(about["uri"])

@@ -1,5 +1,6 @@
 """Aliases in a real MLflow store, also where the process dies between two moves."""
 
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,8 +12,8 @@ from training.tracking import Registry, TrackingError, UnreachableError, find_mo
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store") / "mlflow.db"
+def database(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(whole, tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture
