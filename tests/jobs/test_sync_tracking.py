@@ -57,3 +57,26 @@ def test_a_run_that_is_still_in_work_is_left_alone(
     with Spool.opened(kept / "run" / "tracking"):
         assert sync_tracking.main([f"runs_root={kept}"]) == 0
     assert "still in work" in capsys.readouterr().out
+
+
+def test_a_damaged_spool_does_not_hold_the_others_up(
+    sync_tracking: ModuleType, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = kept / "a" / "tracking"
+    damaged.mkdir(parents=True)
+    (damaged / "journal.jsonl").write_text("?\n")
+    assert sync_tracking.main(["--dry-run", f"runs_root={kept}"]) == 1
+    said = capsys.readouterr()
+    assert "2 events to send to http://127.0.0.1:9" in said.out
+    assert said.err == f"error: {damaged / 'journal.jsonl'}: damaged before byte 2; remove that line\n"
+
+
+def test_a_password_goes_to_no_server_that_a_folder_names(
+    sync_tracking: ModuleType, kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert sync_tracking.main([f"runs_root={kept}"]) == 1
+    assert (
+        "is for http://127.0.0.1:9, and MLFLOW_TRACKING_PASSWORD is set; set MLFLOW_TRACKING_URI"
+        in capsys.readouterr().err
+    )

@@ -1,6 +1,8 @@
 """The journal of a run and what sends it, against receivers that die, hang, refuse and come back."""
 
+import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -179,3 +181,93 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrackingError, match="cannot be made"), Spool.opened(tmp_path / "file" / "tracking"):
         pass
+
+
+OUTSIDE = [
+    "../../secret",
+    "files/x/../../../../secret",
+    "{root}/secret",
+    "files/link/secret",
+    "files/x/link",
+    "about.json",
+    ".",
+]
+
+
+@pytest.mark.parametrize("named", OUTSIDE)
+def test_paths_in_a_spool_from_elsewhere_stay_in_its_folder(tmp_path: Path, named: str) -> None:
+    secret, folder = tmp_path / "secret", tmp_path / "run" / "tracking"
+    secret.write_text("a file of this machine")
+    (folder / "files" / "x").mkdir(parents=True)
+    (folder / "files" / "x" / "link").symlink_to(secret)
+    (folder / "files" / "link").symlink_to(tmp_path)
+    with Spool.opened(folder) as spool:
+        event = {"do": "file", "run_id": "r", "file": named.format(root=tmp_path), "folder": ""}
+        with pytest.raises(TrackingError, match="neither sent nor removed"):
+            spool.kept(event)
+        spool.append(**event)
+        spool.note_sent(*spool.next_batch())
+    assert secret.read_text() == "a file of this machine" and folder.is_dir()
+
+
+def test_a_model_folder_with_a_link_in_it_is_not_sent(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("")
+    with Spool.opened(tmp_path / "tracking") as spool:
+        event = {"do": "model", "run_id": "r", "file": spool.keep(tmp_path / "model")}
+        assert spool.kept(event).is_dir()
+        (spool.kept(event) / "data").symlink_to("/etc")
+        with pytest.raises(TrackingError, match="or a link"):
+            spool.kept(event)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"5",
+        b'{"do": 3, "run_id": "r"}',
+        b'{"do": "file"}',
+        b'{"do": "file", "run_id": "r", "file": 7}',
+        b"[" * 9999,
+    ],
+)
+def test_lines_that_are_no_events_are_named(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(TrackingError, match=r"journal\.jsonl: damaged before byte"):
+        Spool(tmp_path).unsent()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"uri": "http://x"}', '{"uri": 5, "run_id": "r"}'])
+def test_a_spool_that_does_not_say_whose_it_is_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "about.json").write_text(content)
+    with pytest.raises(TrackingError, match=r"about\.json: "):
+        _ = Spool(tmp_path).about
+
+
+@pytest.mark.parametrize("content", ["", "-5", "three"])
+def test_a_damaged_position_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "sent").write_text(content)
+    with pytest.raises(TrackingError, match="sent: not readable; remove it"):
+        Spool(tmp_path).unsent()
+
+
+def test_a_full_disk_is_named_whatever_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Spool.opened(tmp_path) as spool:
+        tell(spool, 1)
+        batch = spool.next_batch()
+        monkeypatch.setattr(os, "fsync", full)
+        monkeypatch.setattr(Path, "mkdir", full)
+        for write in (
+            lambda: tell(spool, 2), lambda: spool.note_sent(*batch), lambda: spool.keep_text("a", "b"),
+            lambda: setattr(spool, "about", {}),
+        ):  # fmt: skip
+            with pytest.raises(TrackingError, match=r"No space left on device.*make room"):
+                write()
+        sender = Sender(spool, Ear())
+        sender.start()
+        sender.close(patience_s=20)
+        assert not sender._thread.is_alive()
