@@ -1,6 +1,10 @@
 """A run's folder on disk: where its checkpoint and its model lie, who holds it, and how an interrupted one is found."""
 
+import errno
 import json
+import logging
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,9 +14,10 @@ from typing import Any
 from pipelines.errors import RoadsignError
 from training.locks import FolderError, held
 
-__all__ = ["RunError", "RunFolder", "hold_run_folder"]
+__all__ = ["RunError", "RunFolder", "find_runs", "hold_run_folder"]
 
 RECORD = "run.json"
+LOG = logging.getLogger(__name__)
 
 
 class RunError(RoadsignError):
@@ -34,9 +39,10 @@ class RunFolder:
             found = json.loads((self.path / RECORD).read_text())
         except FileNotFoundError:
             raise RunError(f"{self.path}: no run; resume takes never, auto, or the folder of a run") from None
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / RECORD}: not readable ({error})") from None
-        assert isinstance(found, dict)
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / RECORD}: not readable ({error}); give resume=never to begin anew") from None
+        if not isinstance(found, dict):
+            raise RunError(f"{self.path / RECORD}: is no record of a run; give resume=never to begin anew")
         return found
 
     @property
@@ -44,9 +50,32 @@ class RunFolder:
         return bool(self.record.get("finished"))
 
     def add_to_record(self, **facts: Any) -> None:
+        """Raises RunError; then the record is as it was."""
         path, partial = self.path / RECORD, self.path / f".{RECORD}.partial"
-        partial.write_text(json.dumps({**(self.record if path.exists() else {}), **facts}, indent=1))
-        partial.replace(path)
+        record = {**(self.record if path.exists() else {}), **facts}
+        try:
+            with partial.open("w") as file:
+                file.write(json.dumps(record, indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be written ({error.strerror}); make room, or choose another runs_root"
+            ) from None
+
+
+def find_runs(root: Path, pattern: str) -> list[RunFolder]:
+    """In the folders below `root` that match, by their names. Those that are no whole runs, as a kill or a full disk
+    can leave them, are passed over with a warning."""
+    found = []
+    for path in sorted(path for path in root.glob(pattern) if path.is_dir() and not path.name.startswith(".")):
+        folder = RunFolder(path)
+        try:
+            found += [folder] if folder.record else []
+        except RunError:
+            LOG.warning("warning: %s: passed over, it has no whole %s; remove it if you do not need it", path, RECORD)
+    return found
 
 
 @contextmanager
@@ -63,26 +92,39 @@ def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, c
 
 
 def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolder:
+    """It appears with its record, by a rename."""
     began = datetime.now(UTC)
-    for attempt in range(100):
-        path = runs_root / f"{began:%Y%m%d-%H%M%S}{f'.{attempt}' if attempt else ''}-{name}-{fingerprint[:6]}"
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise RunError(f"{error.filename}: {error.strerror}; choose another runs_root") from None
-        folder = RunFolder(path)
-        folder.add_to_record(fingerprint=fingerprint, began=began.isoformat(), command=command)
-        return folder
+    draft = runs_root / f".{began:%Y%m%d-%H%M%S}-{os.getpid()}.partial"
+    try:
+        draft.mkdir(parents=True)
+        RunFolder(draft).add_to_record(fingerprint=fingerprint, began=began.isoformat(), command=command)
+        for attempt in range(100):
+            path = runs_root / f"{began:%Y%m%d-%H%M%S}{f'.{attempt}' if attempt else ''}-{name}-{fingerprint[:6]}"
+            if not path.exists() and _renamed(draft, path):
+                return RunFolder(path)
+    except OSError as error:
+        raise RunError(f"{error.filename}: {error.strerror}; make room, or choose another runs_root") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     raise RunError(f"{runs_root}: a hundred runs of this name began in the same second")
+
+
+def _renamed(draft: Path, path: Path) -> bool:
+    """False where another process has just made `path`: with its record it is not empty."""
+    try:
+        draft.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
 
 
 def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | None:
     if resume == "never":
         return None
     if resume != "auto":
-        folder = RunFolder(Path(resume))
+        folder = RunFolder(_named(runs_root, resume))
         if folder.record.get("fingerprint") != fingerprint:
             raise RunError(
                 f"{resume}: is of other settings, another number of ranks or other data; give the settings that it "
@@ -93,7 +135,15 @@ def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | No
         return folder
     unfinished = [
         folder
-        for folder in map(RunFolder, sorted(runs_root.glob(f"*-{fingerprint[:6]}"), reverse=True))
+        for folder in reversed(find_runs(runs_root, f"*-{fingerprint[:6]}"))
         if not folder.finished and folder.record.get("fingerprint") == fingerprint
     ]
     return unfinished[0] if unfinished else None
+
+
+def _named(runs_root: Path, resume: str) -> Path:
+    """Raises RunError where it is the id of a run, whose folder is named then."""
+    for path in runs_root.glob(f"*/{RECORD}") if "/" not in resume else ():
+        if f'"{resume}"' in path.read_text(errors="replace"):
+            raise RunError(f"resume={resume}: is a run's id; give its folder: resume={path.parent}")
+    return Path(resume)

@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,58 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file.*choose another runs_root"):
         begin(tmp_path / "file" / "runs")
+
+
+@pytest.mark.parametrize("left", [None, b"", b"{", b"[]", b"5", b"\xff", b"[" * 9999])
+def test_what_a_kill_or_a_full_disk_left_behind_is_not_passed_over_silently(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: bytes | None
+) -> None:
+    whole, damaged = begin(tmp_path), begin(tmp_path)
+    record = damaged.path / "run.json"
+    if left is None:
+        record.unlink()
+    else:
+        record.write_bytes(left)
+    assert begin(tmp_path, resume="auto").path == whole.path
+    assert f"{damaged.path}: passed over, it has no whole run.json" in caplog.text
+    with pytest.raises(RunError, match=r"run\.json: not readable|is no record|no run; resume takes"):
+        begin(tmp_path, resume=str(damaged.path))
+
+
+def test_a_run_that_is_killed_at_its_beginning_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            begin(tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = begin(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"No space left on device.*make room, or choose another runs_root"):
+        begin(tmp_path)
+    with pytest.raises(RunError, match=r"run\.json: cannot be written \(No space left on device\)"):
+        before.add_to_record(finished=True)
+    assert not before.finished
+    assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == [before.path]
+
+
+@pytest.mark.parametrize("resume", ["", "nonsense", "a" * 5000, "x\0y", "/etc/hostname", "/etc"])
+def test_run_paths_that_are_nonsense_are_refused(tmp_path: Path, resume: str) -> None:
+    begin(tmp_path)
+    with pytest.raises(RunError, match="resume"):
+        begin(tmp_path, resume=resume)
+
+
+def test_the_id_of_a_run_is_answered_with_its_folder(tmp_path: Path) -> None:
+    folder = begin(tmp_path)
+    folder.add_to_record(run_id="0123456789abcdef")
+    with pytest.raises(RunError, match=f"is a run's id; give its folder: resume={folder.path}"):
+        begin(tmp_path, resume="0123456789abcdef")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipelines.errors import RoadsignError
 from training.evaluation.files import replacing
-from training.runs import RunFolder
+from training.runs import RunFolder, find_runs
 from training.tracking import Version
 from training.trained import Classifier
 
@@ -48,7 +48,11 @@ class Batch:
         return (self.folder / "closed").is_file()
 
     def close(self) -> None:
-        (self.folder / "closed").touch()
+        """Raises BatchError."""
+        try:
+            (self.folder / "closed").touch()
+        except OSError as error:
+            raise BatchError(f"{self.folder}: cannot be written ({error.strerror}); make room there") from None
 
     @property
     def decided(self) -> Decided | None:
@@ -70,15 +74,11 @@ class Batch:
         return self.folder / f"seed-{seed}"
 
     def finished_run(self, seed: int) -> RunFolder | None:
-        """The one that was trained to its end. Raises RunError."""
-        return next((run for run in _runs(self.runs_of(seed), "*") if run.finished), None)
+        """The one that was trained to its end."""
+        return next((run for run in find_runs(self.runs_of(seed), "*") if run.finished), None)
 
     def overtaken(self) -> list[str]:
-        """Ids of the tracked runs that earlier batches were stopped at, and that this one does not go on with. Raises
-        RunError."""
-        others = (run for run in _runs(self.folder.parent, "*/seed-*/*") if self.folder not in run.path.parents)
+        """Ids of the tracked runs that earlier batches were stopped at, and that this one does not go on with."""
+        runs = find_runs(self.folder.parent, "*/seed-*/*")
+        others = (run for run in runs if self.folder not in run.path.parents)
         return [run.record["run_id"] for run in others if not run.finished and "run_id" in run.record]
-
-
-def _runs(folder: Path, pattern: str) -> list[RunFolder]:
-    return [RunFolder(path.parent) for path in sorted(folder.glob(f"{pattern}/run.json"))]

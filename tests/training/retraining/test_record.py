@@ -23,6 +23,21 @@ def test_a_seed_is_trained_when_one_of_its_runs_was_trained_to_its_end(tmp_path:
     assert batch.finished_run(1) is None
 
 
+def test_a_folder_without_a_whole_record_does_not_stop_a_batch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = Batch(tmp_path / "b-1")
+    (batch.runs_of(0) / "left").mkdir(parents=True)
+    (batch.runs_of(0) / "empty").mkdir()
+    (batch.runs_of(0) / "empty" / "run.json").touch()
+    done = write_run(batch.runs_of(0) / "whole", run_id="b", finished=True)
+    found = batch.finished_run(0)
+    assert found is not None and found.path == done
+    assert Batch(tmp_path / "c-1").overtaken() == []
+    for name in ("left", "empty"):
+        assert f"{batch.runs_of(0) / name}: passed over" in caplog.text
+
+
 def test_overtaken_are_the_tracked_runs_that_other_batches_have_not_finished(tmp_path: Path) -> None:
     earlier, batch = Batch(tmp_path / "a-1"), Batch(tmp_path / "b-1")
     assert batch.overtaken() == []
