@@ -2,17 +2,16 @@
 
 import contextlib
 import os
-import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 
 from pipelines.errors import RoadsignError
 
-__all__ = ["Checkpoint", "CheckpointError"]
+__all__ = ["Checkpoint", "CheckpointError", "check_finite", "fitting"]
 
 FORMAT = "roadsign-robustness checkpoint 1"
 
@@ -54,11 +53,42 @@ class Checkpoint(NamedTuple):
                 found = torch.load(path, map_location=device, weights_only=True)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: no such checkpoint") from None
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{path}: damaged, or no checkpoint of ours ({str(error).splitlines()[0]})") from None
+        except Exception as error:  # noqa: BLE001, a damaged stream makes the unpickler raise nearly anything
+            raise CheckpointError(f"{path}: damaged, or no checkpoint of ours ({_first_line(error)})") from None
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise CheckpointError(f"{path}: no checkpoint of ours; it should say {FORMAT!r}")
+        settings, state = found.get("settings"), found.get("state")
+        if not _is_named(settings) or not _is_named(state):
+            raise CheckpointError(f"{path}: damaged; its settings or its state are missing. Take another copy")
         for name, value in expected.items():
-            if found["settings"].get(name) != value:
-                raise CheckpointError(f"{path}: is of {name} {found['settings'].get(name)}, expected {value}")
-        return cls(found["settings"], found["state"])
+            if settings.get(name) != value:
+                raise CheckpointError(f"{path}: is of {name} {settings.get(name)}, expected {value}")
+        return cls(settings, state)
+
+
+@contextlib.contextmanager
+def fitting(path: Path, what: str) -> Iterator[None]:
+    """Around whatever takes a checkpoint's contents apart: what is missing in it, or of another type or shape, becomes
+    a CheckpointError that names the file and `what` it does not fit."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else _first_line(error)
+        raise CheckpointError(f"{path}: does not fit {what}: {why}; take another copy, or train again") from None
+
+
+def check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raises CheckpointError, which names the tensor, where a weight is NaN or infinite."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} has NaN or infinite values; train again, with a lower learning rate")
+
+
+def _is_named(found: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(found, dict) and all(isinstance(name, str) for name in found)
+
+
+def _first_line(error: Exception) -> str:
+    """All of it where its first line only begins a list."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])

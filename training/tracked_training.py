@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from rich.console import Console
 
 from pipelines.schema import Split
-from training.checkpoints import Checkpoint
+from training.checkpoints import Checkpoint, fitting
 from training.data import Batches, Cache, Data, open_stream
 from training.distributed import Ranks
 from training.machine import machine_facts
@@ -116,7 +116,9 @@ def tracked(
 def resumed(training: Training, folder: RunFolder, kind: str, console: Console) -> None:
     """Goes on with the folder's checkpoint where there is one. Raises CheckpointError."""
     if folder.checkpoint.is_file():
-        training.load_state(Checkpoint.read(folder.checkpoint, training.ranks.device, kind=kind).state)
+        found = Checkpoint.read(folder.checkpoint, training.ranks.device, kind=kind)
+        with fitting(folder.checkpoint, "this training; give resume=never to begin anew"):
+            training.load_state(found.state)
         console.print(f"going on after epoch {training.epoch}, step {training.step} of {folder.path}")
 
 

@@ -1,6 +1,7 @@
 """A trained classifier as one file: the network's weights, and all that is needed to build the network around them."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,18 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from pipelines.errors import StreamError
 from pipelines.settings import choose, describe
-from training.checkpoints import Checkpoint, CheckpointError
+from training.checkpoints import Checkpoint, CheckpointError, check_finite, fitting
 from training.data import Batches
 from training.models import MODELS, Channels, Model
 
-__all__ = ["Classifier", "Shape", "weights_digest"]
+__all__ = ["Classifier", "Shape", "check_counts", "checked_about", "weights_digest"]
 
 KIND = "classifier"
+LARGEST = 4096
+"""Sides in pixels, and classes."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,26 @@ class Shape:
             train.source.size_px, max(map(max, filter(None, counts))) + 1, tuple(mean.tolist()), tuple(std.tolist())
         )
 
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> "Shape":
+        """Of a file. Raises ValueError, TypeError, before anything is built that no machine has the memory for."""
+        shape = cls(**values)
+        check_counts(size_px=shape.size_px, num_classes=shape.num_classes)
+        for name in ("mean", "std"):
+            channels = getattr(shape, name)
+            if len(channels) != 3 or not all(isinstance(one, float) and math.isfinite(one) for one in channels):
+                raise ValueError(f"{name} is {channels}, expected three finite numbers")
+        return shape
+
     def build(self, model: Model, seed: int) -> nn.Sequential:
         return model.build(self.size_px, self.num_classes, self.mean, self.std, seed)
+
+
+def check_counts(**counts: object) -> None:
+    """Raises ValueError where one is not a count that a network can have."""
+    for name, count in counts.items():
+        if type(count) is not int or not 0 < count <= LARGEST:
+            raise ValueError(f"{name} is {count!r}, expected a whole number from 1 to {LARGEST}")
 
 
 @dataclass(frozen=True)
@@ -85,17 +105,30 @@ class Classifier:
     def read(cls, path: Path, device: torch.device) -> "Classifier":
         """Raises CheckpointError where the file is missing, damaged, or no classifier of this version."""
         found = Checkpoint.read(path, device, kind=KIND)
-        try:
+        with fitting(path, "this version's network"):
             model = choose(MODELS, found.settings["model"])
-            shape = Shape(**found.settings["shape"])
+            shape = Shape.checked(found.settings["shape"])
             network = shape.build(model, 0)
             network.load_state_dict(found.state["network"])
-        except (KeyError, TypeError, ValueError, RuntimeError, ValidationError) as error:
-            raise CheckpointError(f"{path}: its weights do not fit this version's network: {error}") from None
-        classifier = cls(network.to(device).eval(), model, shape, found.settings["about"])
-        if classifier.digest != found.settings["digest"]:
+            classifier = cls(network.to(device).eval(), model, shape, checked_about(found.settings["about"]))
+            digest = found.settings["digest"]
+        if classifier.digest != digest:
             raise CheckpointError(f"{path}: its weights are not those that its digest promises; the file was changed")
+        check_finite(path, network.state_dict())
         return classifier
+
+
+def checked_about(about: object) -> Mapping[str, Any]:
+    """Raises ValueError where it is not what `about` of Classifier and TrainedGan must be."""
+    if not isinstance(about, dict):
+        raise ValueError("about is no mapping")
+    settings = about.get("settings", {})
+    for name, part in (("settings", settings), ("datasets", about.get("datasets", {}))):
+        if not isinstance(part, dict):
+            raise ValueError(f"about.{name} is no mapping")
+    if not isinstance(settings.get("data", {}), dict):
+        raise ValueError("about.settings.data is no mapping")
+    return about
 
 
 def weights_digest(network: nn.Module) -> str:

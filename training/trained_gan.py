@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from pipelines.errors import SettingsError, StreamError
 from pipelines.settings import choose, describe
-from training.checkpoints import Checkpoint, CheckpointError
+from training.checkpoints import Checkpoint, CheckpointError, check_finite, fitting
 from training.data import Batches
 from training.gans import GANS, Gan, Players
 from training.gans.latents import NoiseImages, Source
 from training.gans.perturber import Perturber
-from training.trained import weights_digest
+from training.trained import check_counts, checked_about, weights_digest
 
 __all__ = ["GanShape", "TrainedGan"]
 
@@ -97,17 +96,20 @@ class TrainedGan:
     def read(cls, path: Path, device: torch.device, noise_images: NoiseImages | None = None) -> "TrainedGan":
         """Raises CheckpointError where the file is missing, damaged, or no generator of this version."""
         found = Checkpoint.read(path, device, kind=KIND)
-        try:
+        with fitting(path, "this version's generator"):
             gan = choose(GANS, found.settings["gan"])
             size_px, num_classes, classes = (found.settings["shape"][key] for key in GanShape.__dataclass_fields__)
+            check_counts(size_px=size_px, num_classes=num_classes)
+            if not all(type(label) is int and 0 <= label < num_classes for label in classes):
+                raise ValueError(f"classes are {classes}, expected whole numbers under {num_classes}")
             shape = GanShape(size_px, num_classes, tuple(classes))
             generator = shape.build(gan, 0).generator
             generator.load_state_dict(found.state["generator"])
-        except (KeyError, TypeError, ValueError, RuntimeError, ValidationError) as error:
-            raise CheckpointError(f"{path}: its weights do not fit this version's generator: {error}") from None
-        trained = cls(generator.to(device).eval(), gan, shape, found.settings["about"], noise_images)
-        if trained.digest != found.settings["digest"]:
+            about, digest = checked_about(found.settings["about"]), found.settings["digest"]
+        trained = cls(generator.to(device).eval(), gan, shape, about, noise_images)
+        if trained.digest != digest:
             raise CheckpointError(f"{path}: its weights are not those that its digest promises; the file was changed")
+        check_finite(path, generator.state_dict())
         return trained
 
     def _check(self, labels: torch.Tensor) -> None:

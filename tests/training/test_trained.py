@@ -1,3 +1,5 @@
+import io
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,7 +52,7 @@ def test_weights_of_another_network_and_changed_weights_are_refused(tmp_path: Pa
     Checkpoint({**found.settings, "shape": {**found.settings["shape"], "size_px": 40}}, found.state).write(
         tmp_path / "resized.pt"
     )
-    with pytest.raises(CheckpointError, match=r"resized.pt: its weights do not fit"):
+    with pytest.raises(CheckpointError, match=r"resized.pt: does not fit this version's network"):
         Classifier.read(tmp_path / "resized.pt", CPU)
     Checkpoint({**found.settings, "model": {"kind": "resnet500"}}, found.state).write(tmp_path / "unknown.pt")
     with pytest.raises(CheckpointError, match=r"unknown.pt: .*expected one of baseline_cnn"):
@@ -59,6 +61,78 @@ def test_weights_of_another_network_and_changed_weights_are_refused(tmp_path: Pa
     Checkpoint(found.settings, {"network": changed}).write(tmp_path / "changed.pt")
     with pytest.raises(CheckpointError, match=r"changed.pt: its weights are not those"):
         Classifier.read(tmp_path / "changed.pt", CPU)
+
+
+def damaged_pickle(whole: bytes, random: np.random.Generator) -> bytes:
+    """The same archive with one to three other bytes in the pickle, and a checksum that agrees."""
+    into = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(into, "w") as new:
+        for info in old.infolist():
+            content = bytearray(old.read(info))
+            if info.filename.endswith("data.pkl"):
+                for place in random.integers(0, len(content), random.integers(1, 4)):
+                    content[place] = random.integers(0, 256)
+            new.writestr(info.filename, bytes(content))
+    return into.getvalue()
+
+
+def test_no_damage_of_a_model_is_taken_silently_or_ends_in_another_error(tmp_path: Path) -> None:
+    """Whatever the pickle says: the same network, or one CheckpointError of one line that names the file."""
+    path, written = tmp_path / "model.pt", made()
+    written.write(path)
+    whole, random, refused = path.read_bytes(), np.random.default_rng(12), 0
+    for case in range(300):
+        damaged = whole[: random.integers(0, len(whole))] if case % 10 == 0 else damaged_pickle(whole, random)
+        path.write_bytes(damaged)
+        try:
+            assert Classifier.read(path, CPU).digest == written.digest
+        except CheckpointError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and len(str(error).splitlines()) == 1, case
+    assert refused > 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": ...}, {"about": ...}, {"model": ...}, {"shape": ...}, {"about": 5}, {"about": {"settings": 5}},
+        {"about": {"settings": {"data": []}}}, {"about": {"datasets": 1}}, {"model": 7}, {"shape": []},
+        {"shape": {**vars(SHAPE), "size_px": "28"}}, {"shape": {**vars(SHAPE), "num_classes": 10**9}},
+        {"shape": {**vars(SHAPE), "num_classes": 42}}, {"shape": {**vars(SHAPE), "mean": (0.3, 0.4)}},
+        {"shape": {**vars(SHAPE), "std": (0.2, 0.3, float("nan"))}}, {"shape": {**vars(SHAPE), "more": 1}},
+    ],
+)  # fmt: skip
+def test_a_model_that_lacks_something_or_has_another_type_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "model.pt"
+    made().write(path)
+    found = Checkpoint.read(path, CPU)
+    settings = {name: value for name, value in {**found.settings, **change}.items() if value is not ...}
+    Checkpoint(settings, found.state).write(path)
+    with pytest.raises(CheckpointError, match=r"model\.pt: does not fit this version's network: ") as error:
+        Classifier.read(path, CPU)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"network": None}, {"network": {}}, {"network": {"0.mean": 1}}, {"network": [1]}]
+)
+def test_a_model_with_other_weights_is_refused(tmp_path: Path, state: dict[str, object]) -> None:
+    path = tmp_path / "model.pt"
+    made().write(path)
+    Checkpoint(Checkpoint.read(path, CPU).settings, state).write(path)
+    with pytest.raises(CheckpointError, match=r"model\.pt: does not fit this version's network: "):
+        Classifier.read(path, CPU)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_with_their_name(tmp_path: Path, value: float) -> None:
+    broken = made()
+    name, weights = list(broken.network.named_parameters())[1]
+    with torch.no_grad():
+        weights.view(-1)[0] = value
+    broken.write(tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=rf"model\.pt: {name} has NaN or infinite values"):
+        Classifier.read(tmp_path / "model.pt", CPU)
 
 
 def test_the_shape_of_a_mixture_has_the_mean_and_std_of_all_its_pixels() -> None:

@@ -75,3 +75,23 @@ def test_changed_weights_and_files_of_something_else_are_refused(tmp_path: Path)
     Checkpoint({"kind": "classifier"}, {}).write(tmp_path / "classifier.pt")
     with pytest.raises(CheckpointError, match="is of kind classifier, expected generator"):
         TrainedGan.read(tmp_path / "classifier.pt", CPU)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": ...}, {"about": ...}, {"gan": ...}, {"shape": ...}, {"about": []}, {"shape": {"size_px": 8}},
+        {"shape": {"size_px": 8, "num_classes": 5, "classes": ["a"]}},
+        {"shape": {"size_px": 10**9, "num_classes": 5, "classes": [0]}},
+    ],
+)  # fmt: skip
+def test_a_generator_that_lacks_something_or_has_another_type_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    path = tmp_path / "model.pt"
+    made(Dcgan(channels=4)).write(path)
+    found = Checkpoint.read(path, CPU)
+    settings = {name: value for name, value in {**found.settings, **change}.items() if value is not ...}
+    Checkpoint(settings, found.state).write(path)
+    with pytest.raises(CheckpointError, match=r"model\.pt: does not fit this version's generator: "):
+        TrainedGan.read(path, CPU)
