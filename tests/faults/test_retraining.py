@@ -47,7 +47,10 @@ def test_the_first_batch_leaves_a_champion_and_all_of_it_has_one_batch_id(place:
     assert version.run_id == trained.info.run_id
     assert {batch_id} == {decision.data.tags["batch_id"], version.tags["batch_id"], decision.info.run_name}
     assert {manifest.made_by["batch_id"] for manifest in manifests(place)} == {batch_id}
-    assert decision.data.tags["mlflow.note.content"] == "Promoted: there was no champion."
+    sentence = decision.data.tags["mlflow.note.content"]
+    assert sentence.startswith("Promoted: there was no champion. Clean accuracy ")
+    assert f"Clean accuracy {decision.data.metrics['accuracy/clean']:.2%};" in sentence
+    assert sentence in place.run("--status").stdout
     assert place.aliases() == {"champion": "1"}
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from pipelines.schema import ATTACKED, ATTACKED_DIGITS
 from training.evaluation.evaluating import EvaluatedData, EvaluatedModel, Evaluation, Result, evaluate, write_result
+from training.evaluation.files import replacing
 from training.evaluation.flags import find_flags
 from training.evaluation.predicting import torch_device
 from training.retraining.gate import Decision, cells_of
@@ -45,25 +48,33 @@ def compare(
     models = {name: EvaluatedModel(one.classifier, one.version.run_id) for name, one in contenders.items()}
     result = evaluate(evaluation, models, torch_device(settings.device), console)
     write_result(evaluation, models, result)
-    flags = _flags_of(result, CHALLENGER)
+    flags, challengers = _flags_of(result, CHALLENGER), cells_of(result.predictions, CHALLENGER)
     if champion is None:
-        return _first(flags)
-    return settings.gate.decide(cells_of(result.predictions, CHAMPION), cells_of(result.predictions, CHALLENGER), flags)
+        decision = settings.gate.first(challengers, flags)
+    else:
+        decision = settings.gate.decide(cells_of(result.predictions, CHAMPION), challengers, flags)
+    console.print(_shown(decision))
+    return decision
 
 
 def track_decision(
     settings: Retrain, folder: Path, command: str, facts: Mapping[str, str], decision: Decision, tables: Sequence[Path]
 ) -> str:
     """A run of the experiment `retraining`, whose id is returned: the table of cells, `tables`, the evaluation in
-    `folder`, the sentence. One that a kill has cut short is gone on with. Raises TrackingError."""
+    `folder`, the sentence. One that a kill has cut short is gone on with. Raises TrackingError, EvaluationError."""
     table = folder / "decision.csv"
-    pyarrow.csv.write_csv(decision.table, table)
-    pyarrow.parquet.write_table(decision.table, table.with_suffix(".parquet"))
+    with replacing(table) as partial:
+        pyarrow.csv.write_csv(decision.table, partial)
+    with replacing(table.with_suffix(".parquet")) as partial:
+        pyarrow.parquet.write_table(decision.table, partial)
     tracking = Tracking(experiment=EXPERIMENT, system_metrics_every_s=0.0, batch_id=folder.name)
     begun = Spool(folder / "tracking").about.get("run_id")
     with tracked_run(tracking, folder, folder.name, settings.model_dump(mode="json"), command, [], facts, begun) as run:
         run.set_tags({"promoted": str(decision.promoted).lower(), NOTE: decision.sentence})
-        run.log_metrics({f"difference/{one.cell}": one.difference for one in decision.cells})
+        run.log_metrics({f"accuracy/{one.cell}": one.challenger for one in decision.cells})
+        run.log_metrics(
+            {f"difference/{one.cell}": one.difference for one in decision.cells if one.difference is not None}
+        )
         for path in (table, table.with_suffix(".parquet"), *tables):
             run.log_file(path)
         for path in sorted((folder / "evaluation").glob("*/*.*")):
@@ -77,7 +88,12 @@ def _flags_of(result: Result, model: str) -> list[str]:
     return find_flags(own, [curve for curve in result.curves if curve.model == model])
 
 
-def _first(flags: Sequence[str]) -> Decision:
-    if flags:
-        return Decision(False, f"Not promoted: the evaluation is not to be relied on ({flags[0]}).", (), tuple(flags))
-    return Decision(True, "Promoted: there was no champion.", ())
+def _shown(decision: Decision) -> Table:
+    """The table of cells for a console."""
+    table = Table("cell", "images", "champion", "challenger", "difference", "verdict", title="accuracy by cell")
+    for one in decision.cells:
+        champion = "none" if one.champion is None else f"{one.champion:.2%}"
+        difference = "" if one.difference is None else f"{100 * one.difference:+.2f} points"
+        row = one.cell, f"{one.images:,}", champion, f"{one.challenger:.2%}", difference, one.verdict
+        table.add_row(*map(Text, row))  # a variant's name is no markup
+    return table

@@ -9,6 +9,7 @@ import torch
 from pipelines.datasets import Listing
 from pipelines.errors import RoadsignError
 from training.data import Data
+from training.evaluation.files import replacing
 from training.evaluation.predicting import torch_device
 from training.retraining.described import signs_of
 from training.retraining.drift import Report
@@ -51,9 +52,10 @@ def find_drift(settings: Retrain, root: Path, listing: Listing, champion: Classi
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    """Raises EvaluationError where the disk refuses."""
     path = folder / "drift.csv"
-    pyarrow.csv.write_csv(report.table, path)
+    with replacing(path) as partial:
+        pyarrow.csv.write_csv(report.table, partial)
     return path
 
 

@@ -17,7 +17,7 @@ from training.retraining.paired import Pairs, holm
 
 __all__ = ["SCHEMA", "Compared", "Decision", "Gate", "GateError", "Verdict", "cells_of"]
 
-Verdict = Literal["worse", "better", "no difference"]
+Verdict = Literal["worse", "better", "no difference", "no champion"]
 MOST_NAMED = 3
 SMALLEST_SHOWN = 1e-99
 SCHEMA = pa.schema(
@@ -25,7 +25,7 @@ SCHEMA = pa.schema(
         pa.field("cell", pa.string(), nullable=False),
         pa.field("images", pa.int64(), nullable=False),
         *(
-            pa.field(name, pa.float64(), nullable=False)
+            pa.field(name, pa.float64(), nullable=name != "challenger")
             for name in (
                 "champion", "challenger", "difference", "low", "high",
                 "p_worse", "p_worse_corrected", "p_better", "p_better_corrected",
@@ -35,7 +35,8 @@ SCHEMA = pa.schema(
     ]
 )  # fmt: skip
 """Of Decision.table. champion and challenger are accuracies, low and high the 95 % interval of their difference; the p
-are one-sided: of no loss beyond the margin, and of no gain, as they are and corrected for all cells."""
+are one-sided: of no loss beyond the margin, and of no gain, as they are and corrected for all cells. Where there is no
+champion, all but the challenger's accuracy are null."""
 
 
 class GateError(RoadsignError):
@@ -47,15 +48,15 @@ class Compared(NamedTuple):
 
     cell: str
     images: int
-    champion: float
+    champion: float | None
     challenger: float
-    difference: float
-    low: float
-    high: float
-    p_worse: float
-    p_worse_corrected: float
-    p_better: float
-    p_better_corrected: float
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_worse: float | None
+    p_worse_corrected: float | None
+    p_better: float | None
+    p_better_corrected: float | None
     verdict: Verdict
 
 
@@ -96,7 +97,22 @@ class Gate(Settings):
         )
         verdicts = {one.verdict for one in cells}
         promoted = "better" in verdicts and "worse" not in verdicts and not flags
-        return Decision(promoted, self._sentence(cells, flags), cells, tuple(flags))
+        return Decision(promoted, f"{self._sentence(cells, flags)} {_accuracies(cells)}", cells, tuple(flags))
+
+    def first(self, challenger: Mapping[str, Predictions], flags: Sequence[str] = ()) -> Decision:
+        """Where there is no champion: promoted unless a flag is raised. Raises GateError."""
+        _check_cells(challenger, challenger)
+        for cell, found in challenger.items():
+            _pairs(cell, found, found)
+        cells = tuple(
+            Compared(
+                cell, len(found.right), None, float(found.right.mean()), None, None, None, None, None, None, None,
+                "no champion",
+            )
+            for cell, found in challenger.items()
+        )  # fmt: skip
+        sentence = self._sentence(cells, flags) if flags else "Promoted: there was no champion."
+        return Decision(not flags, f"{sentence} {_accuracies(cells)}", cells, tuple(flags))
 
     def _compared(
         self, cell: str, before: Predictions, after: Predictions, pair: Pairs, worse: float, better: float
@@ -165,8 +181,10 @@ def _pairs(cell: str, champion: Predictions, challenger: Predictions) -> Pairs:
 
 def _named(cells: Sequence[Compared], of: int, p: str) -> str:
     """The ones that differ most, in points of accuracy."""
-    first = sorted(cells, key=lambda one: -abs(one.difference))[:MOST_NAMED]
-    named = ", ".join(f"{one.cell} ({100 * one.difference:+.2f} points, p {_shown(getattr(one, p))})" for one in first)
+    first = sorted(cells, key=lambda one: -abs(one.difference or 0.0))[:MOST_NAMED]
+    named = ", ".join(
+        f"{one.cell} ({100 * (one.difference or 0.0):+.2f} points, p {_shown(getattr(one, p))})" for one in first
+    )
     more = f" and {len(cells) - len(first)} more" if len(cells) > len(first) else ""
     return f"{len(cells)} of {of} cells: {named}{more}"
 
@@ -174,3 +192,14 @@ def _named(cells: Sequence[Compared], of: int, p: str) -> str:
 def _shown(p: float) -> str:
     """No p is zero, but some are too small for a float."""
     return f"= {p:.1g}" if p >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN:g}"
+
+
+def _accuracies(cells: Sequence[Compared]) -> str:
+    """On clean images, and where it is lowest."""
+    clean = next(one for one in cells if one.cell == CLEAN)
+    than = "" if clean.champion is None else f" (the champion's {clean.champion:.2%})"
+    lowest = min(cells, key=lambda one: one.challenger)
+    return (
+        f"Clean accuracy {clean.challenger:.2%}{than}; lowest of {len(cells)} cells {lowest.challenger:.2%} on "
+        f"{lowest.cell}."
+    )

@@ -44,7 +44,8 @@ def test_a_challenger_that_is_better_somewhere_and_worse_nowhere_is_promoted() -
     }  # fmt: skip
     assert decision.sentence == (
         "Promoted: better than the champion on 1 of 4 cells: gaussian-max (+2.00 points, p = 3e-24), and on none below "
-        "it by more than 0.5 points."
+        "it by more than 0.5 points. Clean accuracy 95.70% (the champion's 96.00%); lowest of 4 cells 30.00% on "
+        "fgsm-snr33."
     )
 
 
@@ -66,7 +67,9 @@ def test_the_margin_forgives_small_losses() -> None:
 
 def test_who_is_no_better_stays_challenger() -> None:
     decision = decide()
-    assert decision.sentence == "Not promoted: not significantly better than the champion on any of 4 cells."
+    assert decision.sentence.startswith(
+        "Not promoted: not significantly better than the champion on any of 4 cells. Clean "
+    )
     assert not decision.promoted
     assert [(one.p_worse, one.p_better) for one in decision.cells] == [(1.0, 1.0)] * 4
 
@@ -76,6 +79,28 @@ def test_a_flag_keeps_the_champion() -> None:
     assert not decision.promoted
     assert decision.flags == ("the attack may be stuck", "another")
     assert "not to be relied on (the attack may be stuck, and 1 more)" in decision.sentence
+
+
+def test_the_first_challenger_is_decided_with_its_accuracy_in_a_sentence_and_a_table() -> None:
+    """4.8 % is promoted where nobody is there, but not without a word."""
+    decision = Gate().first(cells(clean=0.048, gaussian_max=0.02))
+    assert decision.promoted
+    assert decision.sentence == (
+        "Promoted: there was no champion. Clean accuracy 4.80%; lowest of 2 cells 2.00% on gaussian-max."
+    )
+    assert decision.table.schema == SCHEMA
+    rows = decision.table.to_pylist()
+    assert [(row["cell"], row["images"], row["challenger"], row["verdict"]) for row in rows] == [
+        ("clean", IMAGES, 0.048, "no champion"), ("gaussian-max", IMAGES, 0.02, "no champion"),
+    ]  # fmt: skip
+    assert {row[name] for row in rows for name in ("champion", "difference", "low", "p_better")} == {None}
+    flagged = Gate().first(cells(clean=0.9), ["the attack may be stuck"])
+    assert not flagged.promoted
+    assert flagged.sentence.startswith(
+        "Not promoted: the evaluation is not to be relied on (the attack may be stuck). Cl"
+    )
+    with pytest.raises(GateError, match="evaluated on clean images"):
+        Gate().first(cells(gaussian_max=0.9))
 
 
 def test_images_count_one_by_one_and_not_their_sums() -> None:
