@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from google.protobuf.json_format import ParseError
+from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 from mlflow.exceptions import MlflowException, RestException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,7 +16,6 @@ __all__ = ["STORE_ERRORS", "UnknownError", "asking", "is_lasting", "shown", "unr
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, ParseError, OSError, ModuleNotFoundError)
 """requests' errors are OSErrors; a database needs its driver's module."""
-StoreError = MlflowException | SQLAlchemyError | ParseError | OSError | ModuleNotFoundError
 HTTP = ("http://", "https://")
 PASSING_STATUS = (401, 403, 408, 429)
 """Of the answers that lay the blame on us, those that the next attempt may not get."""
@@ -48,7 +47,7 @@ def unreachable(uri: str, why: str) -> UnreachableError:
     )
 
 
-def is_lasting(error: StoreError) -> bool:
+def is_lasting(error: Exception) -> bool:
     """The same request would get the same answer again."""
     return isinstance(error, FileNotFoundError) or (
         400 <= _status(error) < 500 and _status(error) not in PASSING_STATUS
@@ -60,7 +59,7 @@ def shown(uri: str) -> str:
     return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", uri)
 
 
-def _told(uri: str, error: StoreError) -> TrackingError:
+def _told(uri: str, error: Exception) -> TrackingError:
     why, status = _line(error), _status(error)
     if isinstance(error, ModuleNotFoundError):
         return TrackingError(f"{shown(uri)}: {why}; install that database's driver, or use an mlflow server")
@@ -83,7 +82,7 @@ def _told(uri: str, error: StoreError) -> TrackingError:
     return unreachable(uri, why)
 
 
-def _is_foreign(error: StoreError) -> bool:
+def _is_foreign(error: Exception) -> bool:
     """MLflow answers with JSON, other programs with pages."""
     if isinstance(error, ParseError):
         return True
@@ -92,7 +91,7 @@ def _is_foreign(error: StoreError) -> bool:
     return "valid JSON" in error.message or (bool(ANSWERED.search(error.message)) and 300 <= _status(error) < 500)
 
 
-def _status(error: StoreError) -> int:
+def _status(error: Exception) -> int:
     """0 where there is none."""
     if isinstance(error, MlflowException):
         found = ANSWERED.search(error.message)
@@ -100,7 +99,7 @@ def _status(error: StoreError) -> int:
     return getattr(getattr(error, "response", None), "status_code", 0)
 
 
-def _line(error: StoreError) -> str:
+def _line(error: Exception) -> str:
     """The first line; SQLAlchemy's others hold SQL, and a server's a page."""
     text = error.message if isinstance(error, MlflowException) else str(error)
     line = (text.strip() or type(error).__name__).splitlines()[0].partition(" Response body:")[0]

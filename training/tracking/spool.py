@@ -115,7 +115,7 @@ class Spool:
         """What `keep` or `new_place` has made for this event. Raises TrackingError where it is something else: a run's
         folder from elsewhere must not name files of this machine."""
         files = self.folder / FILES
-        path = self.folder / event["file"]
+        path = self.folder / str(event["file"])
         parts = [path, *path.rglob("*")] if path.is_dir() else [path]
         if path.resolve().parent.parent != files.resolve() or any(part.is_symlink() for part in parts):
             raise TrackingError(f"{event['file']}: is not in {files}, or a link; it is neither sent nor removed")
