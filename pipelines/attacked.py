@@ -1,8 +1,8 @@
 """Adversarial images on their way into a part file: measured against their sources, and counted."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +52,28 @@ class AttackTally(Tally):
         self.unchanged += other.unchanged
         return self
 
+    def add_stored(
+        self, split: str, ids: Sequence[str], labels: NDArray[np.int32], pixels: NDArray[np.float32],
+        snr: NDArray[np.float32], measured: Mapping[str, NDArray[Any]],
+    ) -> None:  # fmt: skip
+        """Counts in what the columns of a row group say: `pixels` (N, D), `measured` those of MEASURED."""
+        self.labels.update(labels.tolist())
+        self.values_per_channel += pixels.size // 3
+        self.channel_sum += _fixed(_channel_sums(pixels), self.peak)
+        self.channel_square_sum += _fixed(_channel_sums(np.square(pixels)), self.peak**2)
+        for row in zip(ids, labels, snr, pixels, *measured.values(), strict=True):
+            self.digest = (self.digest + row_digest(split, *row)) % DIGEST_MODULUS
+        self.snr.add(snr)
+        if measured:
+            self.asked.add(measured["snr_db_asked"])
+            self.before_clamp.add(measured["snr_db_before_clamp"])
+            self.uint8.add(measured["snr_db_uint8"])
+            right_before = measured["prediction_before"] == labels
+            right_after = measured["prediction_after"] == labels
+            self.right_before += int(right_before.sum())
+            self.right_after += int(right_after.sum())
+            self.fooled += int((right_before & ~right_after).sum())
+
     def attack(self) -> AttackStatistics:
         return AttackStatistics(
             snr_db_asked=self.asked.spread().mean,
@@ -97,45 +119,21 @@ class AttackedBlock(NamedTuple):
 
     def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, AttackTally]:
         source, images = self.source, self.images
-        measured = [getattr(images, name) for name in MEASURED]
+        measured = {name: getattr(images, name) for name in MEASURED}
         pixels = images.pixels.reshape(len(source.labels), -1)
         columns = [
             pa.array(source.image_ids), pa.array(source.labels), binary_column(pixels), pa.array(images.snr_db),
-            *map(pa.array, measured),
+            *map(pa.array, measured.values()),
         ]  # fmt: skip
-        digests = map(
-            row_digest, [split] * len(pixels), source.image_ids, source.labels, images.snr_db, pixels, *measured
-        )
-        tally = self._tally(sum(digests) % DIGEST_MODULUS)
-        return pa.table(columns, schema=parquet_schema(self.size_px, "float32", attacked=True)), tally
-
-    def _tally(self, digest: int) -> AttackTally:
-        source, signal, images = self.source, self.signal, self.images
         noise = _energies(images.pixels - self.clean)
-        right_before = images.prediction_before == source.labels
-        right_after = images.prediction_after == source.labels
         tally = AttackTally(
-            values_per_channel=images.pixels.size // 3,
-            channel_sum=_fixed(_channel_sums(images.pixels), AttackTally.peak),
-            channel_square_sum=_fixed(_channel_sums(np.square(images.pixels)), AttackTally.peak**2),
-            signal=int(_fixed(signal, AttackTally.peak**2).sum()),
+            signal=int(_fixed(self.signal, AttackTally.peak**2).sum()),
             noise=int(_fixed(noise, AttackTally.peak**2).sum()),
-            digest=digest,
-            right_before=int(right_before.sum()),
-            right_after=int(right_after.sum()),
-            fooled=int((right_before & ~right_after).sum()),
-            black=int((signal == 0).sum()),
-            unchanged=int(((noise == 0) & (signal > 0)).sum()),
+            black=int((self.signal == 0).sum()),
+            unchanged=int(((noise == 0) & (self.signal > 0)).sum()),
         )
-        tally.labels.update(source.labels.tolist())
-        for decibels, values in (
-            (tally.snr, images.snr_db),
-            (tally.asked, images.snr_db_asked),
-            (tally.before_clamp, images.snr_db_before_clamp),
-            (tally.uint8, images.snr_db_uint8),
-        ):
-            decibels.add(values)
-        return tally
+        tally.add_stored(split, source.image_ids, source.labels, pixels, images.snr_db, measured)
+        return pa.table(columns, schema=parquet_schema(self.size_px, "float32", attacked=True)), tally
 
 
 def _energies(images: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ def _images(folder: Path, split: str | None = None) -> Iterator[tuple[list[int],
     manifest = Manifest.read(folder)
     for part in manifest.parts if manifest else ():
         if split in (None, part.split):
-            file = pq.ParquetFile(folder / part.path)
+            file = pq.ParquetFile(folder / part.path, page_checksum_verification=True)
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=["label", "image"])
                 pixels = np.stack([np.frombuffer(image.as_buffer(), np.uint8) for image in rows["image"]])

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark import SparkFiles, TaskContext
@@ -13,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.attacked import AttackedBlock
 from pipelines.blocks import Block
+from pipelines.contents import pixels_of
 from pipelines.datasets import FileReader, Location, UnreadableImageError, decode
 from pipelines.errors import SourceError
 from pipelines.generated import GeneratedBlock
@@ -170,11 +170,13 @@ def _make_blocks(
 
 def _source_images(path: str, number: int, rows: int) -> SourceImages:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             size_px = int(file.schema_arrow.metadata[b"size_px"])
             table = file.read_row_group(number, columns=["image_id", "label", "image"], use_threads=False)[:rows]
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path}: was readable when the run began, and now: {error}; run again") from None
-    pixels = np.frombuffer(bytearray().join(table["image"].to_pylist()), np.uint8)  # torch wants what can be written
+        pixels = pixels_of(table["image"], size_px**2 * 3).copy()  # torch wants what can be written
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{path}, row group {number}: cannot be read ({error}); make this variant again, with verify=true"
+        ) from None
     images = pixels.reshape(len(table), size_px, size_px, 3)
     return SourceImages(table["image_id"].to_pylist(), table["label"].to_numpy(), images)

@@ -29,6 +29,7 @@ class PartFile:
             compression_level=ZSTD_LEVEL if compression == "zstd" else None,
             use_dictionary=False,
             write_statistics=["image_id", "label"],
+            write_page_checksum=True,
         )
 
     def __enter__(self) -> "PartFile":

@@ -15,26 +15,29 @@
 """
 
 import hashlib
+import re
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 __all__ = [
-    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED", "MANIFEST_NAME",
-    "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest", "Part", "Scores",
-    "SourceImages", "Split", "Spread", "VariantStatistics", "parquet_schema", "row_digest",
+    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
+    "MANIFEST_NAME", "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest",
+    "Part", "Scores", "SourceImages", "Split", "Spread", "VariantStatistics", "parquet_schema",
+    "row_digest",
 ]  # fmt: skip
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CLEAN = "clean"
 MANIFEST_NAME = "_manifest.json"
-FORMAT_VERSION = 1
-"""Raised whenever the same settings and source would give other bytes; older datasets are then made anew."""
+FORMAT_VERSION = 2
+"""Raised whenever the same settings and source would give other bytes; older datasets are then made anew. 2: pages of
+Parquet files have checksums."""
 DIGEST_MODULUS = 2**256
 ATTACKED = "attacked"
 """Of an adversarial variant: the folder's key, and the fingerprint's, where it is the whole digest of the weights."""
@@ -148,8 +151,14 @@ class Part(_Record):
 
     path: str
     split: Split
-    rows: int
-    bytes: int
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _inside_its_folder(self) -> Self:
+        if not re.fullmatch(rf"split={self.split}/part-\d{{5,}}\.parquet", self.path):
+            raise ValueError(f"{self.path!r} is not the name of a part, split={self.split}/part-00000.parquet")
+        return self
 
 
 class VariantStatistics(_Record):
@@ -202,13 +211,35 @@ class Manifest(_Record):
 
     fingerprint: dict[str, Any]
     content_digest: str
-    counts: dict[Split, int]
-    counts_per_class: dict[Split, dict[int, int]]
+    counts: dict[Split, NonNegativeInt]
+    counts_per_class: dict[Split, dict[NonNegativeInt, NonNegativeInt]]
     statistics: dict[Split, VariantStatistics]
     parts: tuple[Part, ...]
     source: dict[str, Any]
     made_by: dict[str, str]
     attack: dict[Split, AttackStatistics] | None = Field(default=None, exclude_if=lambda attack: attack is None)
+
+    @model_validator(mode="after")
+    def _numbers_agree(self) -> Self:
+        if len({part.path for part in self.parts}) < len(self.parts):
+            raise ValueError("parts: names a file twice")
+        for split in SPLITS:
+            counts = self.counts.get(split, 0)
+            rows = sum(part.rows for part in self.parts if part.split == split)
+            of_classes = sum(self.counts_per_class.get(split, {}).values())
+            if not counts == rows == of_classes:
+                raise ValueError(
+                    f"split {split}: counts says {counts} images, its parts have {rows} and its classes {of_classes}"
+                )
+            if counts and split not in self.statistics:
+                raise ValueError(f"statistics: has none of split {split}")
+        return self
+
+    @property
+    def has_page_checksums(self) -> bool:
+        """Whether a reader of its files is told of damaged pages; those of format 1 have no checksums."""
+        version = self.fingerprint.get("format_version")
+        return isinstance(version, int) and version >= 2
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":

@@ -45,8 +45,8 @@ def test_pipelines_know_nothing_of_torch_mlflow_training_or_jobs(path: Path) -> 
     assert [name for name in imports(path) for package in closed if is_of(name, package)] == []
 
 
-def test_training_takes_four_names_of_pipelines_and_no_job() -> None:
-    doors = ("pipelines.schema", "pipelines.settings", "pipelines.datasets", "pipelines.errors")
+def test_training_takes_five_names_of_pipelines_and_no_job() -> None:
+    doors = tuple(f"pipelines.{name}" for name in ("schema", "contents", "settings", "datasets", "errors"))
     for path in sources("training"):
         for name in imports(path):
             assert not is_of(name, "jobs"), path

@@ -1,33 +1,22 @@
 """Opens the variants of a dataset for reading, and refuses what is not what its manifest says."""
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
-import numpy as np
 import pyarrow as pa
 from fsspec.core import url_to_fs
-from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from pipelines.contents import Recount
 from pipelines.errors import StreamError
-from pipelines.schema import (
-    ATTACKED,
-    DIGEST_MODULUS,
-    MANIFEST_NAME,
-    MEASURED,
-    SPLITS,
-    Cell,
-    Manifest,
-    Split,
-    parquet_schema,
-    row_digest,
-)  # fmt: skip
+from pipelines.schema import ATTACKED, MANIFEST_NAME, SPLITS, Cell, Manifest, Split, parquet_schema
 from training.attacked_variants import find_cell
 from training.parquet_pieces import Opener, ParquetDatasetPiece
 
-__all__ = ["OpenSplit", "OpenVariant", "RowGroup", "images_of", "open_split"]
+__all__ = ["AGAIN", "OpenSplit", "OpenVariant", "RowGroup", "open_split"]
 
 JOB = "spark-submit jobs/make_noisy_datasets.py"
 ATTACKING_JOB = "spark-submit jobs/make_adversarial_datasets.py"
@@ -74,14 +63,15 @@ class OpenSplit:
 
     @property
     def image_bytes(self) -> int:
-        return _image_bytes(self.size_px, self.pixel_dtype)
+        return self.size_px * self.size_px * 3 * PIXEL_BYTES[self.pixel_dtype]
 
 
 def open_split(
     root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
 ) -> OpenSplit:
     """`split` of the variants under `root`, a folder or an fsspec URL; they are named as in attacked_variants. `verify`
-    reads everything once and compares it with the manifests' digests. Raises StreamError, which says what to do."""
+    reads everything once and compares it with the manifests, which is always done with files whose pages have no
+    checksums. Raises StreamError, which says what to do."""
     if split not in get_args(Split):
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
@@ -95,21 +85,8 @@ def open_split(
     except Exception as error:  # file systems have errors of their own
         raise StreamError(f"{root}: cannot be opened: {error}") from error
     _check_alignment(opened, cast(Split, split))
-    if verify:
-        _verify(opener, size_px, opened, cast(Split, split))
+    _verify(opener, opened, cast(Split, split), verify)
     return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
-
-
-def images_of(column: pa.ChunkedArray, image_bytes: int, where: str) -> NDArray[np.uint8]:
-    """(N, image_bytes), without a copy."""
-    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-    _, offsets_buffer, data = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int32)[array.offset : array.offset + len(array) + 1]
-    lengths = np.diff(offsets)
-    if array.null_count or (lengths != image_bytes).any():
-        found = sorted({int(length) for length in lengths})
-        raise StreamError(f"{where}: images of {found} bytes, expected {image_bytes}; make the dataset again: {JOB}")
-    return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].reshape(len(array), image_bytes)
 
 
 def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVariant:
@@ -170,8 +147,10 @@ def _read_manifest(opener: Opener, folder: str) -> Manifest:
         return Manifest.model_validate_json(opener.filesystem.cat_file(path))
     except FileNotFoundError:
         raise StreamError(f"{path}: no manifest, so this is no dataset or part of one; {AGAIN}") from None
-    except ValueError as error:
-        raise StreamError(f"{path}: not a manifest of this version ({str(error).splitlines()[0]}); {AGAIN}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"])) or "contents"
+        raise StreamError(f"{path}: not a manifest of this version ({at}: {first['msg']}); {AGAIN}") from None
 
 
 def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
@@ -184,8 +163,13 @@ def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
         if size != part.bytes:
             got = "is missing" if size is None else f"has {size} bytes"
             raise StreamError(f"{folder}/{part.path}: {got}, its manifest says {part.bytes} bytes; {AGAIN}")
-    if others := [path for path in sorted(found) if path.endswith(".parquet")]:
+    if others := [path for path in sorted(found) if _is_seen(path, folder)]:
         raise StreamError(f"{others[0]}: not in the folder's manifest, but other readers would read it; remove it")
+
+
+def _is_seen(path: str, folder: str) -> bool:
+    """Readers of Parquet pass over what begins with an underscore or a dot."""
+    return not any(name.startswith(("_", ".")) for name in posixpath.relpath(path, folder).split("/"))
 
 
 def _check_schema(opener: Opener, path: str, cell: Cell) -> str:
@@ -194,7 +178,7 @@ def _check_schema(opener: Opener, path: str, cell: Cell) -> str:
         schema = opener.footer(path).schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise StreamError(f"{path}: not readable as Parquet ({error}); {AGAIN}") from None
-    pixel_dtype = str((schema.metadata or {}).get(b"pixel_dtype", b"").decode())
+    pixel_dtype = str((schema.metadata or {}).get(b"pixel_dtype", b"").decode(errors="replace"))
     expected = cell.schema if cell.attacked else parquet_schema(cell.size_px, pixel_dtype)
     if pixel_dtype not in PIXEL_BYTES or not schema.equals(expected, check_metadata=True):
         raise StreamError(
@@ -232,9 +216,13 @@ def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
     return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
 
 
-def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant], split: Split) -> None:
-    orders = {name: _check_digest(opener, size_px, variant, split) for name, variant in variants.items()}
-    first_name, first = next(iter(orders.items()))
+def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split, verify: bool) -> None:
+    orders = {
+        name: _recounted(opener, variant, split)
+        for name, variant in variants.items()
+        if verify or not variant.manifest.has_page_checksums
+    }
+    first_name, first = next(iter(orders.items()), ("", []))
     for name, order in orders.items():
         if order != first:
             raise StreamError(
@@ -242,36 +230,21 @@ def _verify(opener: Opener, size_px: int, variants: Mapping[str, OpenVariant], s
             )
 
 
-def _check_digest(opener: Opener, size_px: int, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
-    """(image_id, label) of the rows of `split` in a variant whose digest, over all splits, is the manifest's."""
-    total = 0
+def _recounted(opener: Opener, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
+    """(image_id, label) of the rows of `split` in a variant whose rows, in all splits, are as its manifest has them."""
+    recount = Recount(variant.manifest)
     rows: list[tuple[str, int]] = []
-    attacked = ATTACKED in variant.manifest.fingerprint
-    columns = parquet_schema(size_px, attacked=attacked).names
-    for part in variant.manifest.parts:
-        path = posixpath.join(variant.folder, part.path)
-        for table in _tables(opener, path, columns):
-            images = images_of(table["image"], _image_bytes(size_px, variant.pixel_dtype), path)
-            ids, labels = table["image_id"].to_pylist(), table["label"].to_pylist()
-            rows += zip(ids, labels, strict=True) if part.split == split else ()
-            measured = [table[name].to_numpy() for name in (MEASURED if attacked else ())]
-            for row in zip(ids, labels, table["snr_db"].to_numpy(), images, *measured, strict=True):
-                total += row_digest(part.split, *row)
-    digest = f"{total % DIGEST_MODULUS:064x}"
-    if digest != variant.manifest.content_digest:
-        raise StreamError(
-            f"{variant.folder}: content digest {digest}, its manifest says {variant.manifest.content_digest}; {AGAIN}"
-        )
-    return rows
-
-
-def _tables(opener: Opener, path: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    where = variant.folder
     try:
-        for index in range(opener.footer(path).num_row_groups):
-            yield ParquetDatasetPiece(path, opener, index).read(columns)
-    except (OSError, pa.ArrowException) as error:
-        raise StreamError(f"{path}: cannot be read ({error}); {AGAIN}") from error
-
-
-def _image_bytes(size_px: int, pixel_dtype: str) -> int:
-    return size_px * size_px * 3 * PIXEL_BYTES[pixel_dtype]
+        for part in variant.manifest.parts:
+            where = posixpath.join(variant.folder, part.path)
+            for index in range(opener.footer(where).num_row_groups):
+                table = ParquetDatasetPiece(where, opener, index).read(opener.footer(where).schema.names)
+                recount.add(part.split, table)
+                if part.split == split:
+                    rows += zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True)
+        where = variant.folder
+        recount.check()
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise StreamError(f"{where}: {error}; {AGAIN}") from None
+    return rows

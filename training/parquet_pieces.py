@@ -115,7 +115,7 @@ class ParquetDatasetPiece:
     def read(self, columns: Collection[str], partitions: Partitions | None = None) -> pa.Table:
         """The columns in the file's order, then one for each partition key."""
         with self._open(self.path) as source:
-            file = pq.ParquetFile(source, metadata=self.get_metadata())
+            file = pq.ParquetFile(source, metadata=self.get_metadata(), page_checksum_verification=True)
             groups = range(file.num_row_groups) if self.row_group is None else [self.row_group]
             names = [name for name in file.schema_arrow.names if name in columns]
             table = file.read_row_groups(list(groups), columns=names, use_threads=False)

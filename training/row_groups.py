@@ -1,14 +1,15 @@
 """Row groups through Petastorm's reader and workers, in the order we ask for, counted."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.contents import check_rows, pixels_of
 from pipelines.errors import StreamError
-from training.opening import OpenSplit, RowGroup, images_of
+from training.opening import AGAIN, OpenSplit, RowGroup
 from training.order import Integers, Slot
 from training.parquet_pieces import Opener
 from training.petastorm_bridge import (
@@ -98,13 +99,14 @@ def read_row_groups(
 
     Raises StreamError unless each comes once, with as many rows as its file's footer says."""
     groups = [source.variants[slot.variant].row_groups[slot.row_group] for slot in slots]
+    classes = {name: variant.manifest.counts_per_class[source.split] for name, variant in source.variants.items()}
     if not groups:
         return
     workers_pool = GuardedThreadPool(workers, 2 * ahead) if pool == "thread" else GuardedDummyPool()
     with OrderedReader(source.opener, groups, workers_pool, ahead) as reader:
         early: dict[int, Any] = {}
         awaited = set(reader.indexes)
-        for index, group in zip(reader.indexes, groups, strict=True):
+        for index, group, slot in zip(reader.indexes, groups, slots, strict=True):
             while index not in early:
                 came, result = next(reader, (None, None))
                 if came is None:
@@ -113,7 +115,7 @@ def read_row_groups(
                     raise _miscount(groups[reader.indexes.index(came)], "more")
                 awaited.remove(came)
                 early[came] = result
-            yield _rows(early.pop(index), group, source)
+            yield _rows(early.pop(index), group, source, classes[slot.variant])
         for came, _ in reader:
             raise _miscount(groups[reader.indexes.index(came)], "more")
 
@@ -125,15 +127,16 @@ def _miscount(group: RowGroup, got: int | str) -> StreamError:
     )
 
 
-def _rows(result: pa.Table | Exception, group: RowGroup, source: OpenSplit) -> Rows:
+def _rows(result: pa.Table | Exception, group: RowGroup, source: OpenSplit, classes: Collection[int]) -> Rows:
     where = f"{group.path}, row group {group.number}"
     if isinstance(result, Exception):
-        raise StreamError(f"{where}: cannot be read ({result})") from result
+        raise StreamError(f"{where}: cannot be read ({result}); {AGAIN}") from result
     if len(result) != group.rows:
         raise _miscount(group, len(result))
-    pixels = images_of(result["image"], source.image_bytes, where).view(source.pixel_dtype)
-    return Rows(
-        result["image_id"].to_numpy(),
-        result["label"].to_numpy().astype(np.int64),
-        pixels.reshape(len(result), source.size_px, source.size_px, 3),
-    )
+    try:
+        ids, labels = result["image_id"].to_numpy(), result["label"].to_numpy().astype(np.int64)
+        pixels = pixels_of(result["image"], source.image_bytes).view(source.pixel_dtype)
+        check_rows(ids, labels, pixels, classes)
+    except ValueError as error:
+        raise StreamError(f"{where}: {error}; {AGAIN}") from None
+    return Rows(ids, labels, pixels.reshape(len(result), source.size_px, source.size_px, 3))

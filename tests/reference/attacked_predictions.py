@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from small_datasets import STATISTICS, Small
 
-from pipelines.schema import MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
+from pipelines.schema import FORMAT_VERSION, MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
 from training.evaluation.attacked import Attacked
 from training.evaluation.predicting import Predictions
 
@@ -55,7 +55,7 @@ def write_attacked(
     cell = Cell("crop_or_pad", small.size_px, variant, network)
     path = cell.folder(root) / "split=test" / "part-00000.parquet"
     path.parent.mkdir(parents=True)
-    with pq.ParquetWriter(path, cell.schema, compression="zstd", use_dictionary=False) as writer:
+    with pq.ParquetWriter(path, cell.schema, use_dictionary=False, write_page_checksum=True) as writer:
         first = 0
         for rows in small.parts["test"][0]:
             values = [_row(small, number, snr_db) for number in range(first, first + rows)]
@@ -63,7 +63,7 @@ def write_attacked(
             first += rows
     fingerprint = {
         "source_digest": "0", "seed": 0, "noise": None, "attacked": network, "attacked_variant": "clean",
-        "strength": strength,
+        "strength": strength, "size_px": small.size_px, "format_version": FORMAT_VERSION,
     }  # fmt: skip
     manifest = Manifest(
         fingerprint=fingerprint,

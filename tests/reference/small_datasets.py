@@ -11,7 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split, VariantStatistics, parquet_schema
+from pipelines.schema import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    Cell,
+    Manifest,
+    Part,
+    Split,
+    VariantStatistics,
+    parquet_schema,
+)
 
 STATISTICS = VariantStatistics(
     channel_mean=(0.5, 0.5, 0.5),
@@ -52,6 +61,20 @@ class Small:
         pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), np.uint8)
         return pixels if self.pixel_dtype == "uint8" else pixels.astype(np.float32) / np.float32(255)
 
+    def _statistics(self, variant: str, split: Split) -> VariantStatistics:
+        """What is not finite is left out, so that broken images can be written."""
+        count = self.count(split)
+        scale = 255 if self.pixel_dtype == "uint8" else 1
+        pixels = np.array([self.image(variant, f"{split}/{number:05d}") for number in range(count)], np.float64) / scale
+        finite = np.ma.masked_invalid(pixels)
+        mean, std = (of(axis=(0, 1, 2)).tolist() for of in (finite.mean, finite.std))
+        return STATISTICS.model_copy(
+            update={
+                "channel_mean": tuple(mean), "channel_std": tuple(std), "snr_db_min": 0.0,
+                "snr_db_max": float(count - 1), "snr_db_mean": (count - 1) / 2,
+            }
+        )  # fmt: skip
+
     def _rows(self, variant: str, split: Split, first: int, rows: int) -> Iterator[dict[str, Any]]:
         for number in range(first, first + rows):
             image_id = f"{split}/{number:05d}"
@@ -66,7 +89,10 @@ class Small:
             for file, row_groups in enumerate(files):
                 name = f"split={split}/part-{file:05d}.parquet"
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with pq.ParquetWriter(folder / name, schema, compression="zstd", use_dictionary=False) as writer:
+                writer = pq.ParquetWriter(
+                    folder / name, schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+                )
+                with writer:
                     for rows in row_groups:
                         values = list(self._rows(variant, split, first, rows))
                         writer.write_table(pa.Table.from_pylist(values, schema))
@@ -75,11 +101,18 @@ class Small:
                 size = (folder / name).stat().st_size
                 parts.append(Part(path=name, split=split, rows=sum(row_groups), bytes=size))
         manifest = Manifest(
-            fingerprint={"source_digest": "0", "seed": 0, "noise": variant, **self.fingerprint},
+            fingerprint={
+                "source_digest": "0",
+                "seed": 0,
+                "noise": variant,
+                "size_px": self.size_px,
+                "format_version": FORMAT_VERSION,
+                **self.fingerprint,
+            },
             content_digest=f"{digest % 2**256:064x}",
             counts={split: self.count(split) for split in self.parts},
             counts_per_class={split: self._per_class(split) for split in self.parts},
-            statistics=dict.fromkeys(self.parts, STATISTICS),
+            statistics={split: self._statistics(variant, split) for split in self.parts if self.count(split)},
             parts=tuple(parts),
             source={},
             made_by={},

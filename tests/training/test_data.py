@@ -339,10 +339,37 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         r"copy\.parquet: not in the folder's manifest",
     ),
     "pickle": (lambda folder: (folder / "split=train/_common_metadata").write_bytes(b""), "unpickle"),
-    "rows of a part": (lambda folder: change(folder / MANIFEST_NAME, '"rows":12', '"rows":13'), "12 rows.*says 13"),
+    "rows of a part": (
+        lambda folder: change(folder / MANIFEST_NAME, '"rows":12', '"rows":13'),
+        "split train: counts says 21 images, its parts have 22 and its classes 21",
+    ),
     "count": (
         lambda folder: change(folder / MANIFEST_NAME, r'"counts":{"train":21', r'"counts":{"train":20'),
-        "21 rows in split train, its manifest says 20",
+        "split train: counts says 20 images, its parts have 21 and its classes 21",
+    ),
+    "count of a class": (
+        lambda folder: change(folder / MANIFEST_NAME, r'"train":{"0":1', r'"train":{"0":2'),
+        "split train: counts says 21 images, its parts have 21 and its classes 22",
+    ),
+    "path outside": (
+        lambda folder: change(folder / MANIFEST_NAME, r'"split=test/part', r'"../split=test/part'),
+        r"'\.\./split=test/part-00000\.parquet' is not the name of a part",
+    ),
+    "path from the root": (
+        lambda folder: change(folder / MANIFEST_NAME, r'"split=test/part', r'"/etc/split=test/part'),
+        r"'/etc/split=test/part-00000\.parquet' is not the name of a part",
+    ),
+    "path of another split": (
+        lambda folder: change(folder / MANIFEST_NAME, r'"split=test/part', r'"split=train/part'),
+        "'split=train/part-00000.parquet' is not the name of a part",
+    ),
+    "a file that is no part": (
+        lambda folder: (folder / "split=train/notes.txt").write_text(""),
+        r"notes\.txt: not in the folder's manifest",
+    ),
+    "a split that is not in the manifest": (
+        lambda folder: shutil.copytree(folder / "split=test", folder / "split=extra"),
+        r"split=extra/part-00000\.parquet: not in the folder's manifest",
     ),
     "row lost": (
         lambda folder: rewrite(folder / "split=train/part-00000.parquet", lambda table: table.slice(1)),
@@ -393,7 +420,7 @@ def test_verify_compares_every_byte_with_the_digest(copy: Path) -> None:
     path = variant_folder(copy) / "split=train/part-00000.parquet"
     label = pa.field("label", pa.int32(), nullable=False)
     rewrite(
-        path, lambda table: table.set_column(1, label, pa.array([*table["label"].to_pylist()[:-1], 42], pa.int32()))
+        path, lambda table: table.set_column(1, label, pa.array([*table["label"].to_pylist()[:-1], 12], pa.int32()))
     )
     opened(copy)
     with pytest.raises(StreamError, match=r"content digest [0-9a-f]{64}, its manifest says"):

@@ -133,7 +133,12 @@ def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None
         gan_training(gan_recipe(root, cache="none", classes=(2,)))
 
 
-def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream refuses such pixels, so they are let through here."""
+    monkeypatch.setattr("training.row_groups.check_rows", lambda *_: None)
+
     class WithHole(Small):
         def image(self, variant: str, image_id: str) -> np.ndarray:
             pixels = super().image(variant, image_id)

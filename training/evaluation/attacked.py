@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.errors import StreamError
 from pipelines.schema import ATTACKED
-from training.opening import OpenSplit
+from training.opening import AGAIN, OpenSplit, RowGroup
 from training.parquet_pieces import ParquetDatasetPiece
 
 __all__ = ["Attacked", "read_attacked"]
@@ -35,17 +37,21 @@ class Attacked:
 
 
 def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:
-    """None where the images are not adversarial. Only two small columns are read."""
+    """None where the images are not adversarial. Only two small columns are read. Raises StreamError."""
     opened = source.variants[variant]
     facts = opened.manifest.fingerprint
     if ATTACKED not in facts:
         return None
-    tables = [
-        ParquetDatasetPiece(group.path, source.opener, group.number).read(["image_id", "snr_db"])
-        for group in opened.row_groups
-    ]
+    tables = [_two_columns(source, group) for group in opened.row_groups]
     image_ids = np.concatenate([np.array(table["image_id"].to_pylist()) for table in tables])
     snr_db = np.concatenate([table["snr_db"].to_numpy() for table in tables])
     return Attacked(
         facts[ATTACKED], facts["attacked_variant"], facts["strength"] is None, snr_db[np.argsort(image_ids)]
     )
+
+
+def _two_columns(source: OpenSplit, group: RowGroup) -> pa.Table:
+    try:
+        return ParquetDatasetPiece(group.path, source.opener, group.number).read(["image_id", "snr_db"])
+    except (OSError, pa.ArrowException) as error:
+        raise StreamError(f"{group.path}, row group {group.number}: cannot be read ({error}); {AGAIN}") from error

@@ -89,7 +89,7 @@ def predict(
     data.mixture does not matter.
 
     Raises StreamError where the data cannot be read, and EvaluationError where a classifier is for another size or has
-    too few classes, or where pixels or logits are not finite."""
+    too few classes, or where logits are not finite."""
     for name, classifier in classifiers.items():
         if classifier.shape.size_px != data.size_px:
             raise EvaluationError(
@@ -125,7 +125,7 @@ def _predict_variant(
         for batch in stream.epoch(0):
             image_ids += [image_id for image_id, valid in zip(batch.image_ids, batch.valid, strict=True) if valid]
             labels.append(batch.labels[batch.valid])
-            images = _finite_images(batch, variant, device)
+            images = to_unit_floats(batch.images, device)
             for name, classifier in classifiers.items():
                 _check_labels(name, classifier, batch)
                 found = _finite_logits(name, classifier, images, batch, variant)
@@ -148,16 +148,6 @@ def _classes_of(logits: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.flo
 
 def _is_steady(logits: torch.Tensor, again: torch.Tensor) -> bool:
     return torch.allclose(logits, again, rtol=SAME_LOGITS, atol=SAME_LOGITS)
-
-
-def _finite_images(batch: Batch, variant: str, device: torch.device) -> torch.Tensor:
-    if batch.images.is_floating_point():
-        finite = batch.images.isfinite().all(dim=(1, 2, 3))
-        if not finite.all():
-            raise EvaluationError(
-                f"{variant}: pixels of {_named(batch, finite)} are not finite; make this variant again"
-            )
-    return to_unit_floats(batch.images, device)
 
 
 def _finite_logits(name: str, classifier: Classifier, images: torch.Tensor, batch: Batch, variant: str) -> torch.Tensor:

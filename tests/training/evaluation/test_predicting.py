@@ -103,7 +103,7 @@ def test_pixels_that_are_not_finite_stop_with_the_image(tmp_path: Path) -> None:
             return pixels * np.float32(np.inf) if image_id == "test/00003" else pixels
 
     root = Damaged({"test": [[6]]}, size_px=8, pixel_dtype="float32").write(tmp_path)
-    with pytest.raises(EvaluationError, match=r"clean: pixels of test/00003 are not finite"):
+    with pytest.raises(StreamError, match=r"image test/00003 has pixels that are not finite or not in \[0, 1\]"):
         on_clean(Data(root=str(root), size_px=8), untrained(), batch_size=2)
 
 
