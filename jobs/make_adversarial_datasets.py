@@ -32,8 +32,8 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, conso
     """Makes the variants that are not there yet or are out of date."""
     root = settings.data.root
     with store.locked(root), tempfile.TemporaryDirectory() as folder:
-        outdated = store.outdated(root, order.fingerprints)
-        report.announce_replacements(console, root, outdated)
+        outdated = store.outdated(root, order.fingerprints, settings.data.verify)
+        report.announce_replacements(console, root, outdated, settings.data.verify)
         report.warn_of_small_disk(console, root, outdated, order.counts)
         name, files = order.write_files(Path(folder))
         for file in files:
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     (found,) = find_models([settings.model])
     order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
     root, cells = settings.data.root, list(order.fingerprints)
-    outdated = store.outdated(root, order.fingerprints)
+    outdated = store.outdated(root, order.fingerprints, settings.data.verify)
     if dry_run:
         console.print(to_yaml(settings))
         for cell in outdated:

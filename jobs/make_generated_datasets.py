@@ -33,7 +33,7 @@ def make(spark: SparkSession, settings: GeneratedDatasets, order: GeneratedOrder
     """Makes the variant, in place of one that is out of date."""
     root, fingerprints = settings.data.root, {order.cell: order.fingerprint}
     with store.locked(root), tempfile.TemporaryDirectory() as folder:
-        report.announce_replacements(console, root, fingerprints)
+        report.announce_replacements(console, root, fingerprints, settings.data.verify)
         report.warn_of_small_disk(console, root, fingerprints, order.counts)
         file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
         order.gan.write(file)
@@ -56,7 +56,7 @@ def run(arguments: Sequence[str]) -> None:
         console.print(to_yaml(settings))
         console.print(f"{order.cell.folder(root)}\ndry run: nothing was made")
         return
-    if store.is_current(order.cell.folder(root), order.fingerprint):
+    if store.is_current(order.cell.folder(root), order.fingerprint, settings.data.verify):
         console.print("was there already, unchanged")
     else:
         with session.started("make_generated_datasets") as spark:

@@ -35,9 +35,9 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
         refuse_damaged(source, settings.max_rejected_fraction, table)
         console.print(source.sentence())
         wanted = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
-        outdated = store.outdated(root, wanted)
+        outdated = store.outdated(root, wanted, settings.verify)
         if outdated:
-            report.announce_replacements(console, root, outdated)
+            report.announce_replacements(console, root, outdated, settings.verify)
             report.warn_of_small_disk(console, root, outdated, source.counts)
             plan = store.Plan(
                 root, outdated, source.counts, source.summary(), made_by(settings.batch_id),

@@ -14,6 +14,7 @@ from rich.table import Table
 from pipelines.datasets import SyntheticSigns
 from pipelines.schema import Cell, Manifest, Split
 from pipelines.settings import to_yaml
+from pipelines.store import damage
 from pipelines.variants import NoisyDatasets
 
 __all__ = [
@@ -66,11 +67,20 @@ def warn_of_small_disk(console: Console, root: Path, cells: Iterable[Cell], coun
         )
 
 
-def announce_replacements(console: Console, root: Path, fingerprints: Mapping[Cell, Mapping[str, Any]]) -> None:
-    """Says which datasets that are there will be replaced, and by which of their settings they differ."""
+def announce_replacements(
+    console: Console, root: Path, fingerprints: Mapping[Cell, Mapping[str, Any]], verify: bool = False
+) -> None:
+    """Says which datasets that are there will be replaced: by which of their settings they differ, or their damage."""
     changes: Counter[str] = Counter()
     for cell, fingerprint in fingerprints.items():
-        manifest = Manifest.read(cell.folder(root))
+        folder = cell.folder(root)
+        manifest = Manifest.read(folder)
+        if manifest is None:
+            found = "no manifest that can be read" if folder.is_dir() else None
+        else:
+            found = damage(folder, manifest, verify) if manifest.fingerprint == fingerprint else None
+        if found:
+            console.print(f"made again: {folder}: {found}", markup=False, highlight=False, soft_wrap=True)
         if manifest and manifest.fingerprint != fingerprint:
             keys = sorted(fingerprint.keys() | manifest.fingerprint.keys())
             changed = [key for key in keys if fingerprint.get(key) != manifest.fingerprint.get(key)]

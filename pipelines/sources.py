@@ -105,7 +105,7 @@ def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
         manifest = Manifest.read(cell.folder(root))
         if manifest is None or manifest.source.get("state") != state:
             return False
-        if not is_current(cell.folder(root), settings.fingerprint(cell, manifest.source["digest"])):
+        if not is_current(cell.folder(root), settings.fingerprint(cell, manifest.source["digest"]), settings.verify):
             return False
     return True
 

@@ -22,6 +22,7 @@ from pyspark.sql.types import StructType
 
 from pipelines.attacked import attack_statistics
 from pipelines.blocks import Countable
+from pipelines.contents import check_files
 from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
 from pipelines.folders import held, staging_folder, swap, write_durably
@@ -29,7 +30,7 @@ from pipelines.part_files import PartFile, by_part
 from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split
 from pipelines.statistics import Tally
 
-__all__ = ["Plan", "cause_of", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
+__all__ = ["Plan", "cause_of", "damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
 
 Expand = Callable[[pa.Table], Iterator[Countable]]
 """Turns rows of the frame into blocks, one per cell."""
@@ -67,20 +68,32 @@ class Written(WriterCommitMessage):
     tallies: dict[tuple[Cell, Split], Tally] = field(default_factory=dict)
 
 
-def is_current(folder: Path, fingerprint: Mapping[str, Any]) -> bool:
-    """Whether `folder` holds a whole dataset made with `fingerprint`: the manifest says so and its files have their
-    sizes."""
+def is_current(folder: Path, fingerprint: Mapping[str, Any], verify: bool = False) -> bool:
+    """Whether `folder` holds a whole dataset made with `fingerprint`: the manifest says so and `damage` finds none."""
     manifest = Manifest.read(folder)
-    if manifest is None or manifest.fingerprint != fingerprint:
-        return False
-    with contextlib.suppress(OSError):
-        return all((folder / part.path).stat().st_size == part.bytes for part in manifest.parts)
-    return False
+    return manifest is not None and manifest.fingerprint == fingerprint and damage(folder, manifest, verify) is None
 
 
-def outdated(root: Path, fingerprints: Mapping[Cell, dict[str, Any]]) -> dict[Cell, dict[str, Any]]:
+def damage(folder: Path, manifest: Manifest, verify: bool = False) -> str | None:
+    """Which file is not as the manifest says: by its size, or where `verify` by all of its rows."""
+    for part in manifest.parts:
+        path = folder / part.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != part.bytes:
+            return f"{path}: {'missing' if size is None else f'{size} bytes'}, its manifest says {part.bytes}"
+    try:
+        if verify:
+            check_files(folder, manifest)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def outdated(
+    root: Path, fingerprints: Mapping[Cell, dict[str, Any]], verify: bool = False
+) -> dict[Cell, dict[str, Any]]:
     """Those of `fingerprints` whose datasets have to be made."""
-    return {cell: wanted for cell, wanted in fingerprints.items() if not is_current(cell.folder(root), wanted)}
+    return {cell: wanted for cell, wanted in fingerprints.items() if not is_current(cell.folder(root), wanted, verify)}
 
 
 @contextlib.contextmanager

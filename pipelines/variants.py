@@ -52,8 +52,9 @@ class NoisyDatasets(Settings):
     `noise` is read from the menus in conf/noise/ and held by variant name; `variants` is "all" or some of "clean" and
     those names. `validation_fraction` of each class's tracks become the split validation. `images_per_part` and
     `images_per_row_group` fix the files by the amount of data, whatever does the work; `partitions` is into how many
-    Spark tasks the parts are dealt (by default one each) and changes no byte. `batch_id`, of the retraining that
-    this is a step of, goes into the manifests."""
+    Spark tasks the parts are dealt (by default one each) and changes no byte. `verify` reads what is there already and
+    makes again what is not as its manifest says. `batch_id`, of the retraining that this is a step of, goes into the
+    manifests."""
 
     dataset: Annotated[Dataset, PlainValidator(_dataset), PlainSerializer(describe)]
     output_root: LocalPath
@@ -73,6 +74,7 @@ class NoisyDatasets(Settings):
     images_per_row_group: int = Field(ge=1, le=4000)
     compression: Literal["none", "zstd"]
     partitions: int | None = Field(default=None, ge=1)
+    verify: bool = False
     batch_id: str | None = None
 
     @field_validator("sizes_px", "splits", "variants")

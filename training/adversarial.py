@@ -27,13 +27,15 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class AttackedData(Settings):
     """Which images are attacked. `size_px` null: the size that the model is for. `images` null: all; else at most so
     many of each split, the first in order of its files. That order is by the hash of the image_id, so they are a random
-    sample, and the same one at every size, in every variant and for every model."""
+    sample, and the same one at every size, in every variant and for every model. `verify` reads everything that is
+    attacked, and what was made earlier, and compares it with the manifests."""
 
     root: LocalPath
     geometry: str = "crop_or_pad"
     size_px: int | None = Field(default=None, ge=1)
     variant: str = CLEAN
     images: int | None = Field(default=None, ge=1)
+    verify: bool = False
 
 
 class AdversarialDatasets(Settings):
@@ -157,7 +159,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         )
     source = {
         split: _first_images(
-            open_split(str(data.root), data.geometry, shape.size_px, [data.variant], split), data.images
+            open_split(str(data.root), data.geometry, shape.size_px, [data.variant], split, data.verify), data.images
         )
         for split in settings.splits
     }

@@ -23,10 +23,12 @@ SPLIT: Split = "train"
 
 
 class SourceData(Settings):
-    """The dataset in whose folder the variant is made, and whose clean training images it takes the labels of."""
+    """The dataset in whose folder the variant is made, and whose clean training images it takes the labels of. `verify`
+    reads these, and what was made earlier, and compares it with the manifests."""
 
     root: LocalPath
     geometry: str = "crop_or_pad"
+    verify: bool = False
 
 
 class GeneratedDatasets(Settings):
@@ -77,7 +79,8 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
     """Opens the clean images. Raises StreamError, and SettingsError where the generator has no classes or not all."""
     if not gan.gan.conditional:
         raise SettingsError(f"model={settings.model}: {gan.gan.kind} is not conditional, so its images have no labels")
-    source = open_split(str(settings.data.root), settings.data.geometry, gan.shape.size_px, [CLEAN], SPLIT)
+    data = settings.data
+    source = open_split(str(data.root), data.geometry, gan.shape.size_px, [CLEAN], SPLIT, data.verify)
     manifest = source.variants[CLEAN].manifest
     if unknown := sorted(set(manifest.counts_per_class[SPLIT]) - set(gan.shape.classes)):
         raise SettingsError(

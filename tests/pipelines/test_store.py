@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -221,6 +223,49 @@ def test_a_damaged_variant_is_made_again_and_the_others_stay(
     make(raw, tmp_path)
     assert files_of(root) == files_of(made)
     assert {path: path.stat().st_mtime_ns for path in others} == others
+
+
+def spoil_image(folder: Path) -> None:
+    path = folder / "split=test" / "part-00000.parquet"
+    image = pq.read_metadata(path).row_group(0).column(2)
+    data = bytearray(path.read_bytes())
+    data[image.data_page_offset + image.total_compressed_size - 20] ^= 1
+    path.write_bytes(data)
+
+
+def spoil_manifest(old: str, new: str) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / MANIFEST_NAME
+        text, times = re.subn(old, new, path.read_text(), count=1)
+        assert times == 1
+        path.write_text(text)
+
+    return spoil
+
+
+SPOILED = {
+    r"split=test/part-00000\.parquet: .*CRC": spoil_image,
+    "content digest": spoil_manifest('"content_digest": "[0-9a-f]{8}', '"content_digest": "00000000'),
+    r"statistics\.train\.snr_db_mean": spoil_manifest(r'"snr_db_mean": [\d.]+', '"snr_db_mean": 99.0'),
+    r"counts_per_class\.train": spoil_manifest(r'"0": 5,(\s+)"14": 5', r'"0": 6,\1"14": 4'),
+}
+
+
+@pytest.mark.parametrize("found", SPOILED)
+def test_what_keeps_its_size_is_not_left_damaged_silently_where_verify_is_asked_for(
+    make: Make, raw: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], found: str
+) -> None:
+    root = Path(shutil.copytree(made, tmp_path / made.name))
+    folder = Cell("crop_or_pad", 28, "gaussian-max").folder(root)
+    SPOILED[found](folder)
+    others = {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet") if folder not in path.parents}
+    make(raw, tmp_path, "verify=true")
+    assert re.search(rf"made again: {folder}: .*{found}", capsys.readouterr().out)
+    assert files_of(root) == files_of(made)
+    assert manifests_of(root) == manifests_of(made)
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+    make(raw, tmp_path, "verify=true")
+    assert "0 datasets made, 6 were there already, unchanged" in capsys.readouterr().out
 
 
 def test_other_settings_replace_what_was_there(

@@ -35,11 +35,12 @@ __all__ = [
 
 
 class EvaluatedData(Settings):
-    """`size_px` null: each model at the size that it is for."""
+    """`size_px` null: each model at the size that it is for. `verify` as in Data."""
 
     root: PathOrName
     geometry: str = "crop_or_pad"
     size_px: int | None = Field(default=None, ge=1)
+    verify: bool = False
 
 
 class Evaluation(Settings):
@@ -62,7 +63,8 @@ class Evaluation(Settings):
 
     def data_at(self, size_px: int) -> Data:
         """What models for this size are shown."""
-        return Data(root=self.data.root, geometry=self.data.geometry, size_px=self.data.size_px or size_px)
+        given = self.data
+        return Data(root=given.root, geometry=given.geometry, size_px=given.size_px or size_px, verify=given.verify)
 
     def variants_in(self, data: Data) -> list[str]:
         """Raises EvaluationError where the dataset is there and has not all that are asked for."""
@@ -143,7 +145,8 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
         _write_model(name, own, folder / folder_name(name))
     for size_px, those in _by_size(models).items():
-        _write_flips(settings, settings.data_at(size_px), result, those, folder)
+        already_verified = settings.data_at(size_px).model_copy(update={"verify": False})
+        _write_flips(settings, already_verified, result, those, folder)
     return folder
 
 

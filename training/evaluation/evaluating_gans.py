@@ -39,12 +39,13 @@ WITHOUT_EFFECT = {"runs", "classifier", "inception", "thresholds", "device", "ou
 
 class GanData(Settings):
     """Images of the size that a generator makes. Those of `split` are what generated ones are compared with;
-    `conditions` is the split whose labels and images the generator begins with."""
+    `conditions` is the split whose labels and images the generator begins with. `verify` as in Data."""
 
     root: PathOrName
     geometry: str = "crop_or_pad"
     split: Split = "test"
     conditions: Split = "validation"
+    verify: bool = False
 
 
 class GanEvaluation(Settings):
@@ -108,7 +109,8 @@ def evaluate_gans(
     rows: list[tuple[GanSubject, list[Score]]] = []
     pictures: dict[str, Pictures] = {}
     for (size_px, classes), names in _alike(gans).items():
-        data = Data(root=settings.data.root, geometry=settings.data.geometry, size_px=size_px)
+        given = settings.data
+        data = Data(root=given.root, geometry=given.geometry, size_px=size_px, verify=given.verify)
         splits = RealSplits.read(data, settings.data.split, settings.data.conditions).of_classes(classes)
         train = describe_images(splits.train, extractors[:1], settings.batch_size)
         test = describe_images(splits.test, extractors, settings.batch_size)
@@ -179,6 +181,7 @@ def _subjects(
 
 def _key(settings: GanEvaluation, extractors: Sequence[Extractor], subjects: Iterable[GanSubject]) -> str:
     how = settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    del how["data"]["root"]
+    for key in ("root", "verify"):
+        del how["data"][key]
     facts = [json.dumps(how, sort_keys=True), *(extractor.label for extractor in extractors), *map(str, subjects)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
