@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 __all__ = [
-    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
+    "ATTACKED", "ATTACKED_DIGITS", "CARD_NAME", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
     "MANIFEST_NAME", "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest",
-    "Part", "Scores", "SourceImages", "Split", "Spread", "VariantStatistics", "parquet_schema",
+    "Part", "Scores", "SourceImages", "Split", "Spread", "VariantStatistics", "dataset_card", "parquet_schema",
     "row_digest",
 ]  # fmt: skip
 
@@ -35,6 +35,9 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CLEAN = "clean"
 MANIFEST_NAME = "_manifest.json"
+CARD_NAME = ".huggingface.yaml"
+"""Tells Hugging Face's load_dataset which files are of which split. A README.md would tell it too, but Spark and pandas
+would take that for Parquet."""
 FORMAT_VERSION = 2
 """Raised whenever the same settings and source would give other bytes; older datasets are then made anew. 2: pages of
 Parquet files have checksums."""
@@ -248,3 +251,10 @@ class Manifest(_Record):
             return cls.model_validate_json((folder / MANIFEST_NAME).read_text())
         except (OSError, ValueError):
             return None
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """The text of CARD_NAME for a variant."""
+    splits = [split for split in SPLITS if manifest.counts.get(split)]
+    files = "".join(f"  - split: {split}\n    path: split={split}/*.parquet\n" for split in splits)
+    return f"configs:\n- config_name: default\n  data_files:\n{files}"

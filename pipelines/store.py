@@ -27,7 +27,7 @@ from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
 from pipelines.folders import held, staging_folder, swap, write_durably
 from pipelines.part_files import PartFile, by_part
-from pipelines.schema import MANIFEST_NAME, Cell, Manifest, Part, Split
+from pipelines.schema import CARD_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, dataset_card
 from pipelines.statistics import Tally
 
 __all__ = ["Plan", "cause_of", "damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
@@ -222,6 +222,7 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(path).replace(target)
         manifest = _manifest(plan, fingerprint, tallies[cell], [part for part, _ in parts[cell]])
+        write_durably(cell.folder(whole) / CARD_NAME, dataset_card(manifest))
         write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
     for cell in plan.fingerprints:
         swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))

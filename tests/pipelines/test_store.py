@@ -13,9 +13,11 @@ from types import ModuleType
 
 import fake_gtsrb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 from rich.console import Console
 
@@ -266,6 +268,19 @@ def test_what_keeps_its_size_is_not_left_damaged_silently_where_verify_is_asked_
     assert {path: path.stat().st_mtime_ns for path in others} == others
     make(raw, tmp_path, "verify=true")
     assert "0 datasets made, 6 were there already, unchanged" in capsys.readouterr().out
+
+
+def test_hugging_face_is_told_the_files_of_each_split(made: Path) -> None:
+    """As its documentation has it, in the file that Spark, pandas and DuckDB pass over."""
+    for name, manifest in manifests_of(made).items():
+        (config,) = yaml.safe_load((made / name / ".huggingface.yaml").read_text())["configs"]
+        assert config["config_name"] == "default"
+        found = {one["split"]: sorted((made / name).glob(one["path"])) for one in config["data_files"]}
+        assert found == {
+            split: sorted(made / name / part.path for part in manifest.parts if part.split == split)
+            for split in manifest.counts
+        }
+        assert len(pd.read_parquet(made / name)) == 34
 
 
 def test_other_settings_replace_what_was_there(
