@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from pipelines.attacked import AttackTally
 from pipelines.schema import ATTACKED, DIGEST_MODULUS, MEASURED, SPLITS, Manifest, Split, parquet_schema
@@ -67,7 +68,9 @@ class Recount:
             self._check_statistics(split, tally)
 
     def _check_statistics(self, split: Split, tally: Tally) -> None:
-        pairs = [("statistics", tally.statistics(), self.manifest.statistics[split])]
+        pairs: list[tuple[str, BaseModel, BaseModel]] = [
+            ("statistics", tally.statistics(), self.manifest.statistics[split])
+        ]
         if self._attacked and isinstance(tally, AttackTally):
             if split not in (self.manifest.attack or {}):
                 raise ValueError(f"attack: its manifest has none of split {split}")
