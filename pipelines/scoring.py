@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines.errors import SettingsError, SourceError
 from pipelines.frames import in_parts, rows_frame
 from pipelines.geometry import GEOMETRIES, Geometry
+from pipelines.image_folder import IMAGE_SUFFIXES, PARQUET, ListedFile, list_folder, suffix
 from pipelines.schema import parquet_schema
 from pipelines.settings import LocalPath, PathOrName, Settings
 
 __all__ = ["ListedImages", "ScoreImages", "list_images"]
 
-IMAGE_SUFFIXES = (".png", ".ppm", ".jpg", ".jpeg", ".bmp")
 TASKS_PER_CORE = 2
 
 
@@ -38,7 +38,9 @@ class ScoreImages(Settings):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        if self.output.absolute().is_relative_to(self.images.absolute()):
+        if not self.output.name:
+            raise ValueError("output: name a folder that is to be made")
+        if self.output.resolve().is_relative_to(self.images.resolve()):
             raise ValueError("output lies in images, so the next run would take its scores for images; choose another")
         return self
 
@@ -58,6 +60,7 @@ class ImageFile(NamedTuple):
     position: int
     path: str
     image_id: str
+    reason: str | None
 
 
 class StoredImages(NamedTuple):
@@ -70,15 +73,17 @@ class StoredImages(NamedTuple):
 
 
 class ListedImages(NamedTuple):
-    """Either `files` or row groups; `images` is how many there are in all."""
+    """Either `files` or row groups; `images` is how many there are in all, `left_out` says what was passed over."""
 
-    files: list[tuple[str, str]]
+    files: list[ListedFile]
     row_groups: list[tuple[str, int]]
     images: int
+    left_out: str = ""
 
     def sentence(self) -> str:
         """For the console."""
-        return f"{self.images:,} images in {len({path for path, _ in self.files or self.row_groups}):,} files"
+        paths = {one[0] for one in self.files or self.row_groups}
+        return f"{self.images:,} images in {len(paths):,} files{self.left_out and f'; left out: {self.left_out}'}"
 
     def frame(self, spark: SparkSession, partitions: int | None) -> DataFrame:
         """A row for each file or row group, in order, in `partitions` partitions, by default two for each core."""
@@ -90,38 +95,43 @@ class ListedImages(NamedTuple):
 
 
 def list_images(images: Path, size_px: int) -> ListedImages:
-    """All Parquet files in `images` and below, or all image files, without what begins with a dot or an underscore.
-    Raises SourceError."""
-    if not images.exists():
-        raise SourceError(f"{images}: no such file or folder; images=<folder of images, or Parquet files>")
-    names = sorted(path for path in images.rglob("*") if path.is_file()) if images.is_dir() else [images]
-    seen = [path for path in names if not any(part[0] in "._" for part in path.relative_to(images).parts)]
-    stored = [path for path in seen if path.suffix == ".parquet"]
-    files = [path for path in seen if path.suffix.lower() in IMAGE_SUFFIXES]
-    if stored and files:
-        raise SourceError(f"{images}: holds Parquet files ({stored[0]}) and image files ({files[0]}); name one of both")
-    if not stored and not files:
-        raise SourceError(f"{images}: no image ({', '.join(IMAGE_SUFFIXES)}) and no Parquet file in it")
-    within = images if images.is_dir() else images.parent
-    if files:
-        named = [(str(path.absolute()), path.relative_to(within).as_posix()) for path in files]
-        return ListedImages(named, [], len(named))
-    groups = [(str(path.absolute()), number, rows) for path in stored for number, rows in _row_groups(path, size_px)]
-    return ListedImages([], [(path, number) for path, number, _ in groups], sum(rows for *_, rows in groups))
+    """All Parquet files in `images` and below, or all image files, without what begins with a dot or an underscore;
+    links are followed. Image files that cannot be opened are listed with the reason. Raises SourceError."""
+    found = list_folder(images)
+    stored = [file for file in found.files if suffix(file.path) == PARQUET]
+    files = [file for file in found.files if suffix(file.path) != PARQUET]
+    if stored and any(suffix(file.path) in IMAGE_SUFFIXES for file in files):
+        first = next(file.path for file in files if suffix(file.path) in IMAGE_SUFFIXES)
+        raise SourceError(
+            f"{images}: holds Parquet files ({stored[0].path}) and image files ({first}); name one of both"
+        )
+    if not found.files:
+        left_out = f"; left out: {found.left_out}" if found.left_out else ""
+        raise SourceError(f"{images}: no image ({', '.join(IMAGE_SUFFIXES)}) and no Parquet file in it{left_out}")
+    if not stored:
+        return ListedImages(files, [], len(files), found.left_out)
+    for file in found.files:
+        if file.reason is not None:
+            raise SourceError(f"{file.path}: {file.reason}; mend it, or take it out of {images}")
+    groups = [(file.path, number, rows) for file in stored for number, rows in _row_groups(Path(file.path), size_px)]
+    row_groups = [(path, number) for path, number, _ in groups]
+    return ListedImages([], row_groups, sum(rows for *_, rows in groups), found.left_out)
 
 
 def _row_groups(path: Path, size_px: int) -> Iterator[tuple[int, int]]:
     """Number and rows of each."""
     try:
         footer = pq.read_metadata(path)
+        schema = footer.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: not readable as Parquet ({error})") from None
-    schema = footer.schema.to_arrow_schema()
-    facts = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-    if facts.get("pixel_dtype") not in ("uint8", "float32") or not {"image_id", "image"} <= set(schema.names):
+    told = schema.metadata or {}
+    facts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in told.items()}
+    types = [schema.field(name).type for name in ("image_id", "image") if schema.get_field_index(name) >= 0]
+    if facts.get("pixel_dtype") not in ("uint8", "float32") or types != [pa.string(), pa.binary()]:
         raise SourceError(f"{path}: not of a dataset made by jobs/make_noisy_datasets.py; name a folder of image files")
     expected = parquet_schema(size_px, facts["pixel_dtype"]).metadata
-    if {key: (schema.metadata or {}).get(key) for key in expected} != expected:
+    if {key: told.get(key) for key in expected} != expected:
         raise SourceError(
             f"{path}: has images of {facts.get('size_px')} px, {facts.get('layout')}; the model is for {size_px} px, "
             "HWC RGB: name a folder of that size"
