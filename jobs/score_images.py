@@ -17,7 +17,7 @@ from pipelines import session
 from pipelines.console import make_console
 from pipelines.errors import run_job
 from pipelines.provenance import made_by
-from pipelines.scores import Scoring, Summary, refuse_strangers, scores_frame, write_scores
+from pipelines.scores import Scoring, Summary, refuse_strangers, write_scores
 from pipelines.scoring import ListedImages, ScoreImages, list_images
 from pipelines.settings import parse_arguments, to_yaml
 from training.executor import ShippedClassifier
@@ -37,10 +37,9 @@ def score(
         file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
         classifier.write(file)
         spark.sparkContext.addFile(str(file))
-        frame = listed.frame(spark, settings.partitions)
-        scores = scores_frame(frame, ShippedClassifier(file.name, settings.batch_size), scoring)
+        classify = ShippedClassifier(file.name, settings.batch_size)
         return write_scores(
-            scores, settings.output, listed.images,
+            listed.frame(spark, settings.partitions), classify, scoring, settings.output, listed.images,
             model={"reference": settings.model, "run": found.run_id, "digest": classifier.digest},
             settings=settings.model_dump(mode="json"),
             made_by={**made_by(), "torch": str(torch.__version__)},

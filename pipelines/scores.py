@@ -1,8 +1,9 @@
 """Images → what a classifier says of each: on Spark's executors, then in a folder that is there whole or not at all."""
 
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +29,7 @@ from pipelines.schema import Scores
 from pipelines.store import cause_of
 
 __all__ = [
-    "SCORES_SCHEMA", "SUMMARY_NAME", "MakeScore", "Score", "Scoring", "Summary", "refuse_strangers", "scores_frame",
-    "write_scores",
+    "SCORES_SCHEMA", "SUMMARY_NAME", "MakeScore", "Score", "Scoring", "Summary", "refuse_strangers", "write_scores",
 ]  # fmt: skip
 
 SCORES_SCHEMA = pa.schema([
@@ -44,8 +44,6 @@ SCORES_SCHEMA = pa.schema([
 """`source` is the file, `image_id` the row's in a Parquet file, otherwise the file's name below the folder of images.
 Where `reason` says why an image cannot be read, prediction, confidence and both about noise are null."""
 SUMMARY_NAME = "_scores.json"
-SPARK_TYPES = {pa.string(): "string", pa.int32(): "int", pa.float32(): "float", pa.bool_(): "boolean"}
-COLUMNS = ", ".join(f"{field.name} {SPARK_TYPES[field.type]}" for field in SCORES_SCHEMA)
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 Score = Callable[[Pixels], Scores]
@@ -65,27 +63,30 @@ class Shown(NamedTuple):
 
 
 class Scoring(NamedTuple):
-    """What scores_frame needs on executors."""
+    """What executors need besides the classifier."""
 
     geometry: Geometry
     size_px: int
     noisy_above_std_grey: float
 
 
-def scores_frame(frame: DataFrame, make_score: MakeScore, scoring: Scoring) -> DataFrame:
-    """The frame of a ListedImages → SCORES_SCHEMA, a row for each image. `make_score` is called once per task."""
+def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: Path) -> list[Path]:
+    """Scores what the frame of a ListedImages names into files of `folder`, one for each task. `make_score` is called
+    once per task. Files of tasks that failed, or that Spark ran twice, are not among those that come back."""
 
     def score_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         task = TaskContext.get()
         assert task is not None
         gpu = task.resources().get("gpu")
         score = make_score(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
-        with FileReader() as reader:
+        path = folder / f"{task.partitionId():05d}-{uuid.uuid4().hex}.parquet"
+        with FileReader() as reader, pq.ParquetWriter(path, SCORES_SCHEMA, write_page_checksum=True) as writer:
             for batch in batches:
                 for shown in _read(reader, batch.to_pylist(), scoring):
-                    yield _scored(shown, score, scoring.noisy_above_std_grey)
+                    writer.write(_scored(shown, score, scoring.noisy_above_std_grey))
+        yield pa.record_batch({"name": [path.name]})
 
-    return frame.mapInArrow(score_all, COLUMNS)
+    return [folder / row["name"] for row in frame.mapInArrow(score_all, "name string").toArrow().to_pylist()]
 
 
 def _read(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring) -> Iterable[Shown]:
@@ -98,6 +99,9 @@ def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring
     reasons: list[str | None] = []
     pixels = []
     for row in rows:
+        if row["reason"] is not None:  # it was listed with one, and nobody shall open it
+            reasons.append(row["reason"])
+            continue
         try:
             image = read_image(reader, Location("", row["path"]))
         except UnreadableImageError as error:
@@ -112,11 +116,12 @@ def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring
 
 def _from_row_group(path: str, number: int, size_px: int) -> Shown:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             dtype = np.dtype(file.schema_arrow.metadata[b"pixel_dtype"].decode())
             table = file.read_row_group(number, columns=["image_id", "image"], use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{path}: was readable when the run began, and now: {error}; run again") from None
+        image_ids = table["image_id"].to_pylist()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: row group {number} is damaged ({error}); make the dataset again") from None
     reasons: list[str | None] = []
     pixels = bytearray()  # torch wants what can be written
     for image in table["image"].to_pylist():
@@ -124,7 +129,7 @@ def _from_row_group(path: str, number: int, size_px: int) -> Shown:
         if reasons[-1] is None:
             pixels += image
     found = np.frombuffer(pixels, dtype).reshape(-1, size_px, size_px, 3)
-    return Shown([path] * len(table), table["image_id"].to_pylist(), reasons, found)
+    return Shown([path] * len(table), image_ids, reasons, found)
 
 
 def _reason(image: bytes | None, dtype: np.dtype[Any], size_px: int) -> str | None:
@@ -132,9 +137,12 @@ def _reason(image: bytes | None, dtype: np.dtype[Any], size_px: int) -> str | No
     expected = size_px**2 * 3 * dtype.itemsize
     if image is None or len(image) != expected:
         return f"{len(image or b''):,} bytes, expected {expected:,}"
-    if dtype.kind == "f" and not np.isfinite(np.frombuffer(image, dtype)).all():
+    if dtype.kind == "u":
+        return None
+    pixels = np.frombuffer(image, dtype)
+    if not np.isfinite(pixels).all():
         return "pixels that are not finite"
-    return None
+    return None if pixels.min() >= 0 and pixels.max() <= 1 else "pixels outside [0, 1]"
 
 
 def _scored(shown: Shown, score: Score, noisy_above_std_grey: float) -> pa.RecordBatch:
@@ -175,21 +183,31 @@ def refuse_strangers(output: Path) -> None:
         raise StoreError(f"{output}: is there and holds no scores, so it is not replaced; choose another output")
 
 
-def write_scores(scores: DataFrame, output: Path, images: int, **about: Any) -> Summary:
-    """`scores` of `images` images as Parquet files in `output`, in place of those of an earlier run; `about` are the
-    fields of Summary that are not counted. Raises StoreError; then nothing that was visible has changed."""
+def write_scores(
+    frame: DataFrame, make_score: MakeScore, scoring: Scoring, output: Path, images: int, **about: Any
+) -> Summary:
+    """The frame of a ListedImages of `images` images → SCORES_SCHEMA, a row for each image, as Parquet files in
+    `output`, in place of those of an earlier run; `about` are the fields of Summary that are not counted. Raises
+    StoreError; then nothing that was visible has changed.
+
+    Executors write with pyarrow: Spark's own writer takes a path as a URL, and in the encoding of Java's locale."""
     refuse_strangers(output)
-    with _staging(output) as staging:
-        whole = staging / "whole"
+    target = output.resolve() if output.is_symlink() else output.absolute()
+    with _staging(target, output) as staging:
+        attempts, whole = staging / "attempts", staging / "whole"
+        attempts.mkdir()
+        whole.mkdir()
         try:
-            scores.write.parquet(whole.absolute().as_uri())
+            written = _written(frame, make_score, scoring, attempts)
         except (PySparkException, Py4JJavaError) as error:  # an aborted job comes as it is in Java
             raise StoreError(f"{output}: nothing was changed there; {cause_of(error)}") from error
+        for number, path in enumerate(sorted(written)):
+            path.replace(whole / f"part-{number:05d}.parquet")
         summary = _summary(whole, about)
         if summary.images != images:
             raise StoreError(f"{output}: {summary.images} images written, {images} expected; run again")
         write_durably(whole / SUMMARY_NAME, summary.model_dump_json(indent=1))
-        swap(whole, output, staging / "replaced")
+        swap(whole, target, staging / "replaced")
     return summary
 
 
@@ -205,14 +223,16 @@ def _summary(folder: Path, about: dict[str, Any]) -> Summary:
 
 
 @contextmanager
-def _staging(output: Path) -> Iterator[Path]:
-    """An empty hidden folder beside `output` for one process, gone when the block ends; so is what a killed run left
+def _staging(target: Path, shown: Path) -> Iterator[Path]:
+    """An empty hidden folder beside `target` for one process, gone when the block ends; so is what a killed run left
     in it. Raises StoreError."""
-    staging = staging_folder(output)
-    with held(staging, output, "output"):
+    staging = staging_folder(target)
+    with held(staging, shown, "output"):
         for left in staging.iterdir():
             shutil.rmtree(left, ignore_errors=True)
         try:
             yield staging
-        finally:
+        finally:  # renamed first, so that tasks of a failed job that still write fail too
+            with suppress(OSError):
+                (staging / "attempts").rename(staging / "cleared")
             shutil.rmtree(staging, ignore_errors=True)

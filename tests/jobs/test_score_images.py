@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -21,7 +22,8 @@ from small_attacks import SIZE_PX, classifier, write_signs
 from pipelines.errors import StoreError
 from pipelines.geometry.contract import Roi
 from pipelines.geometry.crop_or_pad import CropOrPad
-from pipelines.scores import SCORES_SCHEMA, Summary
+from pipelines.schema import parquet_schema
+from pipelines.scores import SCORES_SCHEMA, Summary, _reason
 from pipelines.scoring import ScoreImages, list_images
 from training.tracking import FoundModel
 from training.trained import Classifier
@@ -88,6 +90,10 @@ def test_every_image_file_is_scored_as_the_model_scores_it(score: Score, tmp_pat
     assert (summary.images, summary.noisy, summary.unreadable) == (7, 4, 2)
     assert summary.first_unreadable == f"{tmp_path}/signs/broken.png: not a PPM, PNG, JPEG or BMP image"
     told = json.loads((tmp_path / "scores" / "_scores.json").read_text())
+    assert (
+        pq.ParquetFile(next((tmp_path / "scores").glob("*.parquet")), page_checksum_verification=True).read()
+        is not None
+    )
     assert told["model"] == {"reference": "m", "run": "run-1", "digest": model.digest}
 
 
@@ -106,6 +112,61 @@ def test_every_row_of_a_dataset_is_scored(score: Score, tmp_path: Path) -> None:
     assert found["test/00003"]["noisy"] is False
     query = f"select count(*) from read_parquet('{tmp_path / 'scores' / '*.parquet'}') where reason is null"
     assert duckdb.sql(query).fetchall() == [(22,)]
+
+
+def test_images_that_cannot_be_opened_have_a_reason_and_odd_paths_stay_as_they_are(
+    score: Score, tmp_path: Path
+) -> None:
+    folder, output = tmp_path / "in #1 %20 ü", tmp_path / "my out" / "Übersicht %C3 #?'\n"
+    images, model = draw(folder, 3), classifier()
+    (folder / "class 0" / "0.png").rename(folder / "Schild ä %41\n.png")
+    Path(os.fsdecode(os.fsencode(folder) + b"/Stra\xdfe.png")).touch()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "lost.png").symlink_to("nowhere.png")
+    summary = score(folder, output, model)
+    found = rows(output)
+    assert {name: row["reason"] for name, row in found.items()} == {
+        **{name: None for name in images if name != "class 0/0.png"},
+        "Schild ä %41\n.png": None,
+        r"Stra\xdfe.png": "its name is not UTF-8; rename it",
+        "pipe.png": "not a regular file but a pipe, a socket or a device",
+        "lost.png": "a link to what is not there",
+    }
+    assert found["Schild ä %41\n.png"]["source"] == f"{folder}/Schild ä %41\n.png"
+    assert (summary.images, summary.unreadable) == (6, 3)
+    assert {path.name for path in output.parent.iterdir()} == {output.name}
+    assert {path.name for path in output.iterdir()} >= {"_scores.json", "part-00000.parquet"}
+
+
+def test_bit_rot_in_a_dataset_is_not_scored_silently(score: Score, tmp_path: Path) -> None:
+    path = tmp_path / "signs" / "part.parquet"
+    path.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (9, SIZE_PX**2 * 3), np.uint8)
+    columns = {"image_id": [str(n) for n in range(9)], "label": [0] * 9, "image": [p.tobytes() for p in pixels]}
+    table = pa.table({**columns, "snr_db": [0.0] * 9}, parquet_schema(SIZE_PX))
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    data = bytearray(path.read_bytes())
+    data[data.index(pixels[4].tobytes())] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"part\.parquet: row group 0 is damaged .*CRC checksum"):
+        score(path.parent, tmp_path / "scores", classifier(), partitions=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["signs"]
+
+
+@pytest.mark.parametrize("value", [255.0, -0.5, np.nan])
+def test_float_images_outside_the_unit_interval_are_not_scored_silently(value: float) -> None:
+    image = np.full(SIZE_PX**2 * 3, 0.5, np.float32)
+    assert _reason(image.tobytes(), image.dtype, SIZE_PX) is None
+    image[7] = value
+    assert _reason(image.tobytes(), image.dtype, SIZE_PX) in ("pixels outside [0, 1]", "pixels that are not finite")
+
+
+def test_a_linked_output_stays_a_link(score: Score, tmp_path: Path) -> None:
+    draw(tmp_path / "signs", 1)
+    (tmp_path / "today").symlink_to(tmp_path / "big disk")
+    score(tmp_path / "signs", tmp_path / "today", classifier())
+    assert (tmp_path / "today").is_symlink()
+    assert len(rows(tmp_path / "big disk")) == 1
 
 
 def test_later_scores_take_the_place_of_earlier_ones(score: Score, tmp_path: Path) -> None:
