@@ -2,13 +2,12 @@
 
 import errno
 import os
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from io import TextIOWrapper
+
+from pipelines.job_process import tidy_process
 
 __all__ = [
     "RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError", "describe_refusal", "run_job",
@@ -61,7 +60,8 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks stops no job
     try:
-        with _ended_by_sigterm():
+        with tidy_process():
+            _refuse_mangled(arguments)
             job(arguments)
             sys.stdout.flush()
     except RoadsignError as error:
@@ -90,15 +90,17 @@ def describe_refusal(error: OSError) -> str:
     return "; ".join([f"{where}: {what}" if where else what, _REMEDIES.get(error.errno or 0, _LOOK)])
 
 
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """So that what the job made in the temporary folder goes with it. Ranks are ended by torchrun, which a rank in the
-    middle of a collective operation could not answer."""
-    if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
-        yield
+def _refuse_mangled(arguments: Sequence[str]) -> None:
+    """spark-submit passes arguments on in the encoding of its locale: in C and POSIX an ü arrives as ??. Raises
+    SettingsError."""
+    doubtful = [argument for argument in arguments if "?" in argument]
+    if not doubtful or "PYSPARK_GATEWAY_PORT" not in os.environ:
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    from pipelines.session import java_encoding  # here: jobs without Spark can do without
+
+    encoding = java_encoding()
+    if encoding.upper() not in ("UTF-8", "UTF8"):
+        raise SettingsError(
+            f"{doubtful[0]!r}: spark-submit runs in a locale without UTF-8 (Java says {encoding}) and may have put ? "
+            "in place of other letters; set LC_ALL=C.UTF-8 for spark-submit"
+        )
