@@ -155,8 +155,14 @@ def cause_of(error: Exception) -> str:
     text = str(error)
     if "No space left on device" in text:
         return "no space left on its disk; free some, or make fewer sizes at a time (sizes_px=[28])"
+    if missing := re.search(r"^ModuleNotFoundError: No module named '([\w.]+)'", text, re.MULTILINE):
+        return (
+            f"an executor's Python has no {missing[1]}; install the project there (uv sync), or say in PYSPARK_PYTHON "
+            "which Python has it"
+        )
     found = re.findall(r"^(?:[\w.]*(?:Error|Exception)): .+$", text, re.MULTILINE)
-    return found[-1] if found else text.strip().splitlines()[0]
+    java = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
+    return (found or java or text.strip().splitlines() or [type(error).__name__])[-1]
 
 
 class StagingWriter(DataSourceArrowWriter):
