@@ -5,16 +5,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.rendezvous import rendezvous
 
 from pipelines.errors import SettingsError
 
 __all__ = ["Ranks", "keep_freed_memory", "ranks_on"]
 
+JOIN_S = 600
+"""Pods of a cluster may start minutes apart."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 Value = TypeVar("Value")
 
@@ -70,12 +74,19 @@ class Ranks:
 @contextmanager
 def ranks_on(device: Literal["auto", "cpu", "cuda"], precision: Literal["float32", "bfloat16"]) -> Iterator[Ranks]:
     """Under torchrun (which TorchDistributor runs too) one of its ranks, otherwise the only one. Raises SettingsError
-    where there is no such device."""
-    rank, here = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    where there is no such device, or the ranks cannot find each other."""
+    world_size = _number("WORLD_SIZE", 1, least=1)
+    if world_size > 1 and "RANK" not in os.environ:
+        raise SettingsError(f"WORLD_SIZE={world_size}, and RANK is not set; start the ranks by torchrun, or unset it")
+    rank, here = _number("RANK", 0), _number("LOCAL_WORLD_SIZE", 1, least=1)
+    if rank >= world_size:
+        raise SettingsError(
+            f"RANK={rank} is not below WORLD_SIZE={world_size}; start the ranks by torchrun, or unset both"
+        )
     ranks = Ranks(
-        _device(device, here, int(os.environ.get("LOCAL_RANK", "0"))),
+        _device(device, here, _number("LOCAL_RANK", 0)),
         rank,
-        int(os.environ.get("WORLD_SIZE", "1")),
+        world_size,
         torch.bfloat16 if precision == "bfloat16" else torch.float32,
     )
     if ranks.device.type == "cuda":
@@ -85,12 +96,43 @@ def ranks_on(device: Literal["auto", "cpu", "cuda"], precision: Literal["float32
     if ranks.world_size == 1:
         yield ranks
         return
-    dist.init_process_group("nccl" if ranks.device.type == "cuda" else "gloo")
+    _join(ranks)
     try:
         yield ranks
         dist.barrier()  # a rank that ends while others are at work takes the group's store with it
     finally:
         dist.destroy_process_group()
+
+
+def _number(variable: str, default: int, least: int = 0) -> int:
+    """Of torchrun's. Raises SettingsError."""
+    text = os.environ.get(variable, str(default))
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{variable}={text}: expected a number from {least} on; torchrun sets it, or unset it")
+    return int(text)
+
+
+def _join(ranks: Ranks) -> None:
+    """Waits for the other ranks. Raises SettingsError, where PyTorch would give one of many exceptions, after half an
+    hour."""
+    for variable in ("MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(variable):
+            raise SettingsError(
+                f"WORLD_SIZE={ranks.world_size}, and {variable} is not set; start the ranks by torchrun"
+            )
+    place = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={_number('MASTER_PORT', 0, least=1)}"
+    backend = "nccl" if ranks.device.type == "cuda" else "gloo"
+    try:
+        store, *_ = next(rendezvous("env://", timeout=timedelta(seconds=JOIN_S)))
+        store.set_timeout(dist.default_pg_timeout)
+        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world_size)
+    except (dist.DistError, RuntimeError, ValueError, OSError) as error:
+        why = str(error).strip().splitlines()[0]
+        if "EADDRINUSE" in str(error):
+            advice = "another program has this port; choose another MASTER_PORT"
+        else:
+            advice = f"all {ranks.world_size} ranks must be started within {JOIN_S} s and reach that machine"
+        raise SettingsError(f"{place}, rank {ranks.rank}, {backend}: {why}; {advice}") from None
 
 
 def _device(wanted: Literal["auto", "cpu", "cuda"], ranks_here: int, rank_here: int) -> torch.device:

@@ -1,4 +1,5 @@
 import ctypes
+import socket
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from small_runs import STILL, recipe, write_dataset
 
 from pipelines.errors import SettingsError
+from training import distributed
 from training.classifier import ClassifierTraining
 from training.distributed import keep_freed_memory, ranks_on
 from training.models.baseline_cnn import BaselineCnn
@@ -44,6 +46,42 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
         ranks_on("cuda", "float32"),
     ):
         pass
+
+
+RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TWO = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2, and RANK is not set; start the ranks by torchrun"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two: expected a number from 1 on"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE=0: expected a number from 1 on"),
+        ({"RANK": "-1"}, "RANK=-1: expected a number from 0 on"),
+        ({"RANK": "3"}, "RANK=3 is not below WORLD_SIZE=1"),
+        ({"LOCAL_RANK": ""}, "LOCAL_RANK=: expected a number"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "MASTER_ADDR is not set; start the ranks by torchrun"),
+        (TWO, "MASTER_PORT is not set; start the ranks by torchrun"),
+        ({**TWO, "MASTER_PORT": "http"}, "MASTER_PORT=http: expected a number"),
+        ({**TWO, "MASTER_PORT": "70000"}, "MASTER_PORT=70000, rank 0, gloo: port must have value from 0 to 65535"),
+        ({**TWO, "MASTER_PORT": "taken"}, r"MASTER_PORT=\d+, rank 0, gloo: .*another program has this port; choose"),
+        ({**TWO, "RANK": "1", "MASTER_PORT": "1"}, "MASTER_ADDR=127.0.0.1 MASTER_PORT=1, rank 1, gloo: .*reach that"),
+        ({**TWO, "RANK": "1", "MASTER_PORT": "1", "MASTER_ADDR": "nowhere.invalid"}, "MASTER_ADDR=nowhere.invalid"),
+    ],
+)
+def test_ranks_that_cannot_find_each_other_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr(distributed, "JOIN_S", 1)
+    for name in RANKED:
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("", 0)) as taken:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, str(taken.getsockname()[1]) if value == "taken" else value)
+        with pytest.raises(SettingsError, match=said) as error, ranks_on("cpu", "float32"):
+            pass
+    assert "\n" not in str(error.value)
 
 
 class MallInfo(ctypes.Structure):
