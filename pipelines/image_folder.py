@@ -74,7 +74,7 @@ def _spelled(path: str) -> str:
 
 def _entries(root: str) -> Iterator[Entry]:
     """What lies in `root` and below. Links to folders are followed, but not to one that they lie in."""
-    pending = [(root, (Path(root).resolve(),))]
+    pending: list[tuple[str, tuple[Path, ...]]] = [(root, (Path(root).resolve(),))]
     while pending:
         folder, above = pending.pop()
         try:
