@@ -1,19 +1,22 @@
-"""YAML + key=value overrides → frozen typed settings."""
+"""YAML + key=value overrides → frozen typed settings. The only reader of YAML."""
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Protocol, TypeVar
 
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
+from yaml import YAMLError
 
-from pipelines.declared import Types, is_text, keys_of, read_scalar, types_at
+from pipelines.declared import Types, is_text, keys_of, types_at
 from pipelines.errors import SettingsError
 from pipelines.local_paths import expand_home, read_path
-from pipelines.references import escaped, is_reference, resolved
-from pipelines.yaml_text import MISSING, dump, parse
 
 __all__ = [
     "LocalPath", "PathOrName", "Settings", "build_member", "choose", "describe", "load", "parse_arguments", "to_yaml",
@@ -24,7 +27,9 @@ LocalPath = Annotated[Path, PlainValidator(read_path)]
 PathOrName = Annotated[str, AfterValidator(expand_home)]
 """A path, in which a ~ at the beginning is the home folder, or a URL, or the name of something else."""
 
-_REMEDIES = {"bool_type": "write true or false", "bool_parsing": "write true or false"}
+_UNREADABLE = (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError)
+_RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{(?![^${}:]+\})")
+"""A ${ that no backslash escapes and that is not the beginning of ${key}."""
 
 
 class Settings(BaseModel):
@@ -56,32 +61,31 @@ def load(
     A key whose value names a file of the folder of that key in `menus` (by default the config's own folder) is replaced
     by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. A key
     that is plain text to `settings_type` has no menu, even where another job's key of that name has one. Overrides
-    of keys inside it come last; a mapping ("a={b: 1}") takes the place of the whole one. ${a.b} in a file is the value
-    of that key, after the overrides; $${ is a ${ that is none. Raises SettingsError, naming the file and the key.
+    of keys inside menus are laid over these files, and those of other keys over both. A mapping ("a={b: 1}") takes the
+    place of the whole one. ${a.b} is the value of that key, after the overrides; \\${ is a ${ that is none. Raises
+    SettingsError, naming the file and the key.
     """
     types: Types = (settings_type,)
     told = f"{config} with {list(overrides) or 'no overrides'}"
     folders = _menu_folders(config.parent if menus is None else menus, types)
-    given = [_read_override(override, types) for override in overrides]
-    values = _read_yaml(config, types)
-    values |= {key[0]: value for key, value in given if len(key) == 1 and key[0] in folders}
-    for menu in values.keys() & folders.keys():
-        values[menu] = _read_menu(folders[menu], values[menu], types_at(types, menu))
-    others = [(key, value) for key, value in given if len(key) > 1 or key[0] not in folders]
+    read = [layer for override in overrides for layer in _read_override(override, types)]
+    inside = [layer for key, layer in read if key not in folders and key.split(".")[0] in folders]
+    outside = [layer for key, layer in read if key.split(".")[0] not in folders]
+    values: Any = _read_yaml(config)
     try:
-        for key, value in sorted(others, key=lambda one: _lies_behind_reference(values, one[0])):
-            _put(values, key, value, values)
-        if missing := list(_missing(values)):
+        values = OmegaConf.merge(values, *(layer for key, layer in read if key in folders))
+        for menu in [str(key) for key in values if key in folders and not OmegaConf.is_missing(values, key)]:
+            values[menu] = _read_menu(folders[menu], values[menu])
+        values = OmegaConf.merge(values, *inside, *outside)
+        if missing := sorted(OmegaConf.missing_keys(values)):
             raise SettingsError("\n".join([f"{told}:", *(f"  {key}: missing; give {key}=…" for key in missing)]))
-        values = resolved(values, values)
-        return settings_type.model_validate_json(json.dumps(values))  # JSON: a list may become a tuple, a string a path
+        resolved = json.dumps(OmegaConf.to_container(values, resolve=True))
+        return settings_type.model_validate_json(resolved)  # JSON: a list may become a tuple, a string a path
     except ValidationError as error:
         problems = [f"  {_describe(problem, types)}" for problem in error.errors()]
         raise SettingsError("\n".join([f"{told}:", *problems])) from None
-    except RecursionError:
-        raise SettingsError(f"{told}: too deeply nested, or a ${{key}} that comes back to itself") from None
-    except ValueError as error:
-        raise SettingsError(f"{told}: {error}") from None
+    except _UNREADABLE as error:
+        raise SettingsError(f"{told}: {_reason(error)}") from None
 
 
 def parse_arguments(
@@ -101,7 +105,7 @@ def parse_arguments(
 
 def to_yaml(settings: Settings) -> str:
     """The resolved settings as YAML, of which `load` makes the same settings again."""
-    return dump(escaped(settings.model_dump(mode="json")))
+    return OmegaConf.to_yaml(OmegaConf.create(_each_text(settings.model_dump(mode="json"), _escaped)))
 
 
 def choose(menu: Mapping[str, type[SettingsT]], given: object) -> SettingsT:
@@ -139,56 +143,75 @@ def describe(member: Member) -> dict[str, Any]:
     return {"kind": member.kind, **member.model_dump(mode="json")}
 
 
-def _read_yaml(path: Path, types: Types) -> dict[str, Any]:
+def _read_yaml(path: Path) -> DictConfig:
     try:
-        values = parse(path.read_bytes(), types)
+        values = OmegaConf.load(path)
+        _each_text(OmegaConf.to_container(values), _without_resolver)
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; --config takes a YAML file such as those in conf/") from None
-    except (ValueError, OSError) as error:
-        raise SettingsError(f"{path}: not readable as YAML: {error}") from None
-    if not isinstance(values, dict):
-        held = "a list" if isinstance(values, list) else repr(values)
-        raise SettingsError(f"{path}: holds {held}, expected key: value lines")
+    except _UNREADABLE as error:
+        raise SettingsError(f"{path}: not readable as YAML: {_reason(error)}") from None
+    if not isinstance(values, DictConfig):
+        raise SettingsError(f"{path}: holds a list, expected key: value lines")
     return values
 
 
-def _read_override(override: str, types: Types) -> tuple[list[str], Any]:
-    """Its key's parts, and its value."""
-    dotted, equals, text = override.partition("=")
-    key = dotted.split(".")
-    if not equals or not all(key):
+def _read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
+    """What is laid over the file: its key, and a config of nothing else."""
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
         raise SettingsError(f"{override!r}: expected key=value, e.g. seed=7")
     if not override.isascii() and override.encode(errors="replace").decode() != override:
         raise SettingsError(f"{override!r}: is not UTF-8; rename what is so named, or use a locale with UTF-8")
-    for part in key:
+    for part in key.split("."):
         types = types_at(types, part)
-    if text.startswith(("[", "{")) and not is_text(types):
-        try:
-            return key, parse(text, types)
-        except ValueError as error:
-            raise SettingsError(f"{override!r}: not readable as YAML: {error}") from None
-    value = read_scalar(text, types)
-    return key, value if is_reference(value) and not is_text(types) else escaped(value)
+    try:
+        if is_text(types, or_list=not text.startswith(("[", "{"))):
+            nothing = not text or (text == "null" and NoneType in types)
+            return [(key, _nested(key, None if nothing else _escaped(text)))]
+        if text.lstrip().startswith("???"):
+            raise SettingsError(f"{override!r}: ??? says that a value is missing; give one")
+        layer = OmegaConf.from_dotlist([override])
+        _each_text(OmegaConf.to_container(layer), _without_resolver)
+        cleared = [(key, _nested(key, None))] if text.lstrip().startswith("{") else []
+        return [*cleared, (key, layer)]
+    except _UNREADABLE as error:
+        raise SettingsError(f"{override!r}: not readable as YAML: {_reason(error)}") from None
 
 
-def _lies_behind_reference(values: Any, key: Sequence[str]) -> bool:
-    """Then it is put last, when what is referred to has its own overrides."""
-    for part in key:
-        if is_reference(values):
-            return True
-        values = values.get(part) if isinstance(values, dict) else None
-    return False
+def _nested(key: str, value: Any) -> DictConfig:
+    layer = OmegaConf.create()
+    OmegaConf.update(layer, key, value)
+    return layer
 
 
-def _put(values: dict[str, Any], key: Sequence[str], value: Any, root: Mapping[str, Any]) -> None:
-    *folders, last = key
-    for part in folders:
-        inner = values.get(part)
-        if is_reference(inner):
-            inner = escaped(resolved(inner, root))
-        values[part] = inner if isinstance(inner, dict) else {}
-        values = values[part]
-    values[last] = value
+def _each_text(values: Any, change: Callable[[str], str]) -> Any:
+    """The same with all text changed. Raises ValueError for a key that YAML takes for a number, a boolean or null."""
+    if isinstance(values, dict):
+        if others := [key for key in values if not isinstance(key, str)]:
+            raise ValueError(f"the key {others[0]!r} is not text; write it in quotes")
+        return {key: _each_text(inner, change) for key, inner in values.items()}
+    if isinstance(values, list):
+        return [_each_text(inner, change) for inner in values]
+    return change(values) if isinstance(values, str) else values
+
+
+def _escaped(text: str) -> str:
+    """Such that OmegaConf takes it as it stands."""
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return "\\" + text if re.fullmatch(r"\\*\?\?\?", text) else text
+
+
+def _without_resolver(text: str) -> str:
+    if _RESOLVER.search(text):
+        raise ValueError(rf"{text}: nothing outside of the settings can be named, only ${{key}}; for text write \${{")
+    return text
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "too deeply nested"
+    return str(error).partition("\n    object_type=")[0]
 
 
 def _menu_folders(menus: Path, types: Types) -> dict[str, Path]:
@@ -197,36 +220,16 @@ def _menu_folders(menus: Path, types: Types) -> dict[str, Path]:
     return {folder.name: folder for folder in folders if not is_text(types_at(types, folder.name))}
 
 
-def _read_menu(folder: Path, names: Any, types: Types) -> Any:
+def _read_menu(folder: Path, names: Any) -> Any:
     """The files of a menu that `names` stands for, merged; `names` itself where it is no name."""
     chosen = [names] if isinstance(names, str) else names
-    if not isinstance(chosen, list):
+    if not isinstance(chosen, list | ListConfig):
         return names
     menu = sorted(path.stem for path in folder.glob("*.yaml"))
-    merged: Any = {}
     for name in chosen:
         if name not in menu:
             raise SettingsError(f"{folder.name}={name}: not in {folder}; there are: {', '.join(menu)}")
-        merged = _merged(merged, _read_yaml(folder / f"{name}.yaml", types))
-    return merged
-
-
-def _merged(below: Any, above: Any) -> Any:
-    """`above` laid over `below`, key by key."""
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
-
-
-def _missing(value: Any, key: str = "") -> Iterator[str]:
-    if value is MISSING:
-        yield key
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _missing(inner, f"{key}.{name}" if key else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _missing(inner, key)
+    return OmegaConf.merge(*(_read_yaml(folder / f"{name}.yaml") for name in chosen))
 
 
 def _describe(problem: ErrorDetails, types: Types) -> str:
@@ -240,12 +243,13 @@ def _describe(problem: ErrorDetails, types: Types) -> str:
     if problem["type"] == "missing":
         return f"{key}: missing; give {key}=…"
     message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "json_invalid":
-        return message
+    of_text = problem["type"] in ("string_type", "literal_error") or message.endswith("valid path")
     if not isinstance(given, dict):
         message += f", got {given!r}"
     if problem["type"] in ("tuple_type", "list_type") and isinstance(given, str | int | float):
         message += f"; write {key}=[{given}]"
-    elif problem["type"] in _REMEDIES:
-        message += f"; {_REMEDIES[problem['type']]}"
+    elif of_text and isinstance(given, bool | int | float):
+        message += "; for text write it in quotes"
+    elif problem["type"] == "bool_type":
+        message += "; write true or false"
     return (f"{key}: " if key else "") + message

@@ -9,7 +9,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 OWNERS = {
-    "yaml": "pipelines/yaml_text.py",
+    "yaml": "pipelines/settings.py",
+    "omegaconf": "pipelines/settings.py",
     "matplotlib": "pipelines/figures.py",
     "requests": "pipelines/datasets/download.py",
     "petastorm": "training/petastorm_bridge.py",
