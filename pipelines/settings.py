@@ -169,20 +169,22 @@ def _read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
         if is_text(types, or_list=not text.startswith(("[", "{"))):
             nothing = not text or (text == "null" and NoneType in types)
             return [(key, _nested(key, None if nothing else _escaped(text)))]
-        if text.lstrip().startswith("???"):
+        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+        value = _each_text(parsed["value"], _without_resolver)
+        if value == "???":
             raise SettingsError(f"{override!r}: ??? says that a value is missing; give one")
-        layer = OmegaConf.from_dotlist([override])
-        _each_text(OmegaConf.to_container(layer), _without_resolver)
-        cleared = [(key, _nested(key, None))] if text.lstrip().startswith("{") else []
-        return [*cleared, (key, layer)]
+        cleared = [(key, _nested(key, None))] if isinstance(value, dict) else []
+        return [*cleared, (key, _nested(key, value))]
     except _UNREADABLE as error:
         raise SettingsError(f"{override!r}: not readable as YAML: {_reason(error)}") from None
 
 
 def _nested(key: str, value: Any) -> DictConfig:
-    layer = OmegaConf.create()
-    OmegaConf.update(layer, key, value)
-    return layer
+    *outer, last = key.split(".")
+    nested: dict[str, Any] = {last: value}
+    for part in reversed(outer):
+        nested = {part: nested}
+    return OmegaConf.create(nested)
 
 
 def _each_text(values: Any, change: Callable[[str], str]) -> Any:

@@ -170,6 +170,7 @@ def test_an_unknown_member_lists_the_menu(config: Path, name: str, form: str) ->
     [
         ("sed=7", "sed: unknown key; there are: seed, speed, camera, stops, folder, wheels"),
         ("camera.hight=7", "camera.hight: unknown key; there are: width_px, name"),
+        ("seed[=7", "seed[: unknown key; there are: seed, speed, camera, stops, folder, wheels"),
         ("seed=many", "seed: Input should be a valid integer, got 'many'"),
         ("seed='1'", "seed: Input should be a valid integer, got '1'"),
         ("seed=1.5", "seed: Input should be a valid integer, got 1.5"),
