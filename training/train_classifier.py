@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+import torch
 from rich.console import Console
 
+from training.bfloat16_check import check_bfloat16
 from training.classifier import ClassifierTraining
 from training.data import Batches, to_unit_floats
 from training.distributed import Ranks, keep_freed_memory, ranks_on
@@ -35,6 +37,7 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
         train, validation = open_splits(settings, ranks)
         training = ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
         console.print(_describe(training))
+        check_bfloat16(ranks, training.network, _noise(settings.batch_size, training.shape.size_px))
         digests = dataset_digests(train)
         with (
             run_folder(settings, ranks, settings.model.kind, digests, command) as folder,
@@ -52,6 +55,10 @@ def describe_run(settings: TrainClassifier) -> str:
     with ranks_on(settings.device, settings.precision) as ranks:
         train, validation = open_splits(settings, ranks)
         return _describe(ClassifierTraining(settings, Shape.of(train), ranks, train, validation))
+
+
+def _noise(images: int, size_px: int) -> torch.Tensor:
+    return torch.rand(images, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
 
 
 def _describe(training: ClassifierTraining) -> str:

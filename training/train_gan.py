@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from rich.console import Console
 from torch import nn
 
 from pipelines.errors import SettingsError
+from training.bfloat16_check import check_bfloat16
 from training.data import Batches
 from training.distributed import Ranks, keep_freed_memory, ranks_on
 from training.evaluation.gan_figures import animate, draw_grid, save_losses
@@ -53,6 +55,7 @@ def train_gan(settings: TrainGan, command: Command, outside: Outside) -> None:
         console = make_console(quiet=not ranks.is_first)
         training = open_gan(settings, ranks, outside)
         console.print(_describe(training))
+        _check_precision(training)
         digests = {**dataset_digests(training.train), **outside.digests}
         with (
             run_folder(settings, ranks, settings.gan.kind, digests, command) as folder,
@@ -78,6 +81,18 @@ def open_gan(settings: TrainGan, ranks: Ranks, outside: Outside) -> GanTraining:
     shape = GanShape.of(train, settings.classes)
     classifier = _fixed(outside.classifier, settings, shape, ranks) if outside.classifier else None
     return GanTraining(settings, shape, ranks, train, outside.noise_images, classifier)
+
+
+def _check_precision(training: GanTraining) -> None:
+    """Of both players, on as many images as they see in a step. Raises SettingsError."""
+    settings, size_px, players = training.settings, training.shape.size_px, training.players
+    generator = torch.Generator().manual_seed(settings.seed)
+    labels = torch.zeros(2 * settings.batch_size, dtype=torch.int64)
+    latent = torch.rand(settings.batch_size, *settings.gan.latent.shape(size_px), generator=generator)
+    images = torch.rand(len(labels), 3, size_px, size_px, generator=generator).mul_(2).sub_(1)
+    check_bfloat16(training.ranks, players.generator, latent, labels[: len(latent)])
+    for count in (settings.batch_size, 2 * settings.batch_size):  # real and generated images, apart and together
+        check_bfloat16(training.ranks, players.discriminator, images[:count], labels[:count])
 
 
 def _fixed(classifier: Classifier, settings: TrainGan, shape: GanShape, ranks: Ranks) -> nn.Module:

@@ -187,12 +187,15 @@ def test_the_adversarial_generator_learns_to_fool_a_classifier_inside_its_bound(
     assert ((made - images).mean((1, 2, 3)) > 0.05).all()
 
 
-def test_bfloat16_gives_nearly_the_same_losses(root: Path) -> None:
+def test_bfloat16_gives_nearly_the_same_losses(tmp_path: Path) -> None:
+    """In the first step, where both have the same weights: later ones depend on what each processor rounds."""
+    root = write_dataset(tmp_path, parts={"train": [[16]], "validation": [[16]], "test": [[16]]})
     losses = []
     for dtype in (torch.float32, torch.bfloat16):
-        settings = gan_recipe(root, WganGp(n_critic=1))
+        settings = gan_recipe(root, Dcgan(channels=4, spectral_norm=True, penalty=10.0))
         opened = gan_training(settings)
         training = GanTraining(settings, opened.shape, Ranks(torch.device("cpu"), dtype=dtype), opened.train)
-        losses.append(run_epochs(training, 1)[0]["loss/penalty"])
-    assert losses[1] == pytest.approx(losses[0], rel=0.05)
-    assert losses[1] != losses[0]
+        losses.append(run_epochs(training, 1)[0])
+    for name in ("loss/discriminator", "loss/penalty", "loss/generator"):
+        assert losses[1][name] == pytest.approx(losses[0][name], rel=0.02), name
+    assert losses[1]["loss/discriminator"] != losses[0]["loss/discriminator"]

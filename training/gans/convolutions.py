@@ -21,7 +21,8 @@ def _kernel(side: int) -> int:
 
 def halved(side: int, channels_in: int, channels: int, bias: bool = True) -> nn.Conv2d:
     """side → side / 2, rounded up."""
-    return nn.Conv2d(channels_in, channels, _kernel(side), 2, 1, bias=bias)
+    stride = 2 if side > 1 else 1  # the same of 1 × 1 images, where bfloat16's gradients of stride 2 are wrong on Xeons
+    return nn.Conv2d(channels_in, channels, _kernel(side), stride, 1, bias=bias)
 
 
 def doubled(side: int, channels_in: int, channels: int, bias: bool = True) -> nn.ConvTranspose2d:
