@@ -42,6 +42,10 @@ def examples_of(images: torch.Tensor, labels: torch.Tensor, seed: int = 0) -> Ex
     return Examples(images, labels, [f"image-{number}" for number in range(len(images))], seed)
 
 
+def in_float64(examples: Examples) -> Examples:
+    return Examples(examples.images.double(), examples.labels, examples.image_ids, examples.seed)
+
+
 def discs(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """A disc somewhere on a noisy grey ground; its colour is the class."""
     drawn = torch.Generator().manual_seed(seed)

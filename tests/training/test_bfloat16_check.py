@@ -1,19 +1,26 @@
 """That wrong bfloat16 is found, by layers that are wrong in the ways that real processors have been."""
 
 import platform
+from pathlib import Path
 
 import pytest
 import torch
+from small_gans import gan_recipe
+from small_runs import recipe, write_dataset
 from torch import nn
 from torch.nn import functional
 
 from pipelines.errors import SettingsError
 from training.bfloat16_check import check_bfloat16
 from training.distributed import Ranks, keep_freed_memory
-from training.gans import GANS
+from training.gans import GANS, Gan
 from training.gans.adversarial import Adversarial
 from training.gans.convolutions import halved
+from training.gans.dcgan import Dcgan
 from training.models.baseline_cnn import BaselineCnn
+from training.tracked_training import Command
+from training.train_classifier import train_classifier
+from training.train_gan import Outside, train_gan
 
 ROUGH = Ranks(torch.device("cpu"), dtype=torch.bfloat16)
 IMAGES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -77,20 +84,37 @@ def test_wrong_bfloat16_never_trains_silently(layer: type[nn.Linear], message: s
     check_bfloat16(Ranks(torch.device("cuda"), dtype=torch.bfloat16), network, IMAGES)
 
 
-def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are() -> None:
+@pytest.mark.parametrize(
+    "gan",
+    [GANS["dcgan"](channels=4, spectral_norm=True), Adversarial(eps=0.1), GANS["wgan_gp"]()],
+    ids=lambda gan: gan.kind,
+)
+def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are(gan: Gan) -> None:
     """The critic of wgan_gp comes down to 1 × 1 images."""
     labels = torch.zeros(4, dtype=torch.int64)
-    networks = [(BaselineCnn(dropout=0.5).layers(8, 43), (IMAGES,))]
-    for gan in (GANS["wgan_gp"](), GANS["dcgan"](channels=4, spectral_norm=True), Adversarial(eps=0.1)):
-        players = gan.build(8, 43, seed=0)
-        latent = torch.rand(4, *gan.latent.shape(8), generator=torch.Generator().manual_seed(1))
-        networks += [(players.generator, (latent, labels)), (players.discriminator, (IMAGES, labels))]
+    latent = torch.rand(4, *gan.latent.shape(8), generator=torch.Generator().manual_seed(1))
+    players = gan.build(8, 43, seed=0)
+    cnn = BaselineCnn(dropout=0.5).layers(8, 43)
     before = torch.get_rng_state()
-    for network, inputs in networks:
+    for network, inputs in (
+        (cnn, (IMAGES,)), (players.generator, (latent, labels)), (players.discriminator, (IMAGES, labels))
+    ):  # fmt: skip
         state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         check_bfloat16(ROUGH, network, *inputs)
         assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_training_begins_with_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no difference from float32 is allowed none can pass it; then nothing is written."""
+    write_dataset(tmp_path)
+    monkeypatch.setattr("training.bfloat16_check.MOST_ERROR", 0.0)
+    command = Command("python jobs/train.py", {})
+    with pytest.raises(SettingsError, match=r"computes Conv2d\(3, 16.* on \(16, 3, 8, 8\) wrongly"):
+        train_classifier(recipe(tmp_path, precision="bfloat16"), command)
+    with pytest.raises(SettingsError, match=r"computes Linear\(.* on \(16, \d+\) wrongly"):
+        train_gan(gan_recipe(tmp_path, Dcgan(channels=4), precision="bfloat16"), command, Outside())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_of_1_by_1_images_every_stride_makes_the_same_but_only_stride_1_is_used() -> None:
