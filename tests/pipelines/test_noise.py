@@ -1,6 +1,10 @@
 import hashlib
 import json
+import os
+import platform
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -496,3 +500,17 @@ def test_every_noise_gives_the_bytes_that_it_gave_before() -> None:
     }
     expected = json.loads(GOLDEN.read_text())
     assert found == expected, "bytes changed: raise schema.FORMAT_VERSION and renew tests/golden"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="x86 has other processors to be")
+def test_every_noise_gives_the_same_bytes_on_an_older_processor() -> None:
+    """NumPy without AVX and the C library without fused multiplication: sin, cos and exp have other last bits there."""
+    older = {
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX2_Usable,-FMA_Usable",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    }
+    test = f"{__file__}::{test_every_noise_gives_the_bytes_that_it_gave_before.__name__}"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **older}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
