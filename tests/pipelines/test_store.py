@@ -400,6 +400,11 @@ def test_unreadable_images_are_listed_and_left_out(make: Make, tmp_path: Path) -
     assert f'{missized},"is 2 × 2, but its annotation says' in rejected
     for manifest in manifests_of(root).values():
         assert sum(manifest.counts.values()) + manifest.source["rejected"] == len(images)
+    (tmp_path / "raw" / "Final_Test" / "Images" / "00002.ppm").write_text("the only test image of its class")
+    with pytest.raises(
+        SourceError, match=r"no usable image of class test 42; what is wrong with them is in .*_rejected"
+    ):
+        make(tmp_path / "raw", tmp_path / "out", "max_rejected_fraction=0.2")
 
 
 def test_duplicates_across_splits_are_reported_and_their_track_stays_in_train(make: Make, tmp_path: Path) -> None:

@@ -312,6 +312,17 @@ def test_an_unknown_and_an_empty_split_are_refused(tmp_path: Path) -> None:
             opened(root, split)
 
 
+def test_the_remedy_of_an_empty_validation_split_is_not_to_do_the_same_again(tmp_path: Path) -> None:
+    """The split was asked for, and no class had a track to spare: the setting that decides is named."""
+    root = Small({"train": [[3]]}, fingerprint={"splits": ["train", "validation"]}).write(tmp_path)
+    with pytest.raises(
+        StreamError, match=r"or make the dataset of more images; .*make_noisy_.* validation_fraction=0\.2"
+    ):
+        opened(root, "validation")
+    with pytest.raises(StreamError, match=r"or make the dataset with it: "):
+        opened(root, "test")
+
+
 def change(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert len(re.findall(old, text)) >= 1
