@@ -57,3 +57,13 @@ def test_uv_comes_from_a_virtual_environment_of_its_own_where_it_is_missing(repo
     assert "python3 -m venv .uv" in done.stdout
     assert ".uv/bin/pip install --quiet uv" in done.stdout
     assert ".uv/bin/uv sync --frozen" in done.stdout
+
+
+def test_an_audit_that_cannot_ask_the_index_fails_and_finds_nothing_silently(repository: Path, tmp_path: Path) -> None:
+    path = tools(tmp_path, "sh", "mktemp", "rm")
+    fake(path, "uv", 'test "$1" = export')  # the lock file is there, pip-audit or its index is not
+    done = run_make(repository, "audit", path)
+    assert done.returncode != 0
+    assert "vulnerable, or the index does not say" in done.stdout
+    fake(path, "uv", "exit 0")
+    assert run_make(repository, "audit", path).returncode == 0

@@ -38,6 +38,33 @@ def test_mlflow_tells_nothing_to_those_without_the_password(stack: Stack) -> Non
     assert stack.status(SEARCH, USER, PASSWORD) == 200
 
 
+def test_mlflow_answers_to_its_own_host_names_alone(stack: Stack) -> None:
+    port = stack.ports["mlflow"]
+    for host, status in ((f"localhost:{port}", 200), ("roadsign.example", 403), (f"roadsign.example:{port}", 403)):
+        assert stack.status(SEARCH, USER, PASSWORD, host=host) == status, host
+
+
+def test_another_user_sees_nothing_that_was_not_granted(stack: Stack) -> None:
+    admin = (USER, PASSWORD)
+    other = ("guest", "a password of a guest")
+    assert stack.post("users/create", {"username": other[0], "password": other[1]}, *other)[0] in (401, 403)
+    assert stack.post("users/create", {"username": other[0], "password": other[1]}, *admin)[0] == 200
+    made, answer = stack.post("experiments/create", {"name": "not for guests"}, *admin)
+    assert made == 200
+    experiment = f"/api/2.0/mlflow/experiments/get?experiment_id={answer['experiment_id']}"
+    assert stack.status(experiment, *other) == 403
+    assert stack.status(experiment, *admin) == 200
+    assert stack.post("experiments/search", {"max_results": 99}, *other) == (200, {})
+    for what in ("experiments/delete", "experiments/update"):
+        assert stack.post(what, {**answer, "new_name": "taken"}, *other)[0] == 403
+
+
+def test_sparks_processes_are_told_to_encrypt(stack: Stack) -> None:
+    for name in ("spark-master", "worker-1", "worker-2"):
+        conf = (stack.folder / f"run-{name}" / "spark" / "spark-defaults.conf").read_text()
+        assert "spark.network.crypto.enabled true\n" in conf, name
+
+
 def command_line(process: psutil.Process) -> str:
     """Nothing of one that has ended meanwhile."""
     try:

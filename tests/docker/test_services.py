@@ -81,3 +81,33 @@ def test_the_scheduler_is_the_job_itself_and_so_gets_its_signals(tmp_path: Path)
     with subprocess.Popen(command, env=jobs(tmp_path, source), stdout=subprocess.PIPE, text=True) as scheduler:
         said, _ = scheduler.communicate()
     assert said == f"['--scheduled', 'schedule.every_h=1'] {scheduler.pid}\n"
+
+
+def test_sparks_connections_are_authenticated_and_encrypted(tmp_path: Path) -> None:
+    """In the file that drivers, the master and workers start with; executors have it from their driver."""
+    subprocess.run([SERVICES / "trainer.sh", "retrain"], env=jobs(tmp_path), capture_output=True, check=True)
+    conf = (tmp_path / "run" / "spark" / "spark-defaults.conf").read_text().splitlines()
+    assert {"spark.authenticate true", "spark.network.crypto.enabled true"} < set(conf)
+
+
+@pytest.mark.parametrize(
+    ("variables", "hosts"),
+    [({}, "localhost:*,127.0.0.1:*"), ({"ROADSIGN_ALLOWED_HOSTS": "mlflow:5000"}, "mlflow:5000")],
+    ids=["default", "named"],
+)
+def test_mlflow_asks_for_a_password_grants_nothing_unasked_and_knows_its_host_names(
+    tmp_path: Path, variables: dict[str, str], hosts: str
+) -> None:
+    """By the settings that mlflow.sh starts the server with; tests/cluster asks the server itself."""
+    (tmp_path / "mlflow").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\ncat "$MLFLOW_AUTH_CONFIG_PATH"\n')
+    (tmp_path / "mlflow").chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "ROADSIGN_RUN": str(tmp_path / "run"),
+        "ROADSIGN_STORE": "sqlite:///x.db", "ROADSIGN_ARTIFACTS": "artifacts", "ROADSIGN_MLFLOW_KEY": "k",
+        "MLFLOW_TRACKING_PASSWORD": "p", **variables,
+    }  # fmt: skip
+    done = subprocess.run([SERVICES / "mlflow.sh"], env=environment, capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert said[said.index("--app-name") + 1] == "basic-auth"
+    assert said[said.index("--allowed-hosts") + 1] == hosts
+    assert {"default_permission = NO_PERMISSIONS", "admin_username = roadsign"} < set(said)

@@ -1,15 +1,18 @@
 """kill -9 in mid-write, then a rerun: the same digests as an undisturbed run, nothing half visible, no leftovers."""
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import job_runs
 import psutil
 import pytest
-from standalone import standalone_cluster
+from standalone import environment, standalone_cluster
 
 from pipelines.datasets import SyntheticSigns
 
@@ -76,6 +79,31 @@ def test_a_killed_local_run_leaves_nothing_and_a_rerun_makes_the_same(
     victim(job).kill()
     assert job_runs.finish(job) != 0
     job_runs.wait_until_gone(family)
+    assert job_runs.digests(tmp_path / "out" / "gtsrb") == {}
+    again = job_runs.start(tmp_path / "log", *arguments)
+    assert job_runs.finish(again) == 0, (tmp_path / "log").read_text()
+    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["gtsrb"]
+
+
+def test_ctrl_c_ends_a_run_with_130_in_one_line_and_a_rerun_makes_the_same(
+    raw: Path, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    """As a terminal does it: every process of the job is interrupted."""
+    arguments = (f"dataset.root={raw}", f"output_root={tmp_path / 'out'}", *SETTINGS)
+    with (tmp_path / "log").open("wb") as out:
+        job = subprocess.Popen(
+            [sys.executable, str(job_runs.JOB), *arguments], stdout=out, stderr=subprocess.STDOUT, env=environment(),
+            start_new_session=True,
+        )  # fmt: skip
+    job_runs.wait_for_writing(job, tmp_path / "out")
+    family = job_runs.descendants(job)
+    os.killpg(job.pid, signal.SIGINT)
+    assert job_runs.finish(job) == 130, (tmp_path / "log").read_text()
+    job_runs.wait_until_gone(family)
+    log = (tmp_path / "log").read_text()
+    assert log.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in log
     assert job_runs.digests(tmp_path / "out" / "gtsrb") == {}
     again = job_runs.start(tmp_path / "log", *arguments)
     assert job_runs.finish(again) == 0, (tmp_path / "log").read_text()

@@ -86,6 +86,24 @@ def test_killed_three_times_and_resumed_it_gives_the_same_weights_bit_for_bit(ro
     assert sorted(set(losses["killed"])) == sorted(set(losses["straight"]))
 
 
+def test_ctrl_c_ends_it_with_130_in_one_line_and_it_can_be_gone_on_with(root: Path, tmp_path: Path) -> None:
+    settings = ("epochs=60", "batch_size=8", "checkpoint_every_steps=5", "resume=auto")
+    straight = train(tmp_path / "straight", (sys.executable,), root, *settings)
+    cwd = tmp_path / "interrupted"
+    job = start(cwd, (sys.executable,), root, *settings)
+    wait_for_new_checkpoint(cwd, 0, job)
+    job.send_signal(signal.SIGINT)
+    assert job.wait(60) == 130
+    log = (cwd / "log").read_text()
+    assert log.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in log
+    (run,) = (cwd / "data" / "runs").iterdir()
+    assert not [path for path in run.rglob("*") if path.name.startswith(".checkpoint")], "half a checkpoint"
+    assert not (run / "model.pt").exists()
+    assert train(cwd, (sys.executable,), root, *settings).digest == straight.digest
+    assert [run] == list((cwd / "data" / "runs").iterdir())
+
+
 def test_two_ranks_have_the_loss_curve_of_one_with_the_doubled_batch(root: Path, tmp_path: Path) -> None:
     one = train(tmp_path / "one", (sys.executable,), root, "epochs=5", "batch_size=16")
     torchrun = (str(BIN / "torchrun"), "--nproc-per-node", "2")

@@ -129,18 +129,29 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def status(self, path: str, user: str = "", password: str = "") -> int:
-        """MLflow's answer to a GET, 0 where it does not answer."""
-        request = urllib.request.Request(self.mlflow_url + path)
+    def status(self, path: str, user: str = "", password: str = "", host: str = "") -> int:
+        """MLflow's answer to a GET, 0 where it does not answer; `host` in place of the one that is asked."""
+        request = urllib.request.Request(self.mlflow_url + path, headers={"Host": host} if host else {})
+        return self._answer(request, user, password)[0]
+
+    def post(self, what: str, data: dict[str, Any], user: str, password: str) -> tuple[int, dict[str, Any]]:
+        """MLflow's status, and what it answers where that is 200."""
+        request = urllib.request.Request(
+            f"{self.mlflow_url}/api/2.0/mlflow/{what}", json.dumps(data).encode(), {"Content-Type": "application/json"}
+        )
+        status, text = self._answer(request, user, password)
+        return status, json.loads(text) if status == 200 else {}
+
+    def _answer(self, request: urllib.request.Request, user: str, password: str) -> tuple[int, bytes]:
         if user:
             request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
-                return int(answer.status)
+                return int(answer.status), answer.read()
         except urllib.error.HTTPError as error:
-            return error.code
+            return error.code, b""
         except OSError:
-            return 0
+            return 0, b""
 
     def master(self) -> dict[str, Any] | None:
         """What Spark's master says of itself."""
