@@ -60,6 +60,17 @@ def test_a_pod_may_do_no_more_than_it_must(name: str) -> None:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_the_namespace_is_restricted_and_reached_from_nowhere_else() -> None:
+    (namespace,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "Namespace"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    policies = [manifest for manifest in MANIFESTS if manifest["kind"] == "NetworkPolicy"]
+    assert [policy["metadata"]["namespace"] for policy in policies] == [namespace["metadata"]["name"]]
+    own_pods = {"from": [{"podSelector": {}}]}  # without a namespaceSelector: those of the policy's own namespace
+    assert policies[0]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [own_pods]}
+    places = {manifest["metadata"].get("namespace", "roadsign") for manifest in MANIFESTS}
+    assert places == {namespace["metadata"]["name"]}
+
+
 @pytest.mark.parametrize("name", pods())
 def test_a_pod_mounts_what_there_is(name: str) -> None:
     claims = {manifest["metadata"]["name"] for manifest in MANIFESTS if manifest["kind"] == "PersistentVolumeClaim"}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from pydantic import TypeAdapter, ValidationError
 
-from training.tracking import Registry, TrackingError, UnreachableError, find_models
+from training.tracking import ModelName, Registry, TrackingError, UnreachableError, find_models
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +205,12 @@ def test_the_job_says_what_it_would_do_and_does_it(
         assert aliases(client, registry)["champion"] == champion
     assert rollback.main([f"name={registry.name}"]) == 1
     assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a\\b", ".hidden", "-x", "a b", "x\n", "models:/x", "a" * 101])
+def test_names_of_models_are_no_paths(name: str) -> None:
+    """Letters, digits, _ . - and nothing else."""
+    names = TypeAdapter(ModelName)
+    assert names.validate_python("Über_signs-v1.2") == "Über_signs-v1.2"
+    with pytest.raises(ValidationError):
+        names.validate_python(name)
