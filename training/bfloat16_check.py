@@ -1,5 +1,5 @@
 """Whether this processor computes a network in bfloat16 rightly. Some do not: the weights' gradient of a convolution of
-stride 2 on 1 × 1 images is what lay in memory before on Intel Xeons (oneDNN 3.10, AVX-512 and AMX)."""
+stride 2 on 1 × 1 images is what lay in memory before on an Intel Xeon (oneDNN 3.10, AVX-512 and AMX)."""
 
 import copy
 
