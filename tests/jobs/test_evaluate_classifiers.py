@@ -165,4 +165,7 @@ def test_bad_input_is_named(
 def test_an_error_is_the_commands_exit_code_without_a_traceback(repository: Path, cwd: Path) -> None:
     done = run(repository, cwd, "models=missing.pt", "data.root=signs")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: missing.pt: no such file; give a checkpoint, a run id, latest or models:/name@alias\n"
+    assert done.stderr == (
+        "error: missing.pt: no such file; give a checkpoint (<run folder>/model.pt), a run id, latest or "
+        "models:/name@alias\n"
+    )
