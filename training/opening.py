@@ -97,7 +97,7 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
     if not manifest.counts.get(split):
         there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
         remedy = f"make the dataset with it: {JOB}"
-        if split in manifest.fingerprint.get("splits", ()):  # was asked for already
+        if split in (manifest.fingerprint.get("splits") or ()):  # was asked for already; null of generated images
             remedy = (
                 "make the dataset of more images; validation needs a validation_fraction above 0 and classes with two "
                 f"tracks or more: {JOB} validation_fraction=0.2"
