@@ -1,5 +1,6 @@
 """The Spark session of every job: local[*] unless spark-submit, --master or spark-defaults say otherwise."""
 
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def started(name: str) -> Iterator[SparkSession]:
 
     PYSPARK_PYTHON wins where executors have their environment elsewhere. Raises SparkError."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    logging.getLogger().addFilter(_not_of_ctrl_c)
     spark = _start(name)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Spark's own speaks to Java while we do
@@ -61,6 +63,11 @@ def _start(name: str) -> SparkSession:
                 "Java has ended at once, its lines above say why; look into PYSPARK_SUBMIT_ARGS and spark-defaults.conf"
             )
         raise SparkError(f"Spark cannot be started: {why}") from error
+
+
+def _not_of_ctrl_c(record: logging.LogRecord) -> bool:
+    """Py4J logs a traceback of the KeyboardInterrupt that it raises, and the job says in one line what has happened."""
+    return record.getMessage() != "KeyboardInterrupt while sending command."
 
 
 def _stop(spark: SparkSession) -> None:

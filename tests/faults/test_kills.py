@@ -102,7 +102,8 @@ def test_ctrl_c_ends_a_run_with_130_in_one_line_and_a_rerun_makes_the_same(
     assert job_runs.finish(job) == 130, (tmp_path / "log").read_text()
     job_runs.wait_until_gone(family)
     log = (tmp_path / "log").read_text()
-    assert "error: interrupted\n" in log and "Traceback" not in log  # Spark's progress bar may come after it
+    assert "error: interrupted\n" in log  # Spark's progress bar may come after it
+    assert "KeyboardInterrupt" not in log, "a traceback of the job; Spark's tasks may say that they were aborted"
     assert job_runs.digests(tmp_path / "out" / "gtsrb") == {}
     again = job_runs.start(tmp_path / "log", *arguments)
     assert job_runs.finish(again) == 0, (tmp_path / "log").read_text()
