@@ -22,13 +22,14 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import session, store
-from pipelines.frames import make_attacker, row_groups_frame
 from pipelines.settings import describe
-from training.adversarial import AdversarialDatasets, AttackedData, Order, prepare
-from training.executor import ShippedAttack
+from pipelines.spark import session
+from pipelines.spark.frames import make_attacker, row_groups_frame
+from pipelines.store import writer as store
+from training.classifiers.trained import Classifier
+from training.executors.adversarial_datasets import AdversarialDatasets, AttackedData, Order, prepare
+from training.executors.shipped import ShippedAttack
 from training.tracking import FoundModel
-from training.trained import Classifier
 
 SNRS_DB = (50.0, 45.0, 40.0, 33.0)
 BATCH_SIZE = 128

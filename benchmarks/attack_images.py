@@ -26,8 +26,8 @@ from training.attacks.deepfool import Deepfool
 from training.attacks.fgsm import Fgsm
 from training.attacks.gan import Gan
 from training.attacks.one_pixel import OnePixel
-from training.data import Data, open_stream
-from training.trained import Classifier
+from training.classifiers.trained import Classifier
+from training.streams.stream import Data, open_stream
 
 SNRS_DB = (50.0, 45.0, 40.0, 33.0)
 BATCH_SIZE = 128

@@ -23,17 +23,18 @@ from pathlib import Path
 
 import psutil
 
-from pipelines import session, store
 from pipelines.datasets import FileReader, Location
 from pipelines.datasets.listing import Listing
-from pipelines.frames import make_renderer, read_image
 from pipelines.geometry import Roi
-from pipelines.provenance import made_by
-from pipelines.render import Original, Rendering
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.render.rendering import Original, Rendering
 from pipelines.settings import load
-from pipelines.sources import parts_frame, prepare_source
-from pipelines.statistics import Tally
-from pipelines.variants import NoisyDatasets
+from pipelines.spark import session
+from pipelines.spark.frames import make_renderer, read_image
+from pipelines.spark.sources import parts_frame, prepare_source
+from pipelines.store import writer as store
+from pipelines.store.provenance import made_by
+from pipelines.store.statistics import Tally
 
 REPOSITORY = Path(__file__).parents[1]
 Figures = dict[str, float]

@@ -25,9 +25,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from pipelines.schema import Cell
-from training.data import Batches, Cache, Data, open_stream
-from training.row_groups import Pool
+from pipelines.store.schema import Cell
+from training.streams.row_groups import Pool
+from training.streams.stream import Batches, Cache, Data, open_stream
 
 WAYS: tuple[tuple[Pool, int, Cache], ...] = (
     ("thread", 1, "none"),
@@ -65,7 +65,7 @@ def read_unchecked(stream: Batches, epoch: int) -> Iterator[int]:
     def open_file(*arguments: Any, **others: Any) -> pq.ParquetFile:
         return trusting(*arguments, **others | {"page_checksum_verification": False})
 
-    with patch.object(pq, "ParquetFile", open_file), patch("training.row_groups.check_rows"):
+    with patch.object(pq, "ParquetFile", open_file), patch("training.streams.row_groups.check_rows"):
         yield from read_stream(stream, epoch)
 
 

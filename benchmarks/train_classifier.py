@@ -20,12 +20,12 @@ from typing import get_args
 import torch
 
 from pipelines.settings import load
-from training.classifier import ClassifierTraining
-from training.data import Batch, Batches, Cache
-from training.distributed import Ranks, keep_freed_memory, ranks_on
-from training.recipe import TrainClassifier
-from training.train_classifier import open_splits
-from training.trained import Shape
+from training.classifiers.run import open_splits
+from training.classifiers.settings import TrainClassifier
+from training.classifiers.trained import Shape
+from training.classifiers.training import ClassifierTraining
+from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
+from training.streams.stream import Batch, Batches, Cache
 
 CONFIG = Path(__file__).parents[1] / "conf" / "train_classifier.yaml"
 RESIDENT = "in memory"

@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 
 from pipelines.settings import load
-from training.data import to_unit_floats
-from training.distributed import Ranks, keep_freed_memory, ranks_on
-from training.gan import GanTraining
-from training.gan_recipe import TrainGan
-from training.gan_step import has_batch_norm
 from training.gans.losses import gradient_penalty
-from training.train_gan import Outside, open_gan
+from training.gans.run import Outside, open_gan
+from training.gans.settings import TrainGan
+from training.gans.step import has_batch_norm
+from training.gans.training import GanTraining
+from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
+from training.streams.stream import to_unit_floats
 
 CONFIG = Path(__file__).parents[1] / "conf" / "train_gan.yaml"
 

@@ -12,15 +12,22 @@ from pathlib import Path
 
 import torch
 
-from pipelines.console import make_console
 from pipelines.errors import run_job
+from pipelines.job.console import make_console
 from pipelines.settings import parse_arguments, to_yaml
-from training.evaluation.evaluating import EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result
-from training.evaluation.predicting import torch_device
-from training.evaluation.reports import accuracies
-from training.evaluation.table import tracked_metrics
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.predicting import torch_device
+from training.evaluation.classifiers.reports import accuracies
+from training.evaluation.classifiers.table import tracked_metrics
+from training.evaluation.robustness.evaluation import (
+    EvaluatedModel,
+    Evaluation,
+    Result,
+    evaluate,
+    folder_name,
+    write_result,
+)
 from training.tracking import find_models, reopened_run
-from training.trained import Classifier
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import torch
 
-from pipelines.console import make_console
 from pipelines.errors import run_job
-from pipelines.noise_images import NoiseLevels
+from pipelines.job.console import make_console
+from pipelines.render.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
-from training.evaluation.evaluating import folder_name
-from training.evaluation.evaluating_gans import EvaluatedGan, GanEvaluation, GanResult, evaluate_gans, write_gan_result
-from training.evaluation.gan_table import shown_scores, tracked_scores
-from training.evaluation.predicting import torch_device
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.predicting import torch_device
+from training.evaluation.gans.evaluation import EvaluatedGan, GanEvaluation, GanResult, evaluate_gans, write_gan_result
+from training.evaluation.gans.table import shown_scores, tracked_scores
+from training.evaluation.robustness.evaluation import folder_name
+from training.gans.trained import TrainedGan
 from training.tracking import find_models, reopened_run
-from training.trained import Classifier
-from training.trained_gan import TrainedGan
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_gans.yaml"
 NOISES = CONFIG.parent / "noise" / "paper.yaml"

@@ -14,16 +14,18 @@ import torch
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines import report, session, store
-from pipelines.console import make_console
 from pipelines.errors import run_job
-from pipelines.frames import make_attacker, row_groups_frame
-from pipelines.provenance import made_by
+from pipelines.job.console import make_console
+from pipelines.render import report
 from pipelines.settings import describe, parse_arguments, to_yaml
-from training.adversarial import AdversarialDatasets, Order, prepare
-from training.executor import ShippedAttack
+from pipelines.spark import session
+from pipelines.spark.frames import make_attacker, row_groups_frame
+from pipelines.store import writer as store
+from pipelines.store.provenance import made_by
+from training.classifiers.trained import Classifier
+from training.executors.adversarial_datasets import AdversarialDatasets, Order, prepare
+from training.executors.shipped import ShippedAttack
 from training.tracking import find_models
-from training.trained import Classifier
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_adversarial_datasets.yaml"
 

@@ -14,16 +14,18 @@ import torch
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines import report, session, store
-from pipelines.console import make_console
 from pipelines.errors import run_job
-from pipelines.frames import make_generator, row_groups_frame
-from pipelines.noise_images import NoiseLevels
-from pipelines.provenance import made_by
+from pipelines.job.console import make_console
+from pipelines.render import report
+from pipelines.render.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
-from training.generated import GeneratedDatasets, GeneratedOrder, ShippedGan, prepare_generated
+from pipelines.spark import session
+from pipelines.spark.frames import make_generator, row_groups_frame
+from pipelines.store import writer as store
+from pipelines.store.provenance import made_by
+from training.executors.generated_datasets import GeneratedDatasets, GeneratedOrder, ShippedGan, prepare_generated
+from training.gans.trained import TrainedGan
 from training.tracking import find_models
-from training.trained_gan import TrainedGan
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_generated_datasets.yaml"
 NOISES = CONFIG.parent / "noise" / "paper.yaml"

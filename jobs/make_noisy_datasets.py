@@ -12,16 +12,18 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines import report, session, store
-from pipelines.console import make_console
 from pipelines.datasets import Listing
 from pipelines.errors import run_job
-from pipelines.frames import make_renderer
-from pipelines.provenance import made_by
-from pipelines.render import Rendering
+from pipelines.job.console import make_console
+from pipelines.render import report
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.render.rendering import Rendering
 from pipelines.settings import parse_arguments
-from pipelines.sources import is_unchanged, parts_frame, prepare_source, refuse_damaged
-from pipelines.variants import NoisyDatasets
+from pipelines.spark import session
+from pipelines.spark.frames import make_renderer
+from pipelines.spark.sources import is_unchanged, parts_frame, prepare_source, refuse_damaged
+from pipelines.store import writer as store
+from pipelines.store.provenance import made_by
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
 
@@ -45,7 +47,9 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
             )  # fmt: skip
             rendering = Rendering(settings.geometry, settings.sizes_px, settings.chosen, settings.seed).only(outdated)
             store.write_datasets(parts_frame(spark, source, settings.partitions), make_renderer(rendering), plan)
-            from pipelines.figures import draw_figures  # here: matplotlib is a second that a run without work can save
+            from pipelines.render.figures import (
+                draw_figures,  # here: matplotlib is a second that a run without work can save
+            )
 
             draw_figures(root, settings, source.listing.class_names)
     console.print(f"{len(outdated)} datasets made, {len(wanted) - len(outdated)} were there already, unchanged")

@@ -14,15 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.console import make_console
 from pipelines.errors import run_job
-from pipelines.provenance import code_digest, code_version
+from pipelines.job.console import make_console
+from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import describe, load, parse_arguments, to_yaml
-from pipelines.sources import is_unchanged
-from pipelines.variants import NoisyDatasets
+from pipelines.spark.sources import is_unchanged
+from pipelines.store.provenance import code_digest, code_version
 from training.retraining.batch import Order
-from training.retraining.recipe import Retrain
 from training.retraining.service import attempt, journal_of, status
+from training.retraining.settings import Retrain
 
 JOBS = Path(__file__).parent
 CONF = JOBS.parent / "conf"

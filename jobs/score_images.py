@@ -13,16 +13,16 @@ from pathlib import Path
 import torch
 from pyspark.sql import SparkSession
 
-from pipelines import session
-from pipelines.console import make_console
 from pipelines.errors import run_job
-from pipelines.provenance import made_by
-from pipelines.scores import Scoring, Summary, refuse_strangers, write_scores
-from pipelines.scoring import ListedImages, ScoreImages, list_images
+from pipelines.job.console import make_console
 from pipelines.settings import parse_arguments, to_yaml
-from training.executor import ShippedClassifier
+from pipelines.spark import session
+from pipelines.spark.scores import Scoring, Summary, refuse_strangers, write_scores
+from pipelines.spark.scoring import ListedImages, ScoreImages, list_images
+from pipelines.store.provenance import made_by
+from training.classifiers.trained import Classifier
+from training.executors.shipped import ShippedClassifier
 from training.tracking import FoundModel, find_models
-from training.trained import Classifier
 
 CONFIG = Path(__file__).parents[1] / "conf" / "score_images.yaml"
 

@@ -12,13 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import provenance, session
-from pipelines.console import make_console
 from pipelines.errors import run_job
+from pipelines.job.console import make_console
 from pipelines.settings import parse_arguments, to_yaml
-from training.recipe import TrainClassifier
-from training.tracked_training import Command
-from training.train_classifier import describe_run, train_classifier
+from pipelines.spark import session
+from pipelines.store import provenance
+from training.classifiers.run import describe_run, train_classifier
+from training.classifiers.settings import TrainClassifier
+from training.loop.tracked_training import Command
 
 CONFIG = Path(__file__).parents[1] / "conf" / "train_classifier.yaml"
 

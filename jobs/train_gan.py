@@ -14,16 +14,17 @@ from pathlib import Path
 
 import torch
 
-from pipelines import provenance, session
-from pipelines.console import make_console
 from pipelines.errors import run_job
-from pipelines.noise_images import NoiseLevels
+from pipelines.job.console import make_console
+from pipelines.render.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
-from training.gan_recipe import TrainGan
-from training.tracked_training import Command
+from pipelines.spark import session
+from pipelines.store import provenance
+from training.classifiers.trained import Classifier
+from training.gans.run import Outside, describe_gan_run, train_gan
+from training.gans.settings import TrainGan
+from training.loop.tracked_training import Command
 from training.tracking import find_models
-from training.train_gan import Outside, describe_gan_run, train_gan
-from training.trained import Classifier
 
 CONFIG = Path(__file__).parents[1] / "conf" / "train_gan.yaml"
 NOISES = CONFIG.parent / "noise" / "paper.yaml"

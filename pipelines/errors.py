@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
-from pipelines.job_process import tidy_process
+from pipelines.job.process import tidy_process
 
 __all__ = [
     "RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError", "describe_refusal", "run_job",
@@ -96,7 +96,7 @@ def _refuse_mangled(arguments: Sequence[str]) -> None:
     doubtful = [argument for argument in arguments if "?" in argument]
     if not doubtful or "PYSPARK_GATEWAY_PORT" not in os.environ:
         return
-    from pipelines.session import java_encoding  # here: jobs without Spark can do without
+    from pipelines.spark.session import java_encoding  # here: jobs without Spark can do without
 
     encoding = java_encoding()
     if encoding.upper() not in ("UTF-8", "UTF8"):

@@ -11,11 +11,11 @@ REPOSITORY = Path(__file__).parents[1]
 OWNERS = {
     "yaml": "pipelines/settings.py",
     "omegaconf": "pipelines/settings.py",
-    "matplotlib": "pipelines/figures.py",
+    "matplotlib": "pipelines/render/figures.py",
     "requests": "pipelines/datasets/download.py",
-    "petastorm": "training/petastorm_bridge.py",
+    "petastorm": "training/streams/petastorm_bridge.py",
     "mlflow": "training/tracking/",
-    "torch_fidelity": "training/evaluation/inception.py",
+    "torch_fidelity": "training/evaluation/gans/inception.py",
 }
 """Libraries with one owner, a file or a folder; matplotlib's in training is training/evaluation."""
 

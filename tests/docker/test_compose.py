@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipelines.settings import load
-from training.retraining.recipe import Retrain
+from training.retraining.settings import Retrain
 
 DOCKER = Path(__file__).parents[2] / "docker"
 CONF = DOCKER.parent / "conf"

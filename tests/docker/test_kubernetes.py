@@ -9,8 +9,8 @@ import yaml
 
 from pipelines.errors import SettingsError
 from pipelines.settings import load
-from training.retraining.drifting import DriftedError
-from training.retraining.recipe import Retrain
+from training.retraining.drift.detection import DriftedError
+from training.retraining.settings import Retrain
 
 DOCKER = Path(__file__).parents[2] / "docker"
 MANIFESTS: list[dict[str, Any]] = [

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pipelines.settings import load
-from training.retraining.recipe import Retrain
 from training.retraining.service import BusyError
+from training.retraining.settings import Retrain
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEDULES = REPOSITORY / "docker" / "schedules"

@@ -22,7 +22,7 @@ SUBMIT = str(Path(sys.executable).with_name("spark-submit"))
 SLEEPER = """
 import sys, tempfile, time
 from pathlib import Path
-from pipelines import session
+from pipelines.spark import session
 from pipelines.errors import run_job
 
 def job(_):

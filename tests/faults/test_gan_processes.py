@@ -11,7 +11,7 @@ import torch
 from small_runs import write_dataset
 from standalone import environment
 
-from training.trained_gan import TrainedGan
+from training.gans.trained import TrainedGan
 
 pytestmark = pytest.mark.slow
 

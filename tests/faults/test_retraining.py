@@ -11,7 +11,7 @@ from PIL import Image
 from retrainings import Place, expired, gone, wait_for
 
 from pipelines.datasets import SyntheticSigns
-from pipelines.schema import MANIFEST_NAME, Manifest
+from pipelines.store.schema import MANIFEST_NAME, Manifest
 
 pytestmark = pytest.mark.slow
 

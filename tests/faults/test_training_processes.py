@@ -14,7 +14,7 @@ import torch
 from small_runs import write_dataset
 from standalone import environment
 
-from training.trained import Classifier
+from training.classifiers.trained import Classifier
 
 pytestmark = pytest.mark.slow
 

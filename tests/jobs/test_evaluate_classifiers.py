@@ -14,8 +14,8 @@ import torch
 from attacked_predictions import NETWORK, write_attacked
 from small_datasets import Small
 
+from training.classifiers.trained import Classifier, Shape
 from training.models.baseline_cnn import BaselineCnn
-from training.trained import Classifier, Shape
 
 VARIANTS = ("clean", "gaussian-min", "gaussian-max")
 SMALL = Small({"test": [[50, 40]], "validation": [[8]]}, VARIANTS, size_px=8)

@@ -21,14 +21,14 @@ from rich.console import Console
 from small_attacks import BLACK, SIZE_PX, classifier, rows, snr_db, write_signs
 
 from pipelines.errors import RoadsignError, StoreError
-from pipelines.schema import MANIFEST_NAME, Cell, Manifest
 from pipelines.settings import load
-from training.adversarial import AdversarialDatasets, prepare
-from training.data import Data, open_stream
+from pipelines.store.schema import MANIFEST_NAME, Cell, Manifest
+from training.classifiers.trained import Classifier
+from training.executors.adversarial_datasets import AdversarialDatasets, prepare
 from training.gans.adversarial import Adversarial
+from training.gans.trained import GanShape, TrainedGan
+from training.streams.stream import Data, open_stream
 from training.tracking import find_models
-from training.trained import Classifier
-from training.trained_gan import GanShape, TrainedGan
 
 Make = Callable[..., Path]
 ASKED = (50.0, 33.0)

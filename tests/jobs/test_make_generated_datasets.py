@@ -15,13 +15,13 @@ from small_attacks import rows
 from small_datasets import Small
 
 from pipelines.errors import StreamError
-from pipelines.schema import Cell, Manifest
 from pipelines.settings import load
-from training.data import Data, open_stream
-from training.evaluation.variants import variants_of
-from training.generated import GeneratedDatasets, prepare_generated
+from pipelines.store.schema import Cell, Manifest
+from training.evaluation.classifiers.variants import variants_of
+from training.executors.generated_datasets import GeneratedDatasets, prepare_generated
+from training.gans.trained import TrainedGan
+from training.streams.stream import Data, open_stream
 from training.tracking import find_models
-from training.trained_gan import TrainedGan
 
 Make = Callable[..., Path]
 SIGNS = Small({"train": [[30, 20], [25]], "validation": [[9]], "test": [[8]]}, size_px=untrained_gans.SIZE_PX)

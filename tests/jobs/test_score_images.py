@@ -22,11 +22,11 @@ from small_attacks import SIZE_PX, classifier, write_signs
 from pipelines.errors import StoreError
 from pipelines.geometry.contract import Roi
 from pipelines.geometry.crop_or_pad import CropOrPad
-from pipelines.schema import parquet_schema
-from pipelines.scores import SCORES_SCHEMA, Summary, _reason
-from pipelines.scoring import ScoreImages, list_images
+from pipelines.spark.scores import SCORES_SCHEMA, Summary, _reason
+from pipelines.spark.scoring import ScoreImages, list_images
+from pipelines.store.schema import parquet_schema
+from training.classifiers.trained import Classifier
 from training.tracking import FoundModel
-from training.trained import Classifier
 
 Score = Callable[..., Summary]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_runs import write_dataset
 
-from training.trained import Classifier
+from training.classifiers.trained import Classifier
 
 SMALL = ["data.size_px=8", "epochs=2", "batch_size=16", "device=cpu", "cache=none", "tracking.system_metrics_every_s=0"]
 

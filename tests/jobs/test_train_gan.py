@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from small_runs import write_dataset
 
+from training.classifiers.trained import Classifier, Shape
+from training.gans.trained import TrainedGan
 from training.models.baseline_cnn import BaselineCnn
-from training.trained import Classifier, Shape
-from training.trained_gan import TrainedGan
 
 SMALL = ["data.size_px=8", "epochs=2", "batch_size=16", "device=cpu", "tracking.system_metrics_every_s=0"]
 DCGAN = ["gan=dcgan", "gan.channels=4", "gan.conditional=true"]

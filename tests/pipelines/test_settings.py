@@ -6,8 +6,8 @@ import pytest
 from pydantic import Field, ValidationError
 
 from pipelines.errors import RoadsignError, SettingsError
+from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import LocalPath, Settings, load, parse_arguments, to_yaml
-from pipelines.variants import NoisyDatasets
 
 
 class Camera(Settings):

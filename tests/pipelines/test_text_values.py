@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from pipelines.errors import SettingsError
+from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import LocalPath, PathOrName, Settings, load, to_yaml
-from pipelines.variants import NoisyDatasets
 
 CONF = Path(__file__).parents[2] / "conf"
 HOSTILE = (

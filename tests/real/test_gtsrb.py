@@ -15,9 +15,9 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines.datasets.gtsrb import CLASS_NAMES, Gtsrb
-from pipelines.schema import SPLITS, Cell, Manifest
+from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
-from pipelines.variants import NoisyDatasets
+from pipelines.store.schema import SPLITS, Cell, Manifest
 
 pytestmark = pytest.mark.real
 

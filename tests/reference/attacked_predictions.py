@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from small_datasets import STATISTICS, Small
 
-from pipelines.schema import FORMAT_VERSION, MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
-from training.evaluation.attacked import Attacked
-from training.evaluation.predicting import Predictions
+from pipelines.store.schema import FORMAT_VERSION, MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
+from training.evaluation.classifiers.attack_facts import Attacked
+from training.evaluation.classifiers.predicting import Predictions
 
 SPREAD = Spread(mean=None, min=None, max=None, infinite=0)
 NETWORK = "0f3a5c7e9b1d" + 52 * "0"

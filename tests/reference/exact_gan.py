@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from small_gans import gan_recipe, gan_training_on, gan_weights, run_epochs
 
-from training import gan
-from training.data import to_unit_floats
-from training.distributed import ranks_on
+from training.gans import training as gan
 from training.gans.wgan_gp import WganGp
+from training.loop.ranks import ranks_on
+from training.streams.stream import to_unit_floats
 
 EPOCHS = 3
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 from standalone import environment
 
-from pipelines.schema import MANIFEST_NAME, Manifest
+from pipelines.store.schema import MANIFEST_NAME, Manifest
 
 REPOSITORY = Path(__file__).parents[2]
 JOB = REPOSITORY / "jobs" / "make_noisy_datasets.py"

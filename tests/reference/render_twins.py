@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.geometry import Geometry
 from pipelines.geometry.contract import Windowing
 from pipelines.noise import Image, Noise, generator
-from pipelines.render import Original
+from pipelines.render.rendering import Original
 
 
 def crop_or_pad(image: Image, size_px: int) -> Image:

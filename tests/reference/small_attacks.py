@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from small_datasets import Small
 
+from training.classifiers.trained import Classifier, Shape
 from training.models.baseline_cnn import BaselineCnn
-from training.trained import Classifier, Shape
 
 SIZE_PX = 8
 BLACK = "test/00003"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.schema import (
+from pipelines.store.schema import (
     FORMAT_VERSION,
     MANIFEST_NAME,
     Cell,

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.data import Data
-from training.distributed import Ranks
-from training.gan import GanTraining
-from training.gan_recipe import TrainGan
 from training.gans import Gan
 from training.gans.dcgan import Dcgan
+from training.gans.run import Outside, open_gan
+from training.gans.settings import TrainGan
+from training.gans.training import GanTraining
 from training.gans.watch import Watch
+from training.loop.ranks import Ranks
+from training.streams.stream import Data
 from training.tracking import Tracking
-from training.train_gan import Outside, open_gan
 
 
 def gan_recipe(root: Path, gan: Gan | None = None, **fields: Any) -> TrainGan:
@@ -38,7 +38,7 @@ def gan_recipe(root: Path, gan: Gan | None = None, **fields: Any) -> TrainGan:
 
 
 def stripes(noise: str, level: str, size_px: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """In the place of pipelines.noise_images."""
+    """In the place of pipelines.render.noise_images."""
     return random.integers(0, 256, (count, size_px, size_px, 3), np.uint8)
 
 

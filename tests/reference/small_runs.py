@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from small_datasets import Small
 
-from training.augmentation import Augmentation
-from training.classifier import ClassifierTraining
-from training.data import Data
-from training.distributed import Ranks
+from training.augmentation.augmentation import Augmentation
+from training.classifiers.run import open_splits
+from training.classifiers.settings import TrainClassifier
+from training.classifiers.trained import Shape
+from training.classifiers.training import ClassifierTraining
+from training.loop.ranks import Ranks
 from training.models.baseline_cnn import BaselineCnn
-from training.recipe import TrainClassifier
+from training.streams.stream import Data
 from training.tracking import Tracking
-from training.train_classifier import open_splits
-from training.trained import Shape
 
 STILL = Augmentation(rotation_deg=0.0, contrast=0.0, flips="none")
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.classifiers.trained import Classifier, Shape
 from training.gans import GANS
 from training.gans.latents import ImageToImage
+from training.gans.trained import GanShape, TrainedGan
 from training.models.baseline_cnn import BaselineCnn
-from training.trained import Classifier, Shape
-from training.trained_gan import GanShape, TrainedGan
 
 SIZE_PX = 8
 CLASSES = 43

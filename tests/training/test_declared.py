@@ -13,11 +13,11 @@ import pipelines
 import training
 from pipelines.declared import Types, is_text, keys_of, types_at, types_of
 from pipelines.settings import Settings, load
-from training.adversarial import AdversarialDatasets
-from training.evaluation.evaluating_gans import GanEvaluation
-from training.gan_recipe import TrainGan
-from training.recipe import TrainClassifier
-from training.retraining.recipe import Retrain
+from training.classifiers.settings import TrainClassifier
+from training.evaluation.gans.evaluation import GanEvaluation
+from training.executors.adversarial_datasets import AdversarialDatasets
+from training.gans.settings import TrainGan
+from training.retraining.settings import Retrain
 
 CONF = Path(__file__).parents[2] / "conf"
 

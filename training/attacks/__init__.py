@@ -7,9 +7,9 @@ from training.attacks.apgd import Apgd
 from training.attacks.contract import Attack, FixedStrength, MinimalPerturbation
 from training.attacks.deepfool import Deepfool
 from training.attacks.ensemble import Ensemble
-from training.attacks.examples import AttackError, Examples
 from training.attacks.fgsm import Fgsm
 from training.attacks.gan import Gan
+from training.attacks.labelled_images import AttackError, Examples
 from training.attacks.one_pixel import OnePixel
 from training.attacks.pgd import Pgd
 from training.attacks.snr import Attacked, Eps, SnrDb, Strength

@@ -8,9 +8,9 @@ from training.attacks.ascent import climb
 from training.attacks.balls import project, scatter_inside
 from training.attacks.contract import FixedStrength
 from training.attacks.deepfool import Deepfool
-from training.attacks.examples import AttackError, Draws, Examples
 from training.attacks.gradients import log_odds, logits_of
-from training.attacks.worst import Worst
+from training.attacks.labelled_images import AttackError, Draws, Examples
+from training.attacks.worst_case import Worst
 
 
 class Apgd(FixedStrength):

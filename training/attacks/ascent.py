@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from training.attacks.balls import Norm, per_image, project, steepest
-from training.attacks.examples import Examples
 from training.attacks.gradients import differentiate
+from training.attacks.labelled_images import Examples
 
 __all__ = ["AimedLoss", "climb", "periods"]
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from training.attacks.examples import Draws
+from training.attacks.labelled_images import Draws
 
 __all__ = ["Norm", "norms", "per_image", "project", "scatter_inside", "steepest"]
 

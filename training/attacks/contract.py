@@ -11,7 +11,7 @@ from torch import nn
 
 from pipelines.settings import Settings
 from training.attacks.balls import Norm
-from training.attacks.examples import AttackError, Examples
+from training.attacks.labelled_images import AttackError, Examples
 from training.attacks.snr import Attacked, Eps, Meter, Strength
 
 __all__ = ["Attack", "FixedStrength", "MinimalPerturbation"]

@@ -6,8 +6,8 @@ from torch import nn
 
 from training.attacks.balls import Norm, norms, per_image
 from training.attacks.contract import MinimalPerturbation
-from training.attacks.examples import AttackError, Examples
 from training.attacks.gradients import fooled, logits_of
+from training.attacks.labelled_images import AttackError, Examples
 
 SHORTEST_STEP = {"l2": 1e-4, "linf": 1e-6}
 """Exactly on a boundary the distance to it is zero, and the step would be too."""

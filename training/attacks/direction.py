@@ -8,7 +8,7 @@ from torch import nn
 
 from training.attacks.balls import per_image
 from training.attacks.contract import FixedStrength
-from training.attacks.examples import Examples
+from training.attacks.labelled_images import Examples
 from training.attacks.snr import Attacked, Eps, Meter, Strength
 
 __all__ = ["OneDirection"]

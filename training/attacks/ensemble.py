@@ -5,9 +5,9 @@ from torch import nn
 
 from training.attacks.apgd import Apgd
 from training.attacks.contract import FixedStrength
-from training.attacks.examples import Examples
+from training.attacks.labelled_images import Examples
 from training.attacks.square import Square
-from training.attacks.worst import Worst
+from training.attacks.worst_case import Worst
 
 
 class Ensemble(FixedStrength):

@@ -5,8 +5,8 @@ from torch import nn
 
 from training.attacks.balls import steepest
 from training.attacks.direction import OneDirection
-from training.attacks.examples import AttackError, Examples
 from training.attacks.gradients import differentiate, log_odds
+from training.attacks.labelled_images import AttackError, Examples
 from training.attacks.snr import Meter
 from training.models import Normalize
 

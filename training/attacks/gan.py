@@ -9,11 +9,11 @@ from torch import nn
 from pipelines.settings import PathOrName
 from training.attacks.balls import norms, per_image
 from training.attacks.direction import OneDirection
-from training.attacks.examples import AttackError, Examples
+from training.attacks.labelled_images import AttackError, Examples
 from training.attacks.snr import Meter
 
 if TYPE_CHECKING:
-    from training.trained_gan import TrainedGan
+    from training.gans.trained import TrainedGan
 
 
 class Gan(OneDirection):
@@ -51,7 +51,7 @@ def file_name(digest: str) -> str:
 @lru_cache(maxsize=1)
 def _read(path: Path, device: torch.device) -> "TrainedGan":
     """Once by each Python worker. Raises CheckpointError and AttackError."""
-    from training.trained_gan import TrainedGan  # here: the adversarial GAN learns with what attacks have
+    from training.gans.trained import TrainedGan  # here: the adversarial GAN learns with what attacks have
 
     return checked(TrainedGan.read(path, device), str(path))
 

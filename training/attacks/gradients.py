@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from training.attacks.examples import AttackError, Examples
+from training.attacks.labelled_images import AttackError, Examples
 
 __all__ = ["Loss", "Point", "differentiate", "fooled", "log_odds", "logits_of", "margin"]
 

@@ -5,8 +5,8 @@ from pydantic import Field
 from torch import nn
 
 from training.attacks.contract import MinimalPerturbation
-from training.attacks.examples import Draws, Examples
 from training.attacks.gradients import fooled, log_odds, logits_of
+from training.attacks.labelled_images import Draws, Examples
 
 DIFFERENTIAL_WEIGHT = 0.5
 COLOUR_MEAN, COLOUR_STD = 128 / 255, 127 / 255

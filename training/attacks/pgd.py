@@ -6,9 +6,9 @@ from torch import nn
 
 from training.attacks.balls import per_image, project, scatter_inside, steepest
 from training.attacks.contract import FixedStrength
-from training.attacks.examples import Draws, Examples
 from training.attacks.gradients import differentiate, log_odds
-from training.attacks.worst import Worst
+from training.attacks.labelled_images import Draws, Examples
+from training.attacks.worst_case import Worst
 
 
 class Pgd(FixedStrength):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from training.attacks.examples import AttackError
+from training.attacks.labelled_images import AttackError
 
 __all__ = ["Attacked", "Eps", "Meter", "SnrDb", "Strength"]
 

@@ -9,8 +9,8 @@ from torch import nn
 from training.attacks.balls import norms, per_image
 from training.attacks.contract import FixedStrength
 from training.attacks.deepfool import Deepfool
-from training.attacks.examples import Examples, generator
 from training.attacks.gradients import fooled, logits_of
+from training.attacks.labelled_images import Examples, generator
 from training.attacks.snr import Attacked, Meter, Strength
 
 NO_RADIUS = 1e-12

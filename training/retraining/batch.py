@@ -14,17 +14,17 @@ import torch
 from rich.console import Console
 
 from pipelines.datasets import Listing
-from pipelines.schema import CLEAN, Cell, Manifest
+from pipelines.store.schema import CLEAN, Cell, Manifest
+from training.classifiers.trained import Classifier
+from training.loop.run_folder import RunFolder
 from training.retraining.child import run_child
-from training.retraining.drift import Report
-from training.retraining.drifting import DriftedError, find_drift, keep_profile, write_report
+from training.retraining.drift.detection import DriftedError, find_drift, keep_profile, write_report
+from training.retraining.drift.measures import Report
 from training.retraining.gate import Decision
 from training.retraining.lease import Lease
-from training.retraining.recipe import Retrain
 from training.retraining.record import Batch, BatchError, Contender, Decided
-from training.runs import RunFolder
+from training.retraining.settings import Retrain
 from training.tracking import CHAMPION, Registry, Spool, Version, end_run, find_models, send_kept
-from training.trained import Classifier
 
 __all__ = ["Order", "Outcome", "Retraining"]
 

@@ -9,14 +9,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.schema import ATTACKED, ATTACKED_DIGITS
-from training.evaluation.evaluating import EvaluatedData, EvaluatedModel, Evaluation, Result, evaluate, write_result
-from training.evaluation.files import replacing
-from training.evaluation.flags import find_flags
-from training.evaluation.predicting import torch_device
+from pipelines.store.schema import ATTACKED, ATTACKED_DIGITS
+from training.evaluation.classifiers.files import replacing
+from training.evaluation.classifiers.predicting import torch_device
+from training.evaluation.robustness.evaluation import (
+    EvaluatedData,
+    EvaluatedModel,
+    Evaluation,
+    Result,
+    evaluate,
+    write_result,
+)
+from training.evaluation.robustness.flags import find_flags
 from training.retraining.gate import Decision, cells_of
-from training.retraining.recipe import Retrain
 from training.retraining.record import Contender
+from training.retraining.settings import Retrain
 from training.tracking import Spool, Tracking, tracked_run
 
 __all__ = ["EXPERIMENT", "compare", "track_decision"]

@@ -9,10 +9,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from pipelines.errors import RoadsignError
-from pipelines.schema import CLEAN
 from pipelines.settings import Settings
-from training.evaluation.predicting import Predictions
-from training.evaluation.robustness import is_transfer
+from pipelines.store.schema import CLEAN
+from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.robustness.curves import is_transfer
 from training.retraining.paired import Pairs, holm
 
 __all__ = ["SCHEMA", "Compared", "Decision", "Gate", "GateError", "Verdict", "cells_of"]

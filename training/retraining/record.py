@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.errors import RoadsignError
-from training.evaluation.files import replacing
-from training.runs import RunFolder, find_runs
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.files import replacing
+from training.loop.run_folder import RunFolder, find_runs
 from training.tracking import Version
-from training.trained import Classifier
 
 __all__ = ["Batch", "BatchError", "Contender", "Decided"]
 

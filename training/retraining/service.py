@@ -10,10 +10,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from pipelines.errors import RoadsignError
 from training.retraining.batch import Order, Retraining
-from training.retraining.drifting import DriftedError
+from training.retraining.drift.detection import DriftedError
 from training.retraining.journal import Attempt, Journal
 from training.retraining.lease import Clock, Lease, LeaseBusyError, LeaseLostError, find_holder, leased
-from training.retraining.recipe import Retrain
+from training.retraining.settings import Retrain
 from training.retraining.webhook import WebhookError
 from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, Registry, UnreachableError, Version
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from training.locks import FolderError, held
+from training.tracking.locks import FolderError, held
 from training.tracking.spool import TrackingError
 
 __all__ = ["DEFAULT_DATABASE", "database_of", "prepare", "uri_of"]

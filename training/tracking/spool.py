@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
-from training.locks import FolderError, held
+from training.tracking.locks import FolderError, held
 
 __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.attacks.balls import Norm, norms, project, scatter_inside, steepest
-from training.attacks.examples import Draws
+from training.attacks.labelled_images import Draws
 
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 

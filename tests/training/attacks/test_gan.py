@@ -9,8 +9,8 @@ from small_attacks import SIZE_PX, classifier
 from training.attacks import AttackError, Eps, Examples, SnrDb
 from training.attacks.gan import Gan, file_name
 from training.gans.adversarial import Adversarial
+from training.gans.trained import GanShape, TrainedGan
 from training.gans.vanilla import Vanilla
-from training.trained_gan import GanShape, TrainedGan
 
 SHAPE = GanShape(SIZE_PX, 43, tuple(range(43)))
 

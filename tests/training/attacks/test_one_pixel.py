@@ -7,7 +7,7 @@ from attacked_networks import accuracy, disc_examples, examples_of, grey_example
 from torch import nn
 
 from training.attacks.deepfool import Deepfool
-from training.attacks.examples import Draws, Examples
+from training.attacks.labelled_images import Draws, Examples
 from training.attacks.one_pixel import OnePixel, _children
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from training.attacks import Eps
 from training.attacks.balls import Norm, norms
-from training.attacks.examples import Draws
+from training.attacks.labelled_images import Draws
 from training.attacks.square import Square
-from training.attacks.squares import NUMBERS, SQUARES, tile
+from training.attacks.square_proposals import NUMBERS, SQUARES, tile
 
 GREY = torch.full((4, 3, 20, 20), 0.5)
 EPS = torch.tensor([0.01, 0.02, 0.03, 0.04])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from attacked_predictions import predicted
 
-from training.evaluation.predicting import Predictions
+from training.evaluation.classifiers.predicting import Predictions
 from training.retraining.gate import SCHEMA, Decision, Gate, GateError, cells_of
 
 IMAGES = 4000

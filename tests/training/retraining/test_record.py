@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from training.loop.run_folder import RunFolder
 from training.retraining.record import Batch, BatchError, Decided
-from training.runs import RunFolder
 
 
 def write_run(folder: Path, **record: object) -> Path:

@@ -13,9 +13,9 @@ from pipelines.errors import SourceError
 from pipelines.settings import load
 from training.retraining.batch import Order, Outcome, Retraining
 from training.retraining.lease import leased
-from training.retraining.recipe import Retrain
 from training.retraining.record import Batch, BatchError, Decided
 from training.retraining.service import BusyError, attempt, journal_of, status
+from training.retraining.settings import Retrain
 from training.tracking import UnreachableError
 
 CONF = Path(__file__).parents[3] / "conf"

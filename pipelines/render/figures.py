@@ -1,0 +1,111 @@
+"""Pictures that lie beside a dataset, for a person to see what was made."""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipelines.noise import Image, Noise
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.store.schema import CLEAN, Cell, Manifest, Split
+
+__all__ = ["draw_figures"]
+
+
+def draw_figures(root: Path, settings: NoisyDatasets, class_names: Sequence[str]) -> list[Path]:
+    """The paper's Figure 4 (noises and levels), Figure 5 (images per class) and one sample per class, at the largest
+    size, in root/geometry=…/_figures. Readers of Parquet pass over a folder whose name begins with an underscore."""
+    size_px = max(settings.sizes_px)
+    noises = settings.chosen
+    reference = CLEAN if CLEAN in noises else next(iter(noises))
+    folders = {variant: Cell(settings.geometry.kind, size_px, variant).folder(root) for variant in noises}
+    manifest = Manifest.read(folders[reference])
+    if manifest is None:
+        return []
+    figures = {
+        f"noise_levels-{size_px}px.png": _noise_levels(folders, noises, next(iter(manifest.counts))),
+        "images_per_class.png": _images_per_class(manifest, class_names),
+        f"one_sample_per_class-{size_px}px.png": _one_sample_per_class(folders[reference], class_names),
+    }
+    target = folders[reference].parents[1] / "_figures"
+    target.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(target / f".{name}", format="png", dpi=100, bbox_inches="tight")
+        (target / f".{name}").replace(target / name)
+    return [target / name for name in figures]
+
+
+def _images(folder: Path, split: str | None = None) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    """(labels, images (N, S, S, 3)) of each row group."""
+    manifest = Manifest.read(folder)
+    for part in manifest.parts if manifest else ():
+        if split in (None, part.split):
+            file = pq.ParquetFile(folder / part.path, page_checksum_verification=True)
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, columns=["label", "image"])
+                pixels = np.stack([np.frombuffer(image.as_buffer(), np.uint8) for image in rows["image"]])
+                side = int((pixels.shape[1] // 3) ** 0.5)
+                yield rows["label"].to_pylist(), pixels.reshape(-1, side, side, 3)
+
+
+def _noise_levels(folders: Mapping[str, Path], noises: Mapping[str, Noise | None], split: Split) -> Figure:
+    """Rows: noises; columns: clean, then the levels. Always the brightest image of the first row group."""
+    kinds = list(dict.fromkeys(noise.kind for noise in noises.values() if noise)) or [CLEAN]
+    levels = list(dict.fromkeys(name.partition("-")[2] for name, noise in noises.items() if noise))
+    _, first = next(_images(next(iter(folders.values())), split))
+    brightest = int(first.sum(axis=(1, 2, 3), dtype=np.uint64).argmax())
+    figure = Figure(figsize=(1.6 * (1 + len(levels)), 1.7 * len(kinds)))
+    axes = figure.subplots(len(kinds), 1 + len(levels), squeeze=False)
+    for row, kind in enumerate(kinds):
+        for column, level in enumerate([CLEAN, *levels]):
+            variant = CLEAN if level == CLEAN else f"{kind}-{level}"
+            axis = axes[row, column]
+            axis.axis("off")
+            if variant in folders:
+                _, images = next(_images(folders[variant], split))
+                _show(axis, images[brightest], variant)
+    return figure
+
+
+def _images_per_class(manifest: Manifest, class_names: Sequence[str]) -> Figure:
+    figure = Figure(figsize=(12, 4.5))
+    axis = figure.subplots()
+    labels = range(len(class_names))
+    below = np.zeros(len(class_names))
+    for split, counts in manifest.counts_per_class.items():
+        heights = np.array([counts.get(label, 0) for label in labels])
+        axis.bar(labels, heights, bottom=below, label=f"{split} ({heights.sum():,})")
+        below += heights
+    axis.set(ylabel="images", xlim=(-0.6, len(class_names) - 0.4))
+    axis.set_xticks(labels, [f"{name} {label}" for label, name in enumerate(class_names)], rotation=90, fontsize=7)
+    axis.legend()
+    return figure
+
+
+def _one_sample_per_class(folder: Path, class_names: Sequence[str]) -> Figure:
+    samples: dict[int, Image] = {}
+    for labels, images in _images(folder):
+        for label, image in zip(labels, images, strict=True):
+            if image.sum() > samples.get(label, image[:0]).sum():
+                samples[label] = image
+        if len(samples) == len(class_names):
+            break
+    columns = 9
+    rows = -(-len(class_names) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.9 * rows))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for label, image in samples.items():
+        _show(axes.flat[label], image, "\n".join(textwrap.wrap(f"{label} {class_names[label]}", 21)[:2]))
+    return figure
+
+
+def _show(axis: Axes, image: Image, title: str) -> None:
+    axis.imshow(image, interpolation="nearest")
+    axis.set_title(title, fontsize=7)

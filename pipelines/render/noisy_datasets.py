@@ -1,0 +1,128 @@
+"""Which sizes × noises × levels a run makes: the settings of jobs/make_noisy_datasets.py."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
+
+from pipelines.datasets import DATASETS, Dataset, kind_found
+from pipelines.geometry import GEOMETRIES, Geometry
+from pipelines.noise import NOISES, Noise
+from pipelines.settings import LocalPath, Settings, build_member, choose, describe
+from pipelines.store.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
+
+__all__ = ["NoisyDatasets", "levels_of"]
+
+
+def _dataset(given: object) -> Any:
+    if given == "auto":
+        given = {"kind": given}
+    if isinstance(given, dict):
+        values = {key: value for key, value in given.items() if value is not None}
+        kind = values.get("kind", "auto")
+        values["kind"] = kind_found(values) if kind == "auto" else kind
+        given = values
+    return choose(DATASETS, given)
+
+
+def levels_of(given: object) -> dict[str, Noise]:
+    """{"gaussian": {"overflow": …, "levels": {"min": {"std_grey": 5.0}}}} as {"gaussian-min": Gaussian(…)}."""
+    if not isinstance(given, dict):
+        raise ValueError("expected a menu of conf/noise/ or noises by name, for example noise=paper")
+    noises: dict[str, Noise] = {}
+    for kind, settings in given.items():
+        if kind not in NOISES:
+            raise ValueError(f"{kind}: unknown noise; there are: {', '.join(NOISES)}")
+        if not isinstance(settings, dict) or not isinstance(settings.get("levels"), dict):
+            raise ValueError(f"{kind}: expected its settings and levels: {{min: {{…}}, …}}, got {settings!r}")
+        shared = {key: value for key, value in settings.items() if key != "levels"}
+        for level, own in settings["levels"].items():
+            if not re.fullmatch(r"\w[\w.]*", str(level)) or not isinstance(own, dict | None):
+                raise ValueError(
+                    f"{kind}.levels.{level}: expected a name of letters and digits and its settings, got {own!r}"
+                )
+            noises[f"{kind}-{level}"] = build_member(NOISES[kind], {**shared, **(own or {})}, f"{kind}.levels.{level}.")
+    return noises
+
+
+class NoisyDatasets(Settings):
+    """One run: every image of `dataset` in every `variants` at every `sizes_px`.
+
+    `noise` is read from the menus in conf/noise/ and held by variant name; `variants` is "all" or some of "clean" and
+    those names. `validation_fraction` of each class's tracks become the split validation. `images_per_part` and
+    `images_per_row_group` fix the files by the amount of data, whatever does the work; `partitions` is into how many
+    Spark tasks the parts are dealt (by default one each) and changes no byte. `verify` reads what is there already and
+    makes again what is not as its manifest says. `batch_id`, of the retraining that this is a step of, goes into the
+    manifests."""
+
+    dataset: Annotated[Dataset, PlainValidator(_dataset), PlainSerializer(describe)]
+    output_root: LocalPath
+    geometry: Annotated[Geometry, PlainValidator(lambda given: choose(GEOMETRIES, given)), PlainSerializer(describe)]
+    sizes_px: tuple[Annotated[int, Field(ge=8, le=512)], ...] = Field(min_length=1)
+    noise: Annotated[
+        dict[str, Noise],
+        PlainValidator(levels_of),
+        PlainSerializer(lambda noises: {name: describe(noise) for name, noise in noises.items()}),
+    ]
+    variants: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
+    seed: int = Field(ge=0)
+    splits: tuple[Split, ...] = Field(min_length=1)
+    validation_fraction: float = Field(ge=0, lt=1)
+    max_rejected_fraction: float = Field(ge=0, le=1)
+    images_per_part: int = Field(ge=1)
+    images_per_row_group: int = Field(ge=1, le=4000)
+    compression: Literal["none", "zstd"]
+    partitions: int | None = Field(default=None, ge=1)
+    verify: bool = False
+    batch_id: str | None = None
+
+    @field_validator("sizes_px", "splits", "variants")
+    @classmethod
+    def _each_once(cls, values: tuple[object, ...] | str) -> tuple[object, ...] | str:
+        if isinstance(values, tuple) and len(set(values)) < len(values):
+            raise ValueError("names something twice")
+        return values
+
+    @field_validator("splits")
+    @classmethod
+    def _in_order(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
+        return tuple(split for split in SPLITS if split in splits)
+
+    @model_validator(mode="after")
+    def _variants_exist(self) -> Self:
+        known = (CLEAN, *self.noise)
+        if self.variants != "all" and (unknown := [name for name in self.variants if name not in known]):
+            raise ValueError(f"variants: {', '.join(unknown)} unknown; with this noise there are: {', '.join(known)}")
+        return self
+
+    @property
+    def chosen(self) -> dict[str, Noise | None]:
+        """The noise of each variant to be made; clean has none."""
+        all_noises: dict[str, Noise | None] = {CLEAN: None, **self.noise}
+        return {name: noise for name, noise in all_noises.items() if self.variants == "all" or name in self.variants}
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [Cell(self.geometry.kind, size, variant) for size in self.sizes_px for variant in self.chosen]
+
+    @property
+    def dataset_folder(self) -> Path:
+        return self.output_root / self.dataset.kind
+
+    def fingerprint(self, cell: Cell, source_digest: str) -> dict[str, Any]:
+        """Everything that decides the bytes of a variant, but for the code (schema.FORMAT_VERSION stands for that)."""
+        noise = self.chosen[cell.variant]
+        values = self.model_dump(
+            mode="json",
+            include={"seed", "splits", "validation_fraction", "images_per_part", "images_per_row_group", "compression"},
+        )
+        return {
+            **values,
+            "format_version": FORMAT_VERSION,
+            "dataset": self.dataset.kind,
+            "source_digest": source_digest,
+            "geometry": describe(self.geometry),
+            "size_px": cell.size_px,
+            "noise": None if noise is None else describe(noise),
+        }

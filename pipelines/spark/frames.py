@@ -1,0 +1,182 @@
+"""DataFrame → DataFrame."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark import SparkFiles, TaskContext
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.datasets import FileReader, Location, UnreadableImageError, decode
+from pipelines.errors import SourceError
+from pipelines.geometry import Roi
+from pipelines.noise import Image
+from pipelines.render.rendering import Original, Rendering
+from pipelines.store.attacked_images import AttackedBlock
+from pipelines.store.cell_rows import Block
+from pipelines.store.contents import pixels_of
+from pipelines.store.generated_images import GeneratedBlock
+from pipelines.store.schema import AttackedImages, GeneratedImages, SourceImages, Split
+
+__all__ = [
+    "MakeStep", "RowGroup", "in_parts", "make_attacker", "make_generator", "make_renderer", "read_image",
+    "row_groups_frame", "rows_frame", "with_pixel_digest",
+]  # fmt: skip
+
+_DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.string()), ("reason", pa.string())])
+
+
+def rows_frame(spark: SparkSession, row_type: type[NamedTuple], rows: Sequence[Any]) -> DataFrame:
+    """Named tuples of `row_type` as a frame; an int is int32, everything else a string."""
+    types = {name: pa.int32() if hint is int else pa.string() for name, hint in get_type_hints(row_type).items()}
+    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
+    return spark.createDataFrame(pa.table([pa.array(column) for column in columns], schema=pa.schema(types.items())))
+
+
+def with_pixel_digest(images: DataFrame) -> DataFrame:
+    """SourceImage rows → (image_id, pixel_digest, reason): SHA-256 of shape and pixels, or why there are none.
+
+    The digest is of the decoded pixels, so a PNG and a PPM of the same picture have the same.
+    """
+
+    def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with FileReader() as reader:
+            for batch in batches:
+                rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
+                yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
+
+    return images.mapInArrow(scan, "image_id string, pixel_digest string, reason string")
+
+
+def _digest_or_reason(reader: FileReader, row: dict[str, Any]) -> tuple[str | None, str | None]:
+    try:
+        image = read_image(reader, Location(row["archive"], row["path"]))
+    except UnreadableImageError as error:
+        return None, str(error)
+    height, width = image.shape[:2]
+    if (width, height) != (row["width_px"], row["height_px"]):
+        return None, f"is {width} × {height}, but its annotation says {row['width_px']} × {row['height_px']}"
+    return hashlib.sha256(f"{height} {width} ".encode() + image.tobytes()).hexdigest(), None
+
+
+def read_image(reader: FileReader, location: Location) -> Image:
+    """The pixels of a source image. Raises UnreadableImageError with the reason, whatever went wrong."""
+    try:
+        data = reader.read(location)
+    except Exception as error:  # noqa: BLE001 - file systems and damaged zips fail in many types
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
+    return decode(data)
+
+
+def make_renderer(rendering: Rendering) -> Callable[[], Callable[[pa.Table], Iterator[Block]]]:
+    """For store.write_datasets: PlacedImage rows → blocks, each image decoded once."""
+
+    def make() -> Callable[[pa.Table], Iterator[Block]]:
+        reader = FileReader()
+
+        def expand(rows: pa.Table) -> Iterator[Block]:
+            return rendering.blocks([_original(reader, row) for row in rows.to_pylist()])
+
+        return expand
+
+    return make
+
+
+def _original(reader: FileReader, row: dict[str, Any]) -> Original:
+    location = Location(row["archive"], row["path"])
+    try:
+        pixels = read_image(reader, location)
+    except UnreadableImageError as error:
+        raise SourceError(f"{location}: was readable when the run began, and now: {error}; run again") from None
+    return Original(row["image_id"], pixels, Roi(row["roi_x1"], row["roi_y1"], row["roi_x2"], row["roi_y2"]))
+
+
+def in_parts(images: DataFrame, partitions: int) -> DataFrame:
+    """Rows with `part` and `position`: every part whole in one of `partitions` partitions, and in order."""
+    return images.repartitionById(partitions, images["part"] % partitions).sortWithinPartitions("part", "position")
+
+
+class RowGroup(NamedTuple):
+    """The first `rows` rows of row group `position` of the file `path`, which is part `part_in_split` of its split and
+    is to become the same part of another variant; `part` counts over all splits."""
+
+    split: Split
+    part: int
+    part_in_split: int
+    position: int
+    path: str
+    rows: int
+
+
+def row_groups_frame(
+    spark: SparkSession, row_groups: Sequence[tuple[Split, str, int, int]], partitions: int | None
+) -> DataFrame:
+    """For store.write_datasets, a row for each (split, file, number, rows) of a dataset that is to be attacked, in
+    `partitions` partitions, by default one for each file."""
+    parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, *_ in row_groups))}
+    frame_rows = [
+        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, str(Path(path).absolute()), rows)
+        for split, path, number, rows in row_groups
+    ]
+    return in_parts(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))
+
+
+Made = TypeVar("Made", AttackedImages, GeneratedImages)
+Made_co = TypeVar("Made_co", covariant=True)
+AnyBlock = TypeVar("AnyBlock", AttackedBlock, GeneratedBlock)
+
+
+class MakeStep(Protocol[Made_co]):
+    """(folder of the session's files on this machine, threads of this task, address of its GPU or None) → step."""
+
+    def __call__(
+        self, files: Path, threads: int, gpu: str | None, /
+    ) -> Callable[[SourceImages], Iterable[Made_co]]: ...
+
+
+def make_attacker(make_step: MakeStep[AttackedImages]) -> Callable[[], Callable[[pa.Table], Iterator[AttackedBlock]]]:
+    """For store.write_datasets: RowGroup rows → blocks. `make_step` is called once per task, on its executor."""
+    return _make_blocks(make_step, AttackedBlock.each)
+
+
+def make_generator(
+    make_step: MakeStep[GeneratedImages],
+) -> Callable[[], Callable[[pa.Table], Iterator[GeneratedBlock]]]:
+    """The same for a generator."""
+    return _make_blocks(make_step, GeneratedBlock.each)
+
+
+def _make_blocks(
+    make_step: MakeStep[Made], blocks: Callable[[SourceImages, Iterable[Made]], Iterator[AnyBlock]]
+) -> Callable[[], Callable[[pa.Table], Iterator[AnyBlock]]]:
+    def make() -> Callable[[pa.Table], Iterator[AnyBlock]]:
+        task = TaskContext.get()
+        assert task is not None
+        gpu = task.resources().get("gpu")
+        step = make_step(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
+
+        def expand(rows: pa.Table) -> Iterator[AnyBlock]:
+            (row,) = rows.to_pylist()
+            source = _source_images(row["path"], row["position"], row["rows"])
+            return blocks(source, step(source))
+
+        return expand
+
+    return make
+
+
+def _source_images(path: str, number: int, rows: int) -> SourceImages:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            size_px = int(file.schema_arrow.metadata[b"size_px"])
+            table = file.read_row_group(number, columns=["image_id", "label", "image"], use_threads=False)[:rows]
+        pixels = pixels_of(table["image"], size_px**2 * 3).copy()  # torch wants what can be written
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SourceError(
+            f"{path}, row group {number}: cannot be read ({error}); make this variant again, with verify=true"
+        ) from None
+    images = pixels.reshape(len(table), size_px, size_px, 3)
+    return SourceImages(table["image_id"].to_pylist(), table["label"].to_numpy(), images)

@@ -1,0 +1,238 @@
+"""Images → what a classifier says of each: on Spark's executors, then in a folder that is there whole or not at all."""
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from py4j.protocol import Py4JJavaError
+from pydantic import BaseModel, ConfigDict
+from pyspark import SparkFiles, TaskContext
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from pipelines.datasets import FileReader, Location, UnreadableImageError
+from pipelines.errors import SourceError, StoreError
+from pipelines.geometry import Geometry, Roi
+from pipelines.noise.estimation import noise_std_grey
+from pipelines.spark.frames import read_image
+from pipelines.store.folders import held, staging_folder, swap, write_durably
+from pipelines.store.schema import Scores
+from pipelines.store.writer import cause_of
+
+__all__ = [
+    "SCORES_SCHEMA", "SUMMARY_NAME", "MakeScore", "Score", "Scoring", "Summary", "refuse_strangers", "write_scores",
+]  # fmt: skip
+
+SCORES_SCHEMA = pa.schema([
+    ("source", pa.string()),
+    ("image_id", pa.string()),
+    ("prediction", pa.int32()),
+    ("confidence", pa.float32()),
+    ("noise_std_grey", pa.float32()),
+    ("noisy", pa.bool_()),
+    ("reason", pa.string()),
+])  # fmt: skip
+"""`source` is the file, `image_id` the row's in a Parquet file, otherwise the file's name below the folder of images.
+Where `reason` says why an image cannot be read, prediction, confidence and both about noise are null."""
+SUMMARY_NAME = "_scores.json"
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+Score = Callable[[Pixels], Scores]
+"""(N, size_px, size_px, 3), uint8, or float32 in [0, 1] → what the classifier says of each."""
+MakeScore = Callable[[Path, int, str | None], Score]
+"""(folder of the session's files on this machine, threads of this task, address of its GPU or None) → score."""
+
+
+class Shown(NamedTuple):
+    """Images on their way to a classifier: of each its source, its id, and why there are no pixels of it, if so;
+    `pixels` (N, size_px, size_px, 3) are of those without a reason."""
+
+    sources: list[str]
+    image_ids: list[str]
+    reasons: list[str | None]
+    pixels: Pixels
+
+
+class Scoring(NamedTuple):
+    """What executors need besides the classifier."""
+
+    geometry: Geometry
+    size_px: int
+    noisy_above_std_grey: float
+
+
+def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: Path) -> list[Path]:
+    """Scores what the frame of a ListedImages names into files of `folder`, one for each task. `make_score` is called
+    once per task. Files of tasks that failed, or that Spark ran twice, are not among those that come back."""
+
+    def score_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        task = TaskContext.get()
+        assert task is not None
+        gpu = task.resources().get("gpu")
+        score = make_score(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
+        path = folder / f"{task.partitionId():05d}-{uuid.uuid4().hex}.parquet"
+        with FileReader() as reader, pq.ParquetWriter(path, SCORES_SCHEMA, write_page_checksum=True) as writer:
+            for batch in batches:
+                for shown in _read(reader, batch.to_pylist(), scoring):
+                    writer.write(_scored(shown, score, scoring.noisy_above_std_grey))
+        yield pa.record_batch({"name": [path.name]})
+
+    return [folder / row["name"] for row in frame.mapInArrow(score_all, "name string").toArrow().to_pylist()]
+
+
+def _read(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring) -> Iterable[Shown]:
+    if "image_id" in rows[0]:
+        return [_from_files(reader, rows, scoring)]
+    return (_from_row_group(row["path"], row["number"], scoring.size_px) for row in rows)
+
+
+def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring) -> Shown:
+    reasons: list[str | None] = []
+    pixels = []
+    for row in rows:
+        if row["reason"] is not None:  # it was listed with one, and nobody shall open it
+            reasons.append(row["reason"])
+            continue
+        try:
+            image = read_image(reader, Location("", row["path"]))
+        except UnreadableImageError as error:
+            reasons.append(str(error))
+            continue
+        reasons.append(None)
+        pixels.append(scoring.geometry(image, Roi(0, 0, image.shape[1] - 1, image.shape[0] - 1), scoring.size_px))
+    shape = (-1, scoring.size_px, scoring.size_px, 3)
+    found = np.stack(pixels) if pixels else np.empty((0, *shape[1:]), np.uint8)
+    return Shown([row["path"] for row in rows], [row["image_id"] for row in rows], reasons, found)
+
+
+def _from_row_group(path: str, number: int, size_px: int) -> Shown:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            dtype = np.dtype(file.schema_arrow.metadata[b"pixel_dtype"].decode())
+            table = file.read_row_group(number, columns=["image_id", "image"], use_threads=False)
+        image_ids = table["image_id"].to_pylist()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: row group {number} is damaged ({error}); make the dataset again") from None
+    reasons: list[str | None] = []
+    pixels = bytearray()  # torch wants what can be written
+    for image in table["image"].to_pylist():
+        reasons.append(_reason(image, dtype, size_px))
+        if reasons[-1] is None:
+            pixels += image
+    found = np.frombuffer(pixels, dtype).reshape(-1, size_px, size_px, 3)
+    return Shown([path] * len(table), image_ids, reasons, found)
+
+
+def _reason(image: bytes | None, dtype: np.dtype[Any], size_px: int) -> str | None:
+    """Why `image` cannot be shown to a classifier."""
+    expected = size_px**2 * 3 * dtype.itemsize
+    if image is None or len(image) != expected:
+        return f"{len(image or b''):,} bytes, expected {expected:,}"
+    if dtype.kind == "u":
+        return None
+    pixels = np.frombuffer(image, dtype)
+    if not np.isfinite(pixels).all():
+        return "pixels that are not finite"
+    return None if pixels.min() >= 0 and pixels.max() <= 1 else "pixels outside [0, 1]"
+
+
+def _scored(shown: Shown, score: Score, noisy_above_std_grey: float) -> pa.RecordBatch:
+    scores = score(shown.pixels)
+    scale = 255 if shown.pixels.dtype.kind == "f" else 1
+    levels = [noise_std_grey(image * scale) for image in shown.pixels]
+    noisy = [level is not None and level > noisy_above_std_grey for level in levels]
+    columns: list[Any] = [shown.sources, shown.image_ids]
+    for values in (scores.predictions.tolist(), scores.confidences.tolist(), levels, noisy):
+        readable = iter(values)
+        columns.append([next(readable) if reason is None else None for reason in shown.reasons])
+    arrays = map(pa.array, [*columns, shown.reasons], SCORES_SCHEMA.types)
+    return pa.record_batch(list(arrays), schema=SCORES_SCHEMA)
+
+
+class Summary(BaseModel):
+    """What the folder of scores says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int
+    noisy: int
+    unreadable: int
+    first_unreadable: str | None
+    model: dict[str, Any]
+    settings: dict[str, Any]
+    made_by: dict[str, str]
+
+    def sentence(self) -> str:
+        """For the console."""
+        first = f", the first is {self.first_unreadable}" if self.unreadable else ""
+        return f"{self.images:,} images, {self.noisy:,} look noisy, {self.unreadable:,} are unreadable{first}"
+
+
+def refuse_strangers(output: Path) -> None:
+    """Raises StoreError where `output` is something that an earlier run of the job did not write."""
+    if output.exists() and not (output / SUMMARY_NAME).is_file():
+        raise StoreError(f"{output}: is there and holds no scores, so it is not replaced; choose another output")
+
+
+def write_scores(
+    frame: DataFrame, make_score: MakeScore, scoring: Scoring, output: Path, images: int, **about: Any
+) -> Summary:
+    """The frame of a ListedImages of `images` images → SCORES_SCHEMA, a row for each image, as Parquet files in
+    `output`, in place of those of an earlier run; `about` are the fields of Summary that are not counted. Raises
+    StoreError; then nothing that was visible has changed.
+
+    Executors write with pyarrow: Spark's own writer takes a path as a URL, and in the encoding of Java's locale."""
+    refuse_strangers(output)
+    target = output.resolve() if output.is_symlink() else output.absolute()
+    with _staging(target, output) as staging:
+        attempts, whole = staging / "attempts", staging / "whole"
+        attempts.mkdir()
+        whole.mkdir()
+        try:
+            written = _written(frame, make_score, scoring, attempts)
+        except (PySparkException, Py4JJavaError) as error:  # an aborted job comes as it is in Java
+            raise StoreError(f"{output}: nothing was changed there; {cause_of(error)}") from error
+        for number, path in enumerate(sorted(written)):
+            path.replace(whole / f"part-{number:05d}.parquet")
+        summary = _summary(whole, about)
+        if summary.images != images:
+            raise StoreError(f"{output}: {summary.images} images written, {images} expected; run again")
+        write_durably(whole / SUMMARY_NAME, summary.model_dump_json(indent=1))
+        swap(whole, target, staging / "replaced")
+    return summary
+
+
+def _summary(folder: Path, about: dict[str, Any]) -> Summary:
+    table = ds.dataset(folder, schema=SCORES_SCHEMA, format="parquet").to_table(columns=["source", "noisy", "reason"])
+    unreadable = table.filter(pc.field("reason").is_valid())
+    first = None
+    if len(unreadable):
+        row = unreadable.slice(0, 1).to_pylist()[0]
+        first = f"{row['source']}: {row['reason']}"
+    noisy = pc.sum(table["noisy"]).as_py() or 0
+    return Summary(images=len(table), noisy=noisy, unreadable=len(unreadable), first_unreadable=first, **about)
+
+
+@contextmanager
+def _staging(target: Path, shown: Path) -> Iterator[Path]:
+    """An empty hidden folder beside `target` for one process, gone when the block ends; so is what a killed run left
+    in it. Raises StoreError."""
+    staging = staging_folder(target)
+    with held(staging, shown, "output"):
+        for left in staging.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            yield staging
+        finally:  # renamed first, so that tasks of a failed job that still write fail too
+            with suppress(OSError):
+                (staging / "attempts").rename(staging / "cleared")
+            shutil.rmtree(staging, ignore_errors=True)

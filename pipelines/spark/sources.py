@@ -1,0 +1,169 @@
+"""A source made ready: every image opened once and checked, duplicates found, splits and parts assigned."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.datasets import Listing, Rejected, SourceImage
+from pipelines.datasets.splits import Duplicates, find_duplicates, validation_tracks
+from pipelines.errors import SourceError
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.spark.frames import in_parts, rows_frame, with_pixel_digest
+from pipelines.store.schema import SPLITS, Manifest, Split
+from pipelines.store.writer import is_current
+
+__all__ = ["PlacedImage", "Source", "is_unchanged", "parts_frame", "prepare_source", "refuse_damaged"]
+
+
+class PlacedImage(NamedTuple):
+    """An image and where it goes: its split, its part file (numbered over all splits) and its position in that."""
+
+    image_id: str
+    label: int
+    split: Split
+    part: int
+    part_in_split: int
+    position: int
+    archive: str
+    path: str
+    roi_x1: int
+    roi_y1: int
+    roi_x2: int
+    roi_y2: int
+
+
+class Source(NamedTuple):
+    """`digest` is of the ids, labels, regions and pixels of all usable images: the same for every layout."""
+
+    listing: Listing
+    digest: str
+    usable: int
+    placed: list[PlacedImage]
+    rejected: list[Rejected]
+    duplicates: Duplicates
+    lost_classes: list[str]
+    """Splits and labels of which the source has images, all of them unusable."""
+
+    @property
+    def counts(self) -> dict[Split, int]:
+        return dict(Counter(image.split for image in self.placed))
+
+    def sentence(self) -> str:
+        """For the console."""
+        counts = ", ".join(f"{split} {count:,}" for split, count in self.counts.items())
+        across = sum(len(group) for group in self.duplicates.across_test)
+        return (
+            f"{self.listing.found}: {len(self.placed):,} images ({counts}), {len(self.rejected)} rejected; "
+            f"{self.duplicates.groups} groups of pixel-identical images, {across} images in those across train and test"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """What a manifest says of its source."""
+        return {
+            "found": self.listing.found,
+            "digest": self.digest,
+            "state": self.listing.state(),
+            "rejected": len(self.rejected),
+            "duplicate_groups": self.duplicates.groups,
+            "duplicate_images": self.duplicates.images,
+            "duplicates_across_train_and_test": self.duplicates.across_test,
+        }
+
+
+def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDatasets) -> Source:
+    """Opens every listed image on the executors, and places each usable one."""
+    images = [_seen_from_anywhere(image) for image in listing.images]
+    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images)).toArrow().to_pylist()
+    reasons = {row["image_id"]: row["reason"] for row in scanned if row["reason"] is not None}
+    digests = {row["image_id"]: row["pixel_digest"] for row in scanned if row["reason"] is None}
+    usable = sorted(image for image in images if image.image_id in digests)
+    unreadable = [
+        Rejected(f"{image.archive}!{image.path}" if image.archive else image.path, reasons[image.image_id])
+        for image in listing.images
+        if image.image_id in reasons
+    ]
+    duplicates = find_duplicates(usable, digests)
+    validation = validation_tracks(usable, settings.validation_fraction, settings.seed, never=duplicates.tracks)
+    placed = _place(usable, validation, settings)
+    assert len(usable) + len(unreadable) == len(listing.images), "an image was neither read nor rejected"
+    digest = _source_digest(usable, digests)
+    lost = {(image.split, image.label) for image in listing.images} - {(image.split, image.label) for image in usable}
+    lost_classes = [f"{split} {label}" for split, label in sorted(lost)]
+    return Source(listing, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes)
+
+
+def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
+    """Whether all variants are there already, as far as can be told without opening an image: their manifests were
+    written for files of the same names, sizes and times of change."""
+    root = settings.dataset_folder
+    state = listing.state()
+    for cell in settings.cells:
+        manifest = Manifest.read(cell.folder(root))
+        if manifest is None or manifest.source.get("state") != state:
+            return False
+        if not is_current(cell.folder(root), settings.fingerprint(cell, manifest.source["digest"]), settings.verify):
+            return False
+    return True
+
+
+def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) -> None:
+    """Raises SourceError where more is rejected than allowed; `table` is where all of it is listed."""
+    inputs = len(source.rejected) + source.usable
+    if len(source.rejected) > max_rejected_fraction * inputs:
+        first = source.rejected[0]
+        raise SourceError(
+            f"{source.listing.found}: {len(source.rejected)} of {inputs} inputs are unusable, more than "
+            f"max_rejected_fraction={max_rejected_fraction}; the first is {first.source}: {first.reason}; "
+            f"all are in {table}"
+        )
+    if source.lost_classes:
+        raise SourceError(
+            f"{source.listing.found}: no usable image of class {', '.join(source.lost_classes)}; what is wrong with "
+            f"them is in {table}"
+        )
+    if not source.placed:
+        raise SourceError(f"{source.listing.found}: no image in the splits asked for")
+
+
+def parts_frame(spark: SparkSession, source: Source, partitions: int | None) -> DataFrame:
+    """The source's images for store.write_datasets, in `partitions` partitions, by default one for each part."""
+    return in_parts(rows_frame(spark, PlacedImage, source.placed), partitions or 1 + source.placed[-1].part)
+
+
+def _seen_from_anywhere(image: SourceImage) -> SourceImage:
+    """With an absolute path: the executors of a cluster run in folders of their own."""
+    if image.archive:
+        return image._replace(archive=str(Path(image.archive).absolute()))
+    return image._replace(path=str(Path(image.path).absolute()))
+
+
+def _source_digest(images: Sequence[SourceImage], digests: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for image in images:
+        roi = (image.roi_x1, image.roi_y1, image.roi_x2, image.roi_y2)
+        digest.update(f"{image.image_id} {image.label} {roi} {digests[image.image_id]}\n".encode())
+    return digest.hexdigest()
+
+
+def _place(images: Sequence[SourceImage], validation: frozenset[str], settings: NoisyDatasets) -> list[PlacedImage]:
+    """Images shuffled by the hash of their id, so that each row group is a fair sample of classes and tracks, and cut
+    into parts of settings.images_per_part: the files follow from the data alone."""
+    by_split: defaultdict[Split, list[SourceImage]] = defaultdict(list)
+    for image in sorted(images, key=lambda image: hashlib.sha256(image.image_id.encode()).digest()):
+        by_split["validation" if image.track in validation else image.split].append(image)
+    placed: list[PlacedImage] = []
+    first_part = 0
+    for split in SPLITS:
+        if split not in settings.splits:
+            continue
+        for row, image in enumerate(by_split[split]):
+            part, position = divmod(row, settings.images_per_part)
+            roi = (image.roi_x1, image.roi_y1, image.roi_x2, image.roi_y2)
+            where = (split, first_part + part, part, position)
+            placed.append(PlacedImage(image.image_id, image.label, *where, image.archive, image.path, *roi))
+        first_part = placed[-1].part + 1 if placed else 0
+    return placed

@@ -1,0 +1,48 @@
+"""Images of one size and variant on their way from what makes them into a part file."""
+
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.store.schema import Split, parquet_schema
+from pipelines.store.statistics import Energies, Pixels, Tally
+
+__all__ = ["Block", "Countable", "binary_column"]
+
+
+class Countable(Protocol):
+    """One row group of a part file."""
+
+    @property
+    def size_px(self) -> int: ...
+
+    @property
+    def variant(self) -> str: ...
+
+    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
+        """The row group and its sums; `rows` are those of the frame that it was made from."""
+
+
+class Block(NamedTuple):
+    """N images of one size and variant: pixels (N, size_px² · 3), ‖clean‖² and ‖noisy − clean‖² of each (N,)."""
+
+    size_px: int
+    variant: str
+    pixels: Pixels
+    signal: Energies
+    noise: Energies
+
+    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
+        tally = Tally()
+        ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
+        snr = tally.add(split, ids, labels, self.pixels, self.signal, self.noise)
+        columns = [pa.array(ids), pa.array(labels, pa.int32()), binary_column(self.pixels), pa.array(snr)]
+        return pa.table(columns, schema=parquet_schema(self.size_px)), tally
+
+
+def binary_column(pixels: NDArray[Any]) -> pa.Array:
+    """Of (N, …) pixels, N binary values, without a copy."""
+    size = pixels[:1].nbytes
+    offsets = pa.array(range(0, pixels.nbytes + 1, size), pa.int32())
+    return pa.BinaryArray.from_buffers(pa.binary(), len(pixels), [None, offsets.buffers()[1], pa.py_buffer(pixels)])

@@ -1,0 +1,159 @@
+"""What is in a variant's files, counted again from their rows and compared with what its manifest says.
+
+Pages have checksums, so readers are told of damage to what they read. Here every row is read, which finds the rest:
+files of another run, rows that were lost or came twice, a manifest that was changed."""
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from pipelines.store.attacked_images import AttackTally
+from pipelines.store.schema import ATTACKED, DIGEST_MODULUS, MEASURED, SPLITS, Manifest, Split, parquet_schema
+from pipelines.store.statistics import Tally
+
+__all__ = ["Recount", "check_files", "check_rows", "pixels_of"]
+
+NOT_IN_THE_ROWS = {"snr_db", "psnr_db", "black", "unchanged"}
+"""Of the manifest's statistics: for these the images that noise or an attack was added to would be needed."""
+SAME = 1e-6
+
+
+class Recount:
+    """Of one variant: add all row groups of all its files, then check."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._attacked = ATTACKED in manifest.fingerprint
+        self._tallies: dict[Split, Tally] = {}
+        self._ids: set[str] = set()
+
+    def add(self, split: Split, row_group: pa.Table) -> None:
+        """`row_group` has all columns. Raises ValueError that says which row is not as the contract has it."""
+        metadata = row_group.schema.metadata
+        dtype = metadata[b"pixel_dtype"].decode()
+        values = int(metadata[b"size_px"]) ** 2 * 3
+        pixels = pixels_of(row_group["image"], values * np.dtype(dtype).itemsize).view(dtype)
+        ids, labels = row_group["image_id"].to_pylist(), row_group["label"].to_numpy()
+        check_rows(ids, labels, pixels, self.manifest.counts_per_class.get(split, {}))
+        self._add_ids(ids)
+        snr = row_group["snr_db"].to_numpy()
+        if dtype == "uint8":
+            tally = self._tallies.setdefault(split, Tally())
+            tally.add_with_snr(split, ids, labels.tolist(), pixels, snr)
+        else:
+            measured = {name: row_group[name].to_numpy() for name in (MEASURED if self._attacked else ())}
+            attacked = self._tallies.setdefault(split, AttackTally())
+            assert isinstance(attacked, AttackTally)
+            attacked.add_stored(split, ids, labels, pixels, snr, measured)
+
+    def check(self) -> None:
+        """Raises ValueError that says in what the rows differ from the manifest."""
+        digest = f"{sum(tally.digest for tally in self._tallies.values()) % DIGEST_MODULUS:064x}"
+        facts: dict[str, tuple[Any, Any]] = {"content digest": (digest, self.manifest.content_digest)}
+        for split in SPLITS:
+            tally = self._tallies.get(split, Tally())
+            facts[f"counts.{split}"] = tally.images, self.manifest.counts.get(split, 0)
+            facts[f"counts_per_class.{split}"] = dict(tally.labels), self.manifest.counts_per_class.get(split, {})
+        for fact, (found, expected) in facts.items():
+            if found != expected:
+                raise ValueError(f"{fact} {found}, its manifest says {expected}")
+        for split, tally in self._tallies.items():
+            self._check_statistics(split, tally)
+
+    def _check_statistics(self, split: Split, tally: Tally) -> None:
+        pairs: list[tuple[str, BaseModel, BaseModel]] = [
+            ("statistics", tally.statistics(), self.manifest.statistics[split])
+        ]
+        if self._attacked and isinstance(tally, AttackTally):
+            if split not in (self.manifest.attack or {}):
+                raise ValueError(f"attack: its manifest has none of split {split}")
+            pairs.append(("attack", tally.attack(), (self.manifest.attack or {})[split]))
+        for name, found, expected in pairs:
+            promised = dict(_numbers(expected.model_dump(mode="json")))
+            for key, number in _numbers(found.model_dump(mode="json")):
+                if key not in NOT_IN_THE_ROWS and not _same(number, promised.get(key)):
+                    raise ValueError(f"{name}.{split}.{key} {number}, its manifest says {promised.get(key)}")
+
+    def _add_ids(self, ids: Sequence[str]) -> None:
+        for image_id in ids:
+            if image_id in self._ids:
+                raise ValueError(f"image_id {image_id} is there twice")
+            self._ids.add(image_id)
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Reads the files of a variant's folder. Raises ValueError that says what is not as the manifest has it."""
+    recount = Recount(manifest)
+    for part in manifest.parts:
+        path = folder / part.path
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                _check_schema(file.schema_arrow, manifest)
+                for number in range(file.num_row_groups):
+                    recount.add(part.split, file.read_row_group(number, use_threads=False))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise ValueError(f"{path}: {error}") from None
+    recount.check()
+
+
+def pixels_of(column: pa.ChunkedArray, image_bytes: int) -> NDArray[np.uint8]:
+    """(N, image_bytes), without a copy. Raises ValueError where an image has another length or is null."""
+    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    if array.null_count:
+        raise ValueError(f"{array.null_count} images are null")
+    _, offsets_buffer, data = array.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int32)[array.offset : array.offset + len(array) + 1]
+    lengths = np.diff(offsets)
+    if (lengths != image_bytes).any():
+        raise ValueError(f"images of {np.unique(lengths).tolist()} bytes, expected {image_bytes}")
+    return np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]].reshape(len(array), image_bytes)
+
+
+def check_rows(
+    ids: Sequence[str] | NDArray[np.object_], labels: NDArray[np.integer], pixels: NDArray[Any],
+    classes: Collection[int],
+) -> None:  # fmt: skip
+    """Raises ValueError that names an image whose label is none of the `classes` that the manifest counts, or whose
+    float pixels are not all in [0, 1]."""
+    known = np.zeros(max(classes, default=0) + 1, bool)
+    known[list(classes)] = True
+    inside = (labels >= 0) & (labels < len(known))
+    if not inside.all() or not known[labels].all():
+        row = int(np.flatnonzero(~(inside & known[np.where(inside, labels, 0)]))[0])
+        raise ValueError(
+            f"image {ids[row]} has label {labels[row]}, which is none of the {len(classes)} classes in its manifest"
+        )
+    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):  # False where one is NaN
+        wrong = ~((pixels >= 0) & (pixels <= 1)).reshape(len(pixels), -1).all(axis=1)
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(f"image {ids[row]} has pixels that are not finite or not in [0, 1]")
+
+
+def _check_schema(schema: pa.Schema, manifest: Manifest) -> None:
+    attacked = ATTACKED in manifest.fingerprint
+    expected = parquet_schema(manifest.fingerprint["size_px"], "float32" if attacked else "uint8", attacked)
+    if not schema.equals(expected, check_metadata=True):
+        raise ValueError("its schema is not the contract's")
+
+
+def _numbers(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, float | None]]:
+    for name, value in values.items():
+        if isinstance(value, list):
+            value = {str(place): one for place, one in enumerate(value)}  # noqa: PLW2901
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{at}{name}.")
+        else:
+            yield at + name, value
+
+
+def _same(found: float | None, expected: float | None) -> bool:
+    if found is None or expected is None:
+        return found is expected
+    return math.isclose(found, expected, rel_tol=SAME, abs_tol=SAME)

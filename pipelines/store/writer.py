@@ -1,0 +1,258 @@
+"""Writes datasets so that each becomes visible in one step, and reads their manifests. The only writer of datasets.
+
+Executors write into a hidden staging folder through a Spark Data Source; its commit, on the driver, moves whole
+variants into place. What a killed run leaves lies in the staging folder alone, and the next run removes it."""
+
+import contextlib
+import csv
+import re
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
+from pyspark.sql.types import StructType
+
+from pipelines.datasets import Rejected
+from pipelines.errors import StoreError
+from pipelines.store.attacked_images import attack_statistics
+from pipelines.store.cell_rows import Countable
+from pipelines.store.contents import check_files
+from pipelines.store.folders import held, staging_folder, swap, write_durably
+from pipelines.store.part_files import PartFile, by_part
+from pipelines.store.schema import CARD_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, dataset_card
+from pipelines.store.statistics import Tally
+
+__all__ = ["Plan", "cause_of", "damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
+
+Expand = Callable[[pa.Table], Iterator[Countable]]
+"""Turns rows of the frame into blocks, one per cell."""
+MakeExpand = Callable[[], Expand]
+"""Called once per task."""
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What write_datasets shall make: fingerprints by cell, rows by split, and the facts that go into every
+    manifest."""
+
+    root: Path
+    fingerprints: Mapping[Cell, dict[str, Any]]
+    counts: Mapping[Split, int]
+    source: Mapping[str, Any]
+    made_by: Mapping[str, str]
+    rows_per_row_group: int
+    """Of the frame: so many become one row group in each cell."""
+    compression: str
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Keeps what is left alive of a killed run out of the way of the next one."""
+
+    @property
+    def staging(self) -> Path:
+        return staging_folder(self.root) / self.run
+
+
+@dataclass
+class Written(WriterCommitMessage):
+    """What one task has written: its files in the staging folder, and their sums."""
+
+    parts: list[tuple[Cell, Part, str]] = field(default_factory=list)
+    tallies: dict[tuple[Cell, Split], Tally] = field(default_factory=dict)
+
+
+def is_current(folder: Path, fingerprint: Mapping[str, Any], verify: bool = False) -> bool:
+    """Whether `folder` holds a whole dataset made with `fingerprint`: the manifest says so and `damage` finds none."""
+    manifest = Manifest.read(folder)
+    return manifest is not None and manifest.fingerprint == fingerprint and damage(folder, manifest, verify) is None
+
+
+def damage(folder: Path, manifest: Manifest, verify: bool = False) -> str | None:
+    """Which file is not as the manifest says: by its size, or where `verify` by all of its rows."""
+    for part in manifest.parts:
+        path = folder / part.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != part.bytes:
+            return f"{path}: {'missing' if size is None else f'{size} bytes'}, its manifest says {part.bytes}"
+    try:
+        if verify:
+            check_files(folder, manifest)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def outdated(
+    root: Path, fingerprints: Mapping[Cell, dict[str, Any]], verify: bool = False
+) -> dict[Cell, dict[str, Any]]:
+    """Those of `fingerprints` whose datasets have to be made."""
+    return {cell: wanted for cell, wanted in fingerprints.items() if not is_current(cell.folder(root), wanted, verify)}
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Holds `root` for one writer, without what a killed one has left in the staging folder. Raises StoreError."""
+    with held(root, root, "output_root"):
+        shutil.rmtree(staging_folder(root), ignore_errors=True)
+        yield
+
+
+def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
+    """The table of what could not be used, and why; none where nothing was rejected."""
+    path = root / "_rejected.csv"
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return path
+    partial = path.with_name(".rejected.partial")
+    with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([Rejected._fields, *rejected])
+    partial.replace(path)
+    return path
+
+
+def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> None:
+    """Writes what `make_expand` makes of the frame's rows, and publishes every cell of the plan.
+
+    `frame` has image_id, label, split, part, part_in_split, in order of part within its partitions (frames.in_parts).
+    Raises StoreError; then nothing that was visible has changed.
+    """
+
+    class PlannedSource(DataSource):
+        @classmethod
+        def name(cls) -> str:
+            return "roadsign_datasets"
+
+        def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
+            return StagingWriter(plan, make_expand)
+
+    frame.sparkSession.dataSource.register(PlannedSource)
+    try:
+        plan.staging.mkdir(parents=True)
+        frame.write.format("roadsign_datasets").mode("append").save()
+    except (PySparkException, OSError) as error:
+        raise StoreError(f"{plan.root}: nothing was changed there; {cause_of(error)}") from error
+    finally:
+        _clear(plan)
+
+
+def _clear(plan: Plan) -> None:
+    """Removes the staging folder. Spark fails a job while other tasks of it still write: those that find the folder
+    renamed fail, and nothing of theirs comes after it."""
+    with contextlib.suppress(OSError):  # where it could not be made
+        plan.staging.rename(plan.staging.with_name("cleared"))
+    shutil.rmtree(staging_folder(plan.root), ignore_errors=True)
+
+
+def cause_of(error: Exception) -> str:
+    """The line of a Python worker's traceback that says what went wrong, and what to do."""
+    text = str(error)
+    if "No space left on device" in text:
+        return "no space left on its disk; free some, or make fewer sizes at a time (sizes_px=[28])"
+    if missing := re.search(r"^ModuleNotFoundError: No module named '([\w.]+)'", text, re.MULTILINE):
+        return (
+            f"an executor's Python has no {missing[1]}; install the project there (uv sync), or say in PYSPARK_PYTHON "
+            "which Python has it"
+        )
+    found = re.findall(r"^(?:[\w.]*(?:Error|Exception)): .+$", text, re.MULTILINE)
+    java = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
+    return (found or java or text.strip().splitlines() or [type(error).__name__])[-1]
+
+
+class StagingWriter(DataSourceArrowWriter):
+    """write runs on executors, once per task; commit on the driver."""
+
+    def __init__(self, plan: Plan, make_expand: MakeExpand) -> None:
+        self.plan = plan
+        self.make_expand = make_expand
+        self.staging = plan.staging.absolute()  # the executors of a cluster run in folders of their own
+
+    def write(self, iterator: Iterator[pa.RecordBatch]) -> Written:
+        attempt = self.staging / f"attempt-{uuid.uuid4().hex}"
+        written = Written()
+        attempt.mkdir()
+        try:
+            expand = self.make_expand()
+            for rows in by_part(iterator):
+                self._write_part(rows, expand, attempt, written)
+        except BaseException:
+            shutil.rmtree(attempt, ignore_errors=True)
+            raise
+        return written
+
+    def _write_part(self, rows: pa.Table, expand: Expand, attempt: Path, written: Written) -> None:
+        split, number = rows["split"][0].as_py(), rows["part_in_split"][0].as_py()
+        cells = {(cell.size_px, cell.variant): cell for cell in self.plan.fingerprints}
+        with contextlib.ExitStack() as stack:
+            files: dict[Cell, PartFile] = {}
+            for start in range(0, len(rows), self.plan.rows_per_row_group):
+                group = rows.slice(start, self.plan.rows_per_row_group)
+                for block in expand(group):
+                    cell = cells.get((block.size_px, block.variant))
+                    if cell is None:
+                        continue
+                    if cell not in files:
+                        files[cell] = stack.enter_context(PartFile(attempt, cell, split, number, self.plan.compression))
+                    row_group, tally = block.counted(group, split)
+                    files[cell].write(row_group)
+                    _add(written.tallies, (cell, split), tally)
+        written.parts += [(cell, file.part(), str(file.path)) for cell, file in files.items()]
+
+    def commit(self, messages: list[WriterCommitMessage | None]) -> None:
+        publish(self.plan, [message for message in messages if isinstance(message, Written)])
+
+
+def publish(plan: Plan, messages: Sequence[Written]) -> None:
+    """Moves what the tasks wrote into place, one rename per cell, each with its manifest. Raises StoreError."""
+    parts: defaultdict[Cell, list[tuple[Part, str]]] = defaultdict(list)
+    tallies: defaultdict[Cell, dict[Split, Tally]] = defaultdict(dict)
+    for message in messages:
+        for cell, part, path in message.parts:
+            parts[cell].append((part, path))
+        for (cell, split), tally in message.tallies.items():
+            _add(tallies[cell], split, tally)
+    for cell in plan.fingerprints:
+        made = {split: tally.images for split, tally in tallies[cell].items()}
+        if made != dict(plan.counts):
+            raise StoreError(f"{cell.folder(plan.root)}: {made} images written, {dict(plan.counts)} expected")
+    whole = plan.staging / "whole"
+    for cell, fingerprint in plan.fingerprints.items():
+        for part, path in parts[cell]:
+            target = cell.folder(whole) / part.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(path).replace(target)
+        manifest = _manifest(plan, fingerprint, tallies[cell], [part for part, _ in parts[cell]])
+        write_durably(cell.folder(whole) / CARD_NAME, dataset_card(manifest))
+        write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
+    for cell in plan.fingerprints:
+        swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
+
+
+def _add(tallies: dict[Key, Tally], key: Key, tally: Tally) -> None:
+    if key in tallies:
+        tallies[key] += tally
+    else:
+        tallies[key] = tally
+
+
+def _manifest(
+    plan: Plan, fingerprint: dict[str, Any], tallies: Mapping[Split, Tally], parts: Sequence[Part]
+) -> Manifest:
+    digest = sum(tally.digest for tally in tallies.values()) % 2**256
+    return Manifest(
+        fingerprint=fingerprint,
+        content_digest=f"{digest:064x}",
+        counts={split: tally.images for split, tally in tallies.items()},
+        counts_per_class={split: dict(sorted(tally.labels.items())) for split, tally in tallies.items()},
+        statistics={split: tally.statistics() for split, tally in tallies.items()},
+        parts=tuple(sorted(parts, key=lambda part: part.path)),
+        source=dict(plan.source),
+        made_by=dict(plan.made_by),
+        attack=attack_statistics(tallies),
+    )

@@ -1,0 +1,471 @@
+"""The downloader against a real HTTP server that misbehaves as servers do."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
+
+import numpy as np
+import pytest
+
+from pipelines.datasets import download
+from pipelines.datasets.download import (
+    CHUNK_BYTES,
+    GTSRB_ARCHIVES,
+    DownloadSettings,
+    fetch,
+)
+from pipelines.datasets.extraction import MOST_EXTRACTED_BYTES, extract_safely
+from pipelines.errors import SourceError
+from pipelines.settings import load
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TRAINING, TEST, CLASSES = (archive.name for archive in GTSRB_ARCHIVES)
+STALL_S = 10.0
+NOISE = np.random.default_rng(0).bytes(10 * CHUNK_BYTES)
+TREE = {
+    "Final_Training/Images/00000/00000_00000.ppm": NOISE,
+    "Final_Training/Images/00000/GT-00000.csv": b"Filename;ClassId\n",
+    "Readme-Images.txt": b"training",
+    "Final_Test/Images/00000.ppm": b"P6",
+    "Final_Test/Images/GT-final_test.test.csv": b"Filename\n",
+    "Readme-Images-Final-test.txt": b"test",
+    "Final_Test/Images/GT-final_test.csv": b"Filename;ClassId\n00000.ppm;16\n",
+}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return buffer.getvalue()
+
+
+def gtsrb_part(*names: str) -> bytes:
+    return zipped({"GTSRB/": b""} | {f"GTSRB/{name}": TREE[name] for name in names})
+
+
+PATHS = list(TREE)
+FILES = {
+    TRAINING: gtsrb_part(*PATHS[:3]),
+    TEST: gtsrb_part(*PATHS[3:6]),
+    CLASSES: zipped({"GT-final_test.csv": TREE[PATHS[6]]}),
+}
+ARCHIVES = tuple(
+    archive._replace(md5=hashlib.md5(FILES[archive.name], usedforsecurity=False).hexdigest())
+    for archive in GTSRB_ARCHIVES
+)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: "ArchiveServer"
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/archives/")
+        self.server.requests.append((name, self.headers["Range"]))
+        faults = self.server.faults[name]
+        fault = faults.pop(0) if faults else "none"
+        if fault.isdigit():
+            self.send_error(int(fault))
+            return
+        body = FILES[name]
+        start = int((self.headers["Range"] or "bytes=0-")[6:-1])
+        if start and fault != "ignore range":
+            if start >= len(body):
+                self.send_error(416)
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            body = body[start:]
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if fault == "corrupt":
+            body = bytes(len(body))
+        self.send_body(body[: len(body) // 2] if fault in ("drop", "stall") else body)
+        if fault == "stall":
+            self.server.released.wait(STALL_S)
+
+    def send_body(self, body: bytes) -> None:
+        self.server.served_bytes += len(body)
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+class ArchiveServer(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.faults: dict[str, list[str]] = defaultdict(list)
+        self.requests: list[tuple[str, str | None]] = []
+        self.served_bytes = 0
+        self.released = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}/archives/"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ArchiveServer() as started:
+        thread = threading.Thread(target=started.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield started
+        started.released.set()
+        started.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def settings(server: ArchiveServer, tmp_path: Path) -> DownloadSettings:
+    return DownloadSettings(
+        destination=tmp_path / "raw" / "GTSRB", base_url=server.url, attempts=3, timeout_s=5, backoff_s=0.01
+    )
+
+
+def files_under(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_complete(settings: DownloadSettings) -> None:
+    found = files_under(settings.destination)
+    stamp = json.loads(found.pop("download.json"))
+    assert found == TREE
+    assert stamp["md5"] == {archive.name: archive.md5 for archive in ARCHIVES}
+    assert [path.name for path in settings.destination.parent.iterdir()] == ["GTSRB"]
+
+
+def test_the_three_archives_become_one_dataset_and_nothing_else_stays(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    assert fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    assert server.requests == [(TRAINING, None), (TEST, None), (CLASSES, None)]
+
+
+def test_a_second_run_asks_the_server_for_nothing(server: ArchiveServer, settings: DownloadSettings) -> None:
+    fetch(settings, ARCHIVES)
+    server.requests.clear()
+    assert not fetch(settings, ARCHIVES)
+    assert server.requests == []
+
+
+def test_a_dropped_connection_is_resumed_with_a_range(server: ArchiveServer, settings: DownloadSettings) -> None:
+    server.faults[TRAINING] = ["drop"]
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    asked = [wanted for name, wanted in server.requests if name == TRAINING]
+    assert asked[0] is None
+    assert len(asked) == 2
+    half, start = len(FILES[TRAINING]) // 2, int((asked[1] or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+    assert half - CHUNK_BYTES < start <= half
+    assert server.served_bytes < sum(map(len, FILES.values())) + CHUNK_BYTES
+
+
+def test_a_server_that_ignores_the_range_is_read_from_the_start(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    server.faults[TRAINING] = ["drop", "ignore range"]
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    assert [name for name, _ in server.requests].count(TRAINING) == 2
+
+
+def test_a_stalled_server_is_given_up_and_asked_again(server: ArchiveServer, settings: DownloadSettings) -> None:
+    server.faults[TRAINING] = ["stall"]
+    started_s = time.monotonic()
+    fetch(settings.model_copy(update={"timeout_s": 0.3}), ARCHIVES)
+    assert time.monotonic() - started_s < STALL_S / 2
+    assert_complete(settings)
+    assert [name for name, _ in server.requests].count(TRAINING) == 2
+
+
+@pytest.mark.parametrize("status", ["503", "500", "429"])
+def test_a_busy_server_is_asked_again(server: ArchiveServer, settings: DownloadSettings, status: str) -> None:
+    server.faults[TEST] = [status, status]
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+
+
+@pytest.mark.parametrize("status", ["404", "403"])
+def test_a_missing_archive_fails_at_the_first_request(
+    server: ArchiveServer, settings: DownloadSettings, status: str
+) -> None:
+    server.faults[TRAINING] = [status]
+    with pytest.raises(SourceError, match=f"{server.url}{TRAINING}: .*{status}.*base_url"):
+        fetch(settings, ARCHIVES)
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_is_not_there_is_named(server: ArchiveServer, settings: DownloadSettings) -> None:
+    nobody = settings.model_copy(update={"base_url": "http://127.0.0.1:1/", "attempts": 2})
+    with pytest.raises(SourceError, match=rf"http://127.0.0.1:1/{TRAINING}: .*\(2 attempts\); run again later"):
+        fetch(nobody, ARCHIVES)
+
+
+def test_wrong_bytes_are_thrown_away_and_fetched_again(server: ArchiveServer, settings: DownloadSettings) -> None:
+    server.faults[TRAINING] = ["corrupt"]
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    assert server.requests[:2] == [(TRAINING, None), (TRAINING, None)]
+
+
+def test_bytes_that_stay_wrong_leave_no_dataset(server: ArchiveServer, settings: DownloadSettings) -> None:
+    server.faults[TEST] = ["corrupt"] * 3
+    with pytest.raises(SourceError, match=f"{TEST}: .*MD5.*3 attempts"):
+        fetch(settings, ARCHIVES)
+    assert not settings.destination.exists()
+    assert list(files_under(settings.destination.parent)) == [f"GTSRB-archives/{TRAINING}"]
+
+
+def test_what_came_before_the_last_attempt_failed_is_resumed_by_the_next_run(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    server.faults[TRAINING] = ["drop"]
+    with pytest.raises(SourceError, match=rf"run again to resume .*{TRAINING}\.part"):
+        fetch(settings.model_copy(update={"attempts": 1}), ARCHIVES)
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    assert server.served_bytes < sum(map(len, FILES.values())) + CHUNK_BYTES
+
+
+def put(settings: DownloadSettings, name: str, content: bytes) -> None:
+    folder = download.archive_folder(settings.destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+def test_a_part_that_only_lacked_its_verification_is_not_fetched_again(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    put(settings, f"{TRAINING}.part", FILES[TRAINING])
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    assert server.served_bytes == len(FILES[TEST]) + len(FILES[CLASSES])
+
+
+def test_a_part_that_is_too_long_is_fetched_from_nothing(server: ArchiveServer, settings: DownloadSettings) -> None:
+    put(settings, f"{TRAINING}.part", FILES[TRAINING] + b"more")
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+
+
+def test_an_archive_that_is_there_is_fetched_only_if_it_is_damaged(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    put(settings, TRAINING, FILES[TRAINING])
+    put(settings, TEST, b"half a zip")
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+    assert [name for name, _ in server.requests] == [TEST, CLASSES]
+
+
+def test_a_run_killed_while_it_unpacked_is_completed_without_the_network(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    kill_at_third_archive = """
+import os, sys
+from pipelines.datasets import download
+extract = download.extract_safely
+def extract_or_die(archive, *rest, **named):
+    os._exit(9) if archive.name == sys.argv[2] else extract(archive, *rest, **named)
+download.extract_safely = extract_or_die
+settings = download.DownloadSettings.model_validate_json(sys.argv[1])
+download.fetch(settings, [download.Archive(*archive) for archive in __import__("json").loads(sys.argv[3])])
+"""
+    arguments = [settings.model_dump_json(), CLASSES, json.dumps(ARCHIVES)]
+    killed = subprocess.run([sys.executable, "-c", kill_at_third_archive, *arguments], cwd=REPOSITORY, check=False)
+    assert killed.returncode == 9
+    assert not settings.destination.exists()
+    assert settings.destination.with_name(".GTSRB.extracting").exists()
+    server.requests.clear()
+    assert fetch(settings, ARCHIVES)
+    assert server.requests == []
+    assert_complete(settings)
+
+
+def test_archives_are_kept_on_request(server: ArchiveServer, settings: DownloadSettings) -> None:
+    fetch(settings.model_copy(update={"keep_archives": True}), ARCHIVES)
+    assert files_under(download.archive_folder(settings.destination)) == FILES
+
+
+@pytest.mark.parametrize("content", [{"notes.txt": "mine"}, {"download.json": '{"md5": {}}'}, {"download.json": "["}])
+def test_a_folder_that_this_job_did_not_finish_is_left_alone(
+    server: ArchiveServer, settings: DownloadSettings, content: dict[str, str]
+) -> None:
+    settings.destination.mkdir(parents=True)
+    for name, text in content.items():
+        (settings.destination / name).write_text(text)
+    with pytest.raises(SourceError, match=r"GTSRB.*download\.json|download\.json.*GTSRB"):
+        fetch(settings, ARCHIVES)
+    assert {name: found.decode() for name, found in files_under(settings.destination).items()} == content
+    assert server.requests == []
+
+
+def test_an_empty_destination_is_filled(server: ArchiveServer, settings: DownloadSettings) -> None:
+    settings.destination.mkdir(parents=True)
+    fetch(settings, ARCHIVES)
+    assert_complete(settings)
+
+
+def test_too_little_room_is_noticed_before_the_first_byte(
+    settings: DownloadSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(SourceError, match=rf"{len(FILES[TRAINING]):,} bytes are to come and 1,000 are free; make room"):
+        fetch(settings, ARCHIVES)
+    assert files_under(settings.destination.parent) == {}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_is_an_error_that_names_the_place(settings: DownloadSettings) -> None:
+    folder = download.archive_folder(settings.destination)
+    folder.mkdir(parents=True)
+    (folder / f"{TRAINING}.part").symlink_to("/dev/full")
+    with pytest.raises(SourceError, match=r"GTSRB: No space left on device; make room"):
+        fetch(settings, ARCHIVES)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("GTSRB/../../evil", 0o100644),
+        ("GTSRB/../evil/", 0o040755),
+        ("{folder}/evil", 0o100644),
+        ("GTSRB/{folder}/evil", 0o100644),
+        ("..\\evil", 0),
+        ("C:evil", 0),
+        ("GTSRB/evil", 0o120777),
+        ("GTSRB/evil", 0o010644),
+        ("evil", 0),
+    ],
+)
+def test_a_member_that_is_no_plain_file_inside_stops_all(tmp_path: Path, name: str, mode: int) -> None:
+    archive = tmp_path / "bad.zip"
+    with ZipFile(archive, "w") as opened:
+        opened.writestr("GTSRB/good", b"good")
+        member = ZipInfo(name.format(folder=tmp_path))
+        member.create_system, member.external_attr = 3, mode << 16
+        opened.writestr(member, b"/etc/passwd")
+        if name == "evil":
+            opened.writestr("GTSRB/evil", b"both would become evil")
+    with pytest.raises(SourceError, match=r"bad\.zip: member '.*evil"):
+        extract_safely(archive, tmp_path / "dataset" / "inside", strip_prefix="GTSRB/")
+    assert list(tmp_path.rglob("*")) == [archive]
+
+
+def write_with_header(archive: Path, change: Callable[[ZipInfo], None]) -> None:
+    with ZipFile(archive, "w", ZIP_DEFLATED) as opened:
+        opened.writestr("first", b"first")
+        opened.writestr("bomb", bytes(2**20))
+        change(opened.infolist()[1])
+
+
+def test_an_archive_that_declares_too_much_is_refused(tmp_path: Path) -> None:
+    def declare_too_much(member: ZipInfo) -> None:
+        member.file_size = MOST_EXTRACTED_BYTES - 4
+
+    write_with_header(tmp_path / "bomb.zip", declare_too_much)
+    with pytest.raises(SourceError, match=r"bomb\.zip: would unpack to 4,294,967,297 bytes, over 4,294,967,296"):
+        extract_safely(tmp_path / "bomb.zip", tmp_path / "dataset")
+    assert [path.name for path in tmp_path.iterdir()] == ["bomb.zip"]
+
+
+def test_an_archive_that_holds_more_than_it_declares_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def declare_too_little(member: ZipInfo) -> None:
+        member.file_size = 10
+
+    def note_written(path: Path, **_: bool) -> None:
+        written.extend(file.stat().st_size for file in Path(path).rglob("bomb"))
+        remove(path, ignore_errors=True)
+
+    remove = shutil.rmtree
+    write_with_header(tmp_path / "bomb.zip", declare_too_little)
+    monkeypatch.setattr(shutil, "rmtree", note_written)
+    with pytest.raises(SourceError, match=r"bomb\.zip: .*'bomb'"):
+        extract_safely(tmp_path / "bomb.zip", tmp_path / "dataset")
+    assert all(size_bytes <= 10 for size_bytes in written)
+    assert [path.name for path in tmp_path.iterdir()] == ["bomb.zip"]
+
+
+def test_a_member_compressed_in_an_unusual_way_is_refused(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "odd.zip", "w", ZIP_LZMA) as opened:
+        opened.writestr("packed", b"content")
+    with pytest.raises(SourceError, match=r"odd\.zip: member 'packed' is neither stored nor deflated"):
+        extract_safely(tmp_path / "odd.zip", tmp_path / "dataset")
+
+
+def test_what_is_no_zip_is_named(tmp_path: Path) -> None:
+    (tmp_path / "page.zip").write_bytes(b"<html>")
+    with pytest.raises(SourceError, match=r"page\.zip: not a readable zip"):
+        extract_safely(tmp_path / "page.zip", tmp_path / "dataset")
+
+
+def test_host_and_test_archives_are_those_of_torchvision() -> None:
+    torchvision = find_spec("torchvision")
+    assert torchvision is not None and torchvision.origin is not None
+    source = Path(torchvision.origin).with_name("datasets").joinpath("gtsrb.py").read_text(encoding="utf-8")
+    assert DownloadSettings().base_url in source
+    for archive in GTSRB_ARCHIVES[1:]:
+        assert archive.name in source
+        assert archive.md5 in source
+
+
+def test_the_config_holds_the_defaults() -> None:
+    config = REPOSITORY / "conf" / "download_dataset.yaml"
+    assert load(DownloadSettings, config) == DownloadSettings()
+
+
+def run_job(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    job = [sys.executable, str(REPOSITORY / "jobs" / "download_dataset.py"), *arguments]
+    return subprocess.run(job, cwd=cwd, env=os.environ, capture_output=True, text=True, check=False)
+
+
+def test_a_dry_run_says_what_it_would_do_from_any_folder(tmp_path: Path) -> None:
+    ran = run_job(tmp_path, "gtsrb", "--dry-run", "destination=signs")
+    assert ran.returncode == 0, ran.stderr
+    for archive in GTSRB_ARCHIVES:
+        assert f"{DownloadSettings().base_url}{archive.name} ({archive.size_bytes:,} bytes" in ran.stdout
+    assert str(tmp_path / "signs") in ran.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["gtsrb", "atempts=3"], 2, "atempts: unknown key"),
+        (["mnist"], 2, "dataset: Input should be 'gtsrb', got 'mnist'"),
+        (["gtsrb", "base_url=ftp://host/"], 2, "base_url"),
+        (["gtsrb", "base_url=http://host:port/"], 1, "check base_url"),
+        (["gtsrb", "destination=taken"], 1, "taken: exists"),
+    ],
+)
+def test_the_job_says_what_is_wrong_without_a_traceback(
+    tmp_path: Path, arguments: list[str], exit_code: int, message: str
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    ran = run_job(tmp_path, *arguments)
+    assert ran.returncode == exit_code
+    assert re.search(rf"^error: .*{re.escape(message)}", ran.stderr, re.MULTILINE | re.DOTALL), ran.stderr
+    assert "Traceback" not in ran.stderr

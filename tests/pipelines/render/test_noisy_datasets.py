@@ -1,0 +1,304 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.datasets import DATASETS, SyntheticSigns
+from pipelines.datasets.gtsrb import Gtsrb
+from pipelines.errors import SettingsError
+from pipelines.geometry.crop_or_pad import CropOrPad
+from pipelines.geometry.resize import Resize
+from pipelines.geometry.roi_resize import RoiResize
+from pipelines.noise.gaussian import Gaussian
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.settings import describe, load, to_yaml
+from pipelines.store.schema import Cell
+
+CONFIG = Path(__file__).parents[3] / "conf" / "make_noisy_datasets.yaml"
+PAPER = [f"{kind}-{level}" for kind in ("gaussian", "periodic", "salt_pepper") for level in ("min", "avg", "max")]
+PROPOSAL = [
+    f"{kind}-{level}"
+    for kind in ("random", "patches", "blur", "black_rows", "black_columns")
+    for level in ("min", "avg", "max")
+]
+
+
+def _load(*overrides: str) -> NoisyDatasets:
+    """With a root, so that what lies in the current folder does not matter."""
+    return load(NoisyDatasets, CONFIG, ["dataset.root=somewhere", *overrides])
+
+
+def _refused(*overrides: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        _load(*overrides)
+    return str(refused.value)
+
+
+def _without_menus(folder: Path) -> Path:
+    """The config in a folder that has no conf/noise/ beside it."""
+    copy = folder / CONFIG.name
+    copy.write_text(CONFIG.read_text())
+    return copy
+
+
+def test_the_default_is_the_papers_grid() -> None:
+    """Four sizes × clean and nine noises, at seed 0."""
+    settings = _load()
+    assert settings.sizes_px == (28, 40, 50, 75)
+    assert list(settings.chosen) == ["clean", *PAPER]
+    assert settings.chosen["clean"] is None
+    assert settings.cells == [
+        Cell("crop_or_pad", size_px, variant) for size_px in (28, 40, 50, 75) for variant in ["clean", *PAPER]
+    ]
+    assert len(settings.cells) == 40
+    assert (settings.geometry, settings.seed, settings.splits) == (CropOrPad(), 0, ("train", "validation", "test"))
+    assert settings.partitions is None
+
+
+def test_each_cell_has_a_folder_of_its_own() -> None:
+    """<output_root>/<dataset>/geometry=…/size_px=…/variant=…"""
+    settings = _load("output_root=/out")
+    folders = [cell.folder(settings.dataset_folder) for cell in settings.cells]
+    assert len(set(folders)) == 40
+    assert folders[0] == Path("/out/gtsrb/geometry=crop_or_pad/size_px=28/variant=clean")
+
+
+@pytest.mark.parametrize(
+    ("noise", "names"), [("paper", PAPER), ("proposal", PROPOSAL), ("[paper,proposal]", PAPER + PROPOSAL)]
+)
+def test_the_menus_give_their_noises(noise: str, names: list[str]) -> None:
+    """noise=[paper,proposal] is clean and 24 variants."""
+    settings = _load(f"noise={noise}")
+    assert list(settings.chosen) == ["clean", *names]
+    assert len(PAPER + PROPOSAL) == 24
+
+
+def test_variants_are_a_choice_among_them() -> None:
+    """In the order of the noises; clean only where it is named."""
+    settings = _load("variants=[salt_pepper-min,gaussian-max]", "sizes_px=[28]")
+    assert list(settings.chosen) == ["gaussian-max", "salt_pepper-min"]
+    assert list(_load("variants=[clean]").chosen) == ["clean"]
+    assert [cell.variant for cell in settings.cells] == ["gaussian-max", "salt_pepper-min"]
+
+
+def test_a_level_may_be_changed_or_added_in_place() -> None:
+    """A key inside the menu's file; what the noise's levels share stays shared."""
+    noises = _load("noise.gaussian.levels.max.std_grey=60.0", "noise.gaussian.overflow=wrap").noise
+    assert noises["gaussian-max"] == Gaussian(std_grey=60.0, overflow="wrap")
+    assert noises["gaussian-min"] == Gaussian(std_grey=5.0, overflow="wrap")
+    added = _load("noise.gaussian.levels.huge.std_grey=90.0").noise
+    assert added["gaussian-huge"] == Gaussian(std_grey=90.0)
+
+
+def test_a_level_may_have_settings_that_the_others_do_not_share() -> None:
+    """A level's own value lies over the shared one."""
+    noises = _load("noise.gaussian.levels.max.overflow=wrap").noise
+    assert (noises["gaussian-max"], noises["gaussian-avg"]) == (
+        Gaussian(std_grey=50.0, overflow="wrap"),
+        Gaussian(std_grey=25.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("geometry=resize", Resize()),
+        ("geometry=roi_resize", RoiResize(margin_fraction=0.1)),
+        ("geometry={kind: roi_resize, margin_fraction: 0.25}", RoiResize(margin_fraction=0.25)),
+    ],
+)
+def test_a_geometry_is_named_alone_or_with_its_settings(override: str, expected: object) -> None:
+    """A string, or kind and settings."""
+    assert _load(override).geometry == expected
+
+
+def test_splits_come_in_the_order_of_the_contract() -> None:
+    """Whatever the order in which they are named."""
+    assert _load("splits=[test,train]").splits == ("train", "test")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "variants=[clean,gaussian-huge,nope]",
+            f"gaussian-huge, nope unknown; with this noise there are: clean, {', '.join(PAPER)}",
+        ),
+        ("noise=none", f"noise=none: not in {CONFIG.parent / 'noise'}; there are: paper, proposal"),
+        (
+            "noise.fog.levels.min.x=1",
+            "noise: fog: unknown noise; there are: gaussian, periodic, salt_pepper, random, patches, blur,",
+        ),
+        ("geometry=rotate", "geometry: expected one of crop_or_pad, resize, roi_resize, got 'rotate'"),
+        ("geometry={kind: rotate}", "geometry: expected one of crop_or_pad, resize, roi_resize"),
+        ("geometry={margin_fraction: 0.1}", "geometry: expected one of crop_or_pad, resize, roi_resize"),
+        ("geometry=3", "geometry: expected one of crop_or_pad, resize, roi_resize, got 3"),
+        ("geometry={kind: roi_resize, margin: 0.1}", "geometry: margin: unknown key; there are: margin_fraction"),
+        (
+            "geometry={kind: roi_resize, margin_fraction: -1.0}",
+            "geometry: margin_fraction: Input should be greater than or equal to 0",
+        ),
+        ("dataset.kind=mnist", "dataset: expected one of gtsrb, synthetic_signs"),
+        ("dataset=mnist", "dataset: expected one of gtsrb, synthetic_signs, got 'mnist'"),
+        ("dataset.colour=red", "dataset: colour: unknown key; there are: root"),
+        (
+            "noise.gaussian.levels.max.std_grey=999.0",
+            "noise: gaussian.levels.max.std_grey: Input should be less than or equal to 255",
+        ),
+        (
+            "noise.gaussian.levels.max.std_grey=wide",
+            "noise: gaussian.levels.max.std_grey: Input should be a valid number",
+        ),
+        (
+            "noise.gaussian.levels.max.stdgrey=9",
+            "noise: gaussian.levels.max.stdgrey: unknown key; there are: std_grey, overflow",
+        ),
+        ("noise.gaussian.levels.max=null", "noise: gaussian.levels.max.std_grey: Field required"),
+        ("noise.gaussian.overflow=mirror", "noise: gaussian.levels.min.overflow: Input should be 'clip' or 'wrap'"),
+        ("noise.gaussian=null", "noise: gaussian: expected its settings and levels: {min: {…}, …}, got None"),
+        ("noise.gaussian.levels=null", "noise: gaussian: expected its settings and levels: {min: {…}, …}, got "),
+        ("noise=null", "noise: expected a menu of conf/noise/ or noises by name"),
+        ("sizes_px=[28,28]", "sizes_px: names something twice, got [28, 28]"),
+        ("sizes_px=[7]", "sizes_px.0: Input should be greater than or equal to 8, got 7"),
+        ("sizes_px=[513]", "sizes_px.0: Input should be less than or equal to 512, got 513"),
+        ("sizes_px=[]", "sizes_px: "),
+        ("sizes_px=28", "sizes_px: Input should be a valid array, got 28"),
+        ("variants=[clean,clean]", "names something twice"),
+        ("splits=[]", "splits: "),
+        ("splits=[train,train]", "splits: names something twice"),
+        ("splits=[train,holdout]", "splits.1: Input should be 'train', 'validation' or 'test', got 'holdout'"),
+        ("seed=-1", "seed: Input should be greater than or equal to 0, got -1"),
+        ("validation_fraction=1.0", "validation_fraction: Input should be less than 1, got 1"),
+        ("max_rejected_fraction=1.5", "max_rejected_fraction: Input should be less than or equal to 1, got 1.5"),
+        ("images_per_part=0", "images_per_part: Input should be greater than or equal to 1, got 0"),
+        ("images_per_row_group=4001", "images_per_row_group: Input should be less than or equal to 4000, got 4001"),
+        ("compression=gzip", "compression: Input should be 'none' or 'zstd', got 'gzip'"),
+        ("partitions=0", "partitions: Input should be greater than or equal to 1, got 0"),
+        ("size_px=[28]", "size_px: unknown key; there are: dataset, output_root, geometry, sizes_px"),
+    ],
+)
+def test_what_is_not_on_the_menu_is_told_with_what_is(override: str, told: str) -> None:
+    """The message names the key, down to the level of a noise, and what there is to choose."""
+    assert told in _refused(override)
+
+
+def test_a_menu_without_its_folder_is_told(tmp_path: Path) -> None:
+    """A copy of the config alone has no noise/paper.yaml beside it."""
+    with pytest.raises(SettingsError, match=r"noise: expected a menu of conf/noise/ or noises by name, for example"):
+        load(NoisyDatasets, _without_menus(tmp_path), ["dataset.root=x"])
+
+
+def test_noises_may_stand_in_the_config_itself(tmp_path: Path) -> None:
+    """No menu is needed."""
+    noise = "noise={gaussian: {levels: {a: {std_grey: 3.0}}}}"
+    settings = load(NoisyDatasets, _without_menus(tmp_path), ["dataset.root=x", noise])
+    assert settings.noise == {"gaussian-a": Gaussian(std_grey=3.0)}
+
+
+def _auto(*overrides: str) -> object:
+    return load(NoisyDatasets, CONFIG, overrides).dataset
+
+
+def test_a_root_alone_means_gtsrb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says where the data is has the real data."""
+    monkeypatch.chdir(tmp_path)
+    assert _auto("dataset.root=elsewhere") == Gtsrb(root=Path("elsewhere"))
+
+
+def test_without_gtsrb_in_its_place_the_signs_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run of a fresh checkout works; a file of that name is no data set."""
+    monkeypatch.chdir(tmp_path)
+    assert _auto() == SyntheticSigns()
+    assert _auto("dataset.tracks_per_class=3") == SyntheticSigns(tracks_per_class=3)
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    (tmp_path / "data" / "raw" / "GTSRB").write_text("")
+    assert _auto() == SyntheticSigns()
+
+
+def test_gtsrb_in_its_place_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What download_dataset.py made is found; naming a kind overrules it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "raw" / "GTSRB").mkdir(parents=True)
+    assert _auto() == Gtsrb(root=Path("data/raw/GTSRB"))
+    assert _auto("dataset.kind=synthetic_signs") == SyntheticSigns()
+
+
+@pytest.mark.parametrize("kind", DATASETS)
+@pytest.mark.parametrize("form", ["dataset={}", "dataset.kind={}"])
+def test_a_dataset_may_be_named(kind: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a string or as a kind, it has its defaults."""
+    monkeypatch.chdir(tmp_path)
+    assert _auto(form.format(kind)) == DATASETS[kind]()
+
+
+def test_settings_as_yaml_name_every_noise_and_the_dataset() -> None:
+    """What a dry run prints has the levels in full."""
+    told = to_yaml(_load())
+    for expected in ("gaussian-max:", "std_grey: 50.0", "kind: gtsrb", "root: somewhere", "kind: crop_or_pad"):
+        assert expected in told
+
+
+def test_describe_has_the_kind_and_the_settings() -> None:
+    """As JSON data."""
+    assert describe(Gaussian(std_grey=5.0)) == {"kind": "gaussian", "std_grey": 5.0, "overflow": "clip"}
+    assert describe(Gtsrb(root=Path("x"))) == {"kind": "gtsrb", "root": "x", "allow_missing_classes": False}
+
+
+def _fingerprint(
+    *overrides: str, size_px: int = 28, variant: str = "gaussian-max", digest: str = "d"
+) -> dict[str, Any]:
+    settings = _load("compression=none", *overrides)
+    return settings.fingerprint(Cell(settings.geometry.kind, size_px, variant), digest)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "splits=[train]",
+        "validation_fraction=0.3",
+        "images_per_part=10",
+        "images_per_row_group=10",
+        "compression=zstd",
+        "geometry=resize",
+        "noise.gaussian.overflow=wrap",
+        "noise.gaussian.levels.max.std_grey=51.0",
+        "dataset={kind: synthetic_signs, root: x}",
+    ],
+)
+def test_the_fingerprint_changes_with_what_decides_the_bytes(override: str) -> None:
+    """Each such setting, so that no older data set is taken for what was asked for."""
+    assert _fingerprint(override) != _fingerprint()
+
+
+def test_the_fingerprint_changes_with_the_cell_and_the_source() -> None:
+    """Size, variant, and the digest of the images."""
+    fingerprints = [
+        _fingerprint(), _fingerprint(size_px=40), _fingerprint(variant="clean"), _fingerprint(variant="gaussian-min"),
+        _fingerprint(digest="e"),
+    ]  # fmt: skip
+    assert all(one != other for number, one in enumerate(fingerprints) for other in fingerprints[:number])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "partitions=3",
+        "output_root=/elsewhere",
+        "max_rejected_fraction=0.5",
+        "dataset.root=/elsewhere",
+        "sizes_px=[28]",
+        "variants=[gaussian-max]",
+        "noise.gaussian.levels.min.std_grey=6.0",
+        "noise=[paper,proposal]",
+    ],
+)
+def test_the_fingerprint_does_not_change_with_what_decides_no_byte(override: str) -> None:
+    """Where the data lies, how the work is dealt, and which other variants are made."""
+    assert _fingerprint(override) == _fingerprint()
+
+
+def test_the_fingerprint_is_what_json_gives_back() -> None:
+    """It is compared with the one read from a manifest."""
+    assert json.loads(json.dumps(_fingerprint())) == _fingerprint()

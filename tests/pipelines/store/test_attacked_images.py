@@ -1,0 +1,106 @@
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.store.attacked_images import AttackedBlock, AttackTally, attack_statistics
+from pipelines.store.schema import MEASURED, AttackedImages, SourceImages, parquet_schema, row_digest
+from pipelines.store.statistics import Tally
+
+SIZE_PX = 6
+
+
+def block(count: int = 9, seed: int = 0) -> AttackedBlock:
+    """The first image is black, the second unchanged."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (count, SIZE_PX, SIZE_PX, 3), np.uint8)
+    pixels[0] = 0
+    clean = pixels.astype(np.float32) / np.float32(255)
+    changed = np.clip(clean + random.normal(0, 0.01, clean.shape), 0, 1).astype(np.float32)
+    changed[:2] = clean[:2]
+    ratios = [random.uniform(20, 50, count).astype(np.float32) for _ in range(4)]
+    for ratio in ratios:
+        ratio[:2] = np.nan, np.inf
+    labels, before, after = (random.integers(0, 3, count, np.int32) for _ in range(3))
+    ids = [f"test/{seed:02d}{row:03d}" for row in range(count)]
+    made = AttackedImages("fgsm-snr33", changed, *ratios, before, after)
+    return next(AttackedBlock.each(SourceImages(ids, labels, pixels), [made]))
+
+
+def counted(one: AttackedBlock) -> tuple[pa.Table, AttackTally]:
+    return one.counted(pa.table({}), "test")
+
+
+def test_a_row_group_follows_the_contract() -> None:
+    made = block()
+    table, tally = counted(made)
+    assert table.schema.equals(parquet_schema(SIZE_PX, "float32", attacked=True), check_metadata=True)
+    digest = 0
+    for row, image, label in zip(table.to_pylist(), made.images.pixels, made.source.labels, strict=True):
+        assert row["image"] == image.tobytes()
+        assert row["label"] == label
+        values = [type_.to_pandas_dtype()(row[name]) for name, type_ in MEASURED.items()]
+        digest += row_digest("test", row["image_id"], label, np.float32(row["snr_db"]), image, *values)
+    assert tally.digest == digest % 2**256
+
+
+def test_statistics_are_those_of_numpy() -> None:
+    made = block()
+    source, images = made.source, made.images
+    tally = counted(made)[1]
+    found, attack = tally.statistics(), tally.attack()
+    wide = images.pixels.astype(np.float64)
+    clean = source.pixels / 255
+    assert found.channel_mean == pytest.approx(wide.mean((0, 1, 2)), abs=1e-6)
+    assert found.channel_std == pytest.approx(wide.std((0, 1, 2)), abs=1e-6)
+    noise = ((wide - clean.astype(np.float32)) ** 2).sum()
+    assert found.snr_db == pytest.approx(10 * np.log10((clean**2).sum() / noise), abs=1e-4)
+    assert found.psnr_db == pytest.approx(10 * np.log10(wide.size / noise), abs=1e-4)
+    assert found.snr_db_mean == pytest.approx(images.snr_db[2:].mean(), abs=1e-5)
+    assert found.snr_db_infinite == attack.snr_db_uint8.infinite == 1
+    assert attack.snr_db_before_clamp.min == images.snr_db_before_clamp[2:].min()
+    right, wrong_after = images.prediction_before == source.labels, images.prediction_after != source.labels
+    assert (attack.right_before, attack.fooled) == (right.sum(), (right & wrong_after).sum())
+    assert attack.right_after == (~wrong_after).sum()
+    assert attack.success_rate == pytest.approx((right & wrong_after).sum() / right.sum())
+    assert (attack.black, attack.unchanged) == (1, 1)
+    assert tally.images == 9
+
+
+@settings(max_examples=20, derandomize=True, deadline=None)
+@given(order=st.randoms(use_true_random=False))
+def test_row_groups_add_up_in_any_order_to_the_same_last_digit(order: Random) -> None:
+    blocks = [block(count, seed) for seed, count in enumerate((9, 4, 7, 2))]
+
+    def total(those: list[AttackedBlock]) -> tuple[Any, ...]:
+        tally = AttackTally()
+        for one in those:
+            tally += counted(one)[1]
+        return tally.statistics(), tally.attack(), tally.digest, tally.labels
+
+    expected = total(blocks)
+    order.shuffle(blocks)
+    assert total(blocks) == expected
+
+
+def test_without_images_predicted_rightly_there_is_no_success_rate() -> None:
+    made = block()
+    made.images.prediction_before[:] = 7
+    assert counted(made)[1].attack().success_rate is None
+
+
+def test_the_digest_sees_a_prediction_and_a_ratio() -> None:
+    digests = {counted(block())[1].digest}
+    for name in (*MEASURED, "snr_db"):
+        made = block()
+        getattr(made.images, name)[3] += 1
+        digests.add(counted(made)[1].digest)
+    assert len(digests) == 2 + len(MEASURED)
+
+
+def test_noisy_images_have_no_attack_statistics() -> None:
+    assert attack_statistics({"test": Tally()}) is None

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import rotate
+
+from pipelines.datasets.synthetic_drawing import draw_template
+from training.augmentation.augmentation import DRAWS, MIRRORED, NUM_CLASSES, UPSIDE_DOWN, Augmentation
+
+STILL = {"rotation_deg": 0.0, "contrast": 0.0, "flips": "none"}
+
+
+def augment(images: torch.Tensor, labels: torch.Tensor, seed: int = 0, **settings: object) -> tuple[torch.Tensor, ...]:
+    augmentation = Augmentation.model_validate({**STILL, **settings})
+    return augmentation(images, labels, uniform(len(images), seed))
+
+
+def uniform(count: int, seed: int) -> torch.Tensor:
+    return torch.rand((DRAWS, count), generator=torch.Generator().manual_seed(seed))
+
+
+def batch(count: int = 64, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 3, 24, 24, generator=generator), torch.arange(count) % NUM_CLASSES
+
+
+def template(label: int) -> np.ndarray:
+    """The drawn sign on grey, shrunk so that a pixel more or less does not count."""
+    drawn = draw_template(label)
+    image = drawn if isinstance(drawn, PillowImage.Image) else drawn.image
+    flat = PillowImage.new("RGB", image.size, "grey")
+    flat.paste(image, mask=image.getchannel("A"))
+    return np.asarray(flat.resize((32, 32)), np.float32)
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    images, labels = batch()
+    changed, kept = augment(images, labels)
+    assert torch.equal(changed, images)
+    assert torch.equal(kept, labels)
+
+
+def test_the_draws_alone_decide() -> None:
+    images, labels = batch()
+    first, again, other = (augment(images, labels, seed, **Augmentation().model_dump())[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert 0 <= first.min() <= first.max() <= 1
+
+
+def test_what_happens_to_an_image_does_not_depend_on_its_batch() -> None:
+    images, labels = batch()
+    draws = uniform(64, seed=0)
+    together, _ = Augmentation(shift_fraction=0.1, zoom_fraction=0.1)(images, labels, draws)
+    alone, _ = Augmentation(shift_fraction=0.1, zoom_fraction=0.1)(images[5:9], labels[5:9], draws[:, 5:9])
+    torch.testing.assert_close(alone, together[5:9])
+
+
+def test_rotation_is_torchvisions_by_the_angle_that_was_drawn() -> None:
+    images, labels = batch(16)
+    turned, _ = augment(images, labels, rotation_deg=40.0)
+    angles = (uniform(16, seed=0)[2] * 2 - 1) * 40
+    for image, result, angle in zip(images, turned, angles, strict=True):
+        torch.testing.assert_close(result, rotate(image, angle.item(), InterpolationMode.BILINEAR), atol=2e-4, rtol=0)
+
+
+def test_contrast_scales_around_each_channels_mean_by_a_factor_within_the_bounds() -> None:
+    images, labels = batch()
+    images = images * 0.2 + 0.4  # so that nothing is clipped
+    changed, _ = augment(images, labels, contrast=0.6)
+    torch.testing.assert_close(changed.mean(dim=(2, 3)), images.mean(dim=(2, 3)))
+    factors = changed.std(dim=(2, 3)) / images.std(dim=(2, 3))
+    torch.testing.assert_close(factors, factors[:, :1].expand(-1, 3))
+    assert 0.4 <= factors.min() < 0.6
+    assert 1.4 < factors.max() <= 1.6
+
+
+def test_brightness_adds_one_number_within_the_bounds_to_each_image() -> None:
+    images, labels = batch(400)
+    images = images * 0.2 + 0.4  # so that nothing is clipped
+    changed, _ = augment(images, labels, brightness=0.3)
+    added = changed - images
+    torch.testing.assert_close(added, added[:, :1, :1, :1].expand_as(added))
+    assert -0.3 <= added.min() < -0.28
+    assert 0.28 < added.max() <= 0.3
+
+
+def test_all_flips_keep_labels_and_turn_half_of_the_images_each_way() -> None:
+    images, labels = batch(400)
+    changed, kept = augment(images, labels, flips="all")
+    assert torch.equal(kept, labels)
+    ways = {"as it was": images, "mirrored": images.flip(3), "upside down": images.flip(2), "both": images.flip(2, 3)}
+    for name, way in ways.items():
+        share = sum(torch.equal(one, other) for one, other in zip(changed, way, strict=True)) / 400
+        assert share == pytest.approx(0.25, abs=0.08), name
+
+
+def test_label_safe_flips_touch_only_signs_that_stay_signs_and_swap_pairs() -> None:
+    images, labels = batch(43 * 40)
+    changed, new_labels = augment(images, labels, flips="label_safe")
+    for label in range(NUM_CLASSES):
+        rows = labels == label
+        if label not in MIRRORED and label not in UPSIDE_DOWN:
+            assert torch.equal(changed[rows], images[rows])
+        assert set(new_labels[rows].tolist()) == {label, MIRRORED.get(label, label)}
+    swapped = new_labels != labels
+    assert torch.equal(changed[swapped], images[swapped].flip(3))
+
+
+@pytest.mark.parametrize(("becomes", "axis"), [(MIRRORED, 1), (UPSIDE_DOWN, 0)])
+def test_a_flipped_sign_looks_like_the_sign_it_is_said_to_become(becomes: dict[int, int], axis: int) -> None:
+    """Against drawings of the signs: nearest to the flipped drawing is the drawing of the label it gets."""
+    templates = np.stack([template(label) for label in range(NUM_CLASSES)])
+    for label, new_label in becomes.items():
+        flipped = np.flip(templates[label], axis)
+        distances = np.abs(templates - flipped).mean(axis=(1, 2, 3))
+        assert distances.argmin() == new_label, label

@@ -1,0 +1,156 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_datasets import Small
+from small_runs import STILL, recipe, training, write_dataset
+from torch.nn.functional import cross_entropy
+
+from training.augmentation.augmentation import Augmentation
+from training.classifiers.training import ClassifierTraining, DivergedError
+from training.models.baseline_cnn import BaselineCnn
+from training.streams.stream import Data
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("dataset"), variants=("clean", "gaussian-max"))
+
+
+def run(to_train: ClassifierTraining, epochs: int) -> list[dict[str, float]]:
+    metrics = []
+    while to_train.epoch < epochs:
+        for _ in to_train.steps():
+            pass
+        to_train.finish_epoch()
+        metrics.append(to_train.metrics)
+    return metrics
+
+
+def weights(of: ClassifierTraining) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in of.network.state_dict().items()}
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_it_is_what_a_plain_loop_does(root: Path) -> None:
+    """Adam as torch has it, on the same batches, with the mean loss over the images that are not filling."""
+    settings = recipe(root, model=BaselineCnn(), augmentation=STILL, schedule="constant", label_smoothing=0.1)
+    ours = training(settings)
+    metrics = run(ours, 2)
+    plain = ours.shape.build(settings.model, settings.seed)
+    adam = torch.optim.Adam(plain.parameters(), lr=settings.lr)
+    for epoch in range(2):
+        losses, correct = [], 0
+        for batch in ours.train.epoch(epoch):
+            images, labels = batch.images[batch.valid].float() / 255, batch.labels[batch.valid]
+            logits = plain(images)
+            loss = cross_entropy(logits, labels, label_smoothing=0.1)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            losses += [loss.item()] * len(labels)
+            correct += int((logits.argmax(1) == labels).sum())
+        assert len(losses) == 94
+        assert metrics[epoch]["loss/train"] == pytest.approx(np.mean(losses), rel=1e-4)
+        assert metrics[epoch]["accuracy/train"] == pytest.approx(correct / 94, abs=0.03)
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(ours.network.state_dict()[name], tensor, atol=2e-3, rtol=2e-3)
+
+
+def test_it_learns_by_heart_what_it_is_shown(root: Path) -> None:
+    still = training(recipe(root, model=BaselineCnn(), augmentation=STILL, lr=0.005, epochs=30))
+    metrics = run(still, 30)
+    assert metrics[-1]["accuracy/train"] > 0.95
+    assert metrics[-1]["loss/train"] < metrics[0]["loss/train"] / 4
+
+
+def test_validation_is_of_all_validation_images_without_dropout_or_augmentation(root: Path) -> None:
+    trained = training(recipe(root))
+    (metrics,) = run(trained, 1)
+    images = torch.cat([batch.images[batch.valid] for batch in trained.validation.epoch(5)])
+    labels = torch.cat([batch.labels[batch.valid] for batch in trained.validation.epoch(5)])
+    assert len(labels) == 20
+    with torch.no_grad():
+        logits = trained.network.eval()(images.float() / 255)
+    assert metrics["loss/validation"] == pytest.approx(cross_entropy(logits, labels).item(), rel=1e-5)
+    assert metrics["accuracy/validation"] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
+
+
+@pytest.mark.parametrize("cache", ["none", "host"])
+def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, cache: str) -> None:
+    mixture = {"clean": 0.5, "gaussian-max": 0.5}
+    settings = recipe(root, cache=cache, keep="best", data=Data(root=str(root), size_px=8, mixture=mixture))
+    straight = training(settings)
+    expected = run(straight, 2)
+    for stop_after in range(1, 12):
+        first = training(settings)
+        taken = 0
+        while taken < stop_after:
+            for _ in first.steps():
+                taken += 1
+                if taken == stop_after:
+                    break
+            else:
+                first.finish_epoch()
+        second = training(settings)
+        second.load_state(first.state())
+        run(second, 2)
+        assert_equal(weights(second), weights(straight))
+        assert_equal(
+            dict(second.classifier({}).network.state_dict()), dict(straight.classifier({}).network.state_dict())
+        )
+        for name in ("loss/train", "accuracy/train", "loss/validation", "accuracy/validation", "lr"):
+            assert second.metrics[name] == expected[-1][name], (stop_after, name)
+
+
+def test_another_seed_gives_other_weights_and_leaves_torchs_own_generator_alone(root: Path) -> None:
+    before = torch.get_rng_state()
+    one, other = training(recipe(root)), training(recipe(root, seed=4))
+    run(one, 1)
+    run(other, 1)
+    assert not torch.equal(one.network.state_dict()["1.0.weight"], other.network.state_dict()["1.0.weight"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_best_epochs_weights_are_kept_where_asked_for(root: Path) -> None:
+    settings = recipe(root, keep="best", epochs=4, schedule="constant", lr=0.02)
+    trained = training(settings)
+    seen = []
+    while trained.epoch < 4:
+        for _ in trained.steps():
+            pass
+        trained.finish_epoch()
+        seen.append((trained.metrics["accuracy/validation"], weights(trained)))
+    best = max(range(4), key=lambda epoch: seen[epoch][0])  # the first of equals
+    assert trained.best is not None and trained.best.epoch == best + 1
+    assert_equal(dict(trained.classifier({}).network.state_dict()), seen[best][1])
+
+
+def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream refuses such pixels, so they are let through here."""
+    monkeypatch.setattr("training.streams.row_groups.check_rows", lambda *_: None)
+
+    class WithHole(Small):
+        def image(self, variant: str, image_id: str) -> np.ndarray:
+            pixels = super().image(variant, image_id)
+            if image_id == "train/00007":
+                pixels[2, 3, 1] = np.nan
+            return pixels
+
+    WithHole({"train": [[94]], "validation": [[20]]}, size_px=8, pixel_dtype="float32").write(tmp_path)
+    broken = training(recipe(tmp_path, augmentation=Augmentation(flips="none")))
+    with pytest.raises(DivergedError, match=r"the loss is nan in epoch 1 on the batch of (train/\d+, )*train/00007"):
+        run(broken, 1)
+
+
+def test_a_learning_rate_far_too_high_is_said_to_be_so(root: Path) -> None:
+    with pytest.raises(DivergedError, match=r"lower lr \(it is 1e\+30\)"):
+        run(training(recipe(root, lr=1e30, schedule="constant", epochs=20)), 20)

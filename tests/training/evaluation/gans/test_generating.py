@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import untrained_gans
+from small_datasets import Small
+
+from training.evaluation.classifiers.predicting import EvaluationError
+from training.evaluation.gans.generating import RealSplits, generate, uniform_noise
+from training.evaluation.gans.images_in_memory import HeldImages
+from training.streams.stream import Data
+
+CPU = torch.device("cpu")
+
+
+def conditions(count: int = 30) -> HeldImages:
+    draw = torch.Generator().manual_seed(9)
+    pixels = torch.randint(256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
+    return HeldImages(pixels, torch.arange(count) % 43, "0")
+
+
+def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() -> None:
+    gan = untrained_gans.gan()
+    made = generate(gan, "gan", conditions(), 50, 3, 16, CPU)
+    assert made.pixels.shape == (50, 3, 8, 8)
+    assert made.pixels.dtype == torch.uint8
+    assert made.digest == gan.digest
+    assert sorted(made.labels[:30].tolist()) == list(range(30))
+    torch.testing.assert_close(generate(gan, "gan", conditions(), 50, 3, 16, CPU).pixels, made.pixels)
+    assert not torch.equal(generate(gan, "gan", conditions(), 50, 4, 16, CPU).pixels, made.pixels)
+
+
+def test_a_generator_that_begins_with_images_is_given_those_of_the_conditions() -> None:
+    given = conditions()
+    made = generate(untrained_gans.echo(), "echo", given, 30, 0, 7, CPU)
+    order = torch.argsort(made.labels)
+    torch.testing.assert_close(made.pixels[order], given.pixels)
+
+
+def test_values_are_rounded_to_grey_levels_and_not_cut() -> None:
+    made = generate(untrained_gans.echo(offset=2 * 0.6 / 255), "echo", conditions(), 30, 0, 7, CPU)
+    expected = conditions().pixels.int().add(1).clamp(max=255)
+    torch.testing.assert_close(made.pixels[torch.argsort(made.labels)].int(), expected)
+
+
+def test_images_that_are_not_finite_and_classes_that_were_not_seen_are_refused() -> None:
+    with pytest.raises(EvaluationError, match="echo: makes images that are not finite"):
+        generate(untrained_gans.echo(offset=float("nan")), "echo", conditions(), 5, 0, 5, CPU)
+    with pytest.raises(EvaluationError, match="few: classes"):
+        generate(untrained_gans.gan(classes=(1, 2)), "few", conditions(), 30, 0, 30, CPU)
+
+
+def test_splits_are_read_and_left_at_the_generators_classes(tmp_path: Path) -> None:
+    root = Small({"train": [[60]], "validation": [[20]], "test": [[50]]}, size_px=8).write(tmp_path)
+    splits = RealSplits.read(Data(root=str(root), size_px=8), "test", "validation")
+    assert [len(images.labels) for images in (splits.train, splits.test, splits.conditions)] == [60, 50, 20]
+    assert (splits.num_classes, splits.of_classes(tuple(range(43))).described) == (43, "")
+    some = splits.of_classes((3, 5))
+    assert some.described == " of 3, 5"
+    assert some.train.labels.tolist() == [3, 5, 3, 5]
+    assert some.num_classes == 6
+    with pytest.raises(EvaluationError, match=r"the conditions images have none of the generator's classes \[30\]"):
+        splits.of_classes((30,))
+
+
+def test_noise_has_the_labels_and_the_shape_of_what_it_is_beside() -> None:
+    noise = uniform_noise(conditions(), 0)
+    assert noise.labels.tolist() == conditions().labels.tolist()
+    assert noise.pixels.float().mean() == pytest.approx(127.5, abs=5 * 74 / np.sqrt(30 * 3 * 64))
+    torch.testing.assert_close(uniform_noise(conditions(), 0).pixels, noise.pixels)

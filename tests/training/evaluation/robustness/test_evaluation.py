@@ -1,0 +1,54 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from attacked_predictions import NETWORK, write_attacked
+from rich.console import Console
+from small_attacks import classifier
+from small_datasets import Small
+
+from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.robustness.evaluation import (
+    EvaluatedData,
+    EvaluatedModel,
+    Evaluation,
+    Result,
+    evaluate,
+    write_result,
+)
+
+SMALL = Small({"test": [[5, 4]]}, ("clean", "gaussian-max"), size_px=8)
+
+
+def evaluated(tmp_path: Path) -> tuple[Evaluation, dict[str, EvaluatedModel], Result]:
+    """A network on nine images, clean, noisy, and attacked by two networks, of which it is one."""
+    root = SMALL.write(tmp_path / "signs")
+    models = {"cnn": EvaluatedModel(classifier(), None)}
+    for network in (models["cnn"].classifier.digest, NETWORK):
+        write_attacked(SMALL, root, "fgsm-snr33", network, {"snr_db": 33.0})
+    settings = Evaluation(models=("cnn",), data=EvaluatedData(root=str(root)), output_root=tmp_path / "out")
+    return settings, models, evaluate(settings, models, torch.device("cpu"), Console(quiet=True))
+
+
+def as_if(found: Predictions, offset: int) -> Predictions:
+    """Predicted so many classes beside the label."""
+    predicted = (found.labels + offset) % 43
+    return replace(found, predicted=predicted, probabilities=np.eye(43, dtype=np.float32)[predicted])
+
+
+def test_each_image_that_noise_or_attack_turned_is_drawn_beside_what_it_was(tmp_path: Path) -> None:
+    settings, models, result = evaluated(tmp_path)
+    transfer = f"fgsm_transfer_{NETWORK[:12]}-snr33"
+    turned = {place: as_if(found, int(place[1] != "clean")) for place, found in result.predictions.items()}
+    folder = write_result(settings, models, result._replace(predictions=turned))
+    drawn = {path.name for path in (folder / "cnn" / "figures").glob("flipped-*.png")}
+    assert drawn == {f"flipped-{variant}.png" for variant in ("fgsm-snr33", transfer, "gaussian-max")}
+
+
+def test_flags_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
+    settings, models, result = evaluated(tmp_path)
+    folder = write_result(settings, models, result._replace(flags=("cnn: accuracy rises", "cnn: is random")))
+    assert (folder / "flags.txt").read_text() == "cnn: accuracy rises\ncnn: is random\n"
+    write_result(settings, models, result._replace(flags=()))
+    assert not (folder / "flags.txt").exists()

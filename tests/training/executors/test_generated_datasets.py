@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import untrained_gans
+from pydantic import ValidationError
+from small_datasets import Small
+
+from pipelines.errors import SettingsError, StreamError
+from pipelines.store.schema import SourceImages
+from training.executors.generated_datasets import ShippedGan
+from training.gans.trained import TrainedGan
+from training.streams.stream import Data, open_stream
+
+
+def source(count: int) -> SourceImages:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
+    return SourceImages([f"train/{row:05d}" for row in range(count)], np.arange(count, dtype=np.int32) % 43, pixels)
+
+
+def shipped(folder: Path, gan: TrainedGan, seed: int = 0) -> ShippedGan:
+    gan.write(folder / "gan.pt")
+    return ShippedGan("gan.pt", "gan-mine", seed, 16, lambda *_: np.zeros(0, np.uint8))
+
+
+def test_the_images_are_the_generators_for_the_labels(tmp_path: Path) -> None:
+    gan, images = untrained_gans.gan(), source(16)
+    (made,) = shipped(tmp_path, gan)(tmp_path, torch.get_num_threads(), None)(images)
+    assert made.variant == "gan-mine"
+    assert made.pixels.shape == (16, 8, 8, 3)
+    assert made.pixels.dtype == np.uint8
+    draws = {seed: shipped(tmp_path, gan, seed)(tmp_path, torch.get_num_threads(), None) for seed in (0, 1)}
+    np.testing.assert_array_equal(draws[0](images)[0].pixels, made.pixels)
+    assert not np.array_equal(draws[1](images)[0].pixels, made.pixels)
+
+
+def test_a_batch_is_drawn_by_its_first_images_id_alone(tmp_path: Path) -> None:
+    step = shipped(tmp_path, untrained_gans.gan())(tmp_path, torch.get_num_threads(), None)
+    images = source(40)
+    (whole,) = step(images)
+    rest = SourceImages(images.image_ids[16:], images.labels[16:], images.pixels[16:])
+    np.testing.assert_array_equal(step(rest)[0].pixels, whole.pixels[16:])
+    assert len({image.tobytes() for image in whole.pixels}) == 40
+
+
+def test_a_variant_of_training_images_alone_is_mixed_with_one_of_all_splits(tmp_path: Path) -> None:
+    Small({"train": [[6, 4], [5]], "validation": [[4]], "test": [[3]]}, size_px=8).write(tmp_path)
+    Small({"train": [[6, 4], [5]]}, ("gan-mine",), size_px=8).write(tmp_path)
+    mixture = {"clean": 0.5, "gan-mine": 0.5}
+    data = Data(root=str(tmp_path), size_px=8, mixture=mixture, validation_mixture={"clean": 1.0}, verify=True)
+    for cache in ("none", "host"):
+        (batch,) = open_stream(data, "train", seed=0, batch_size=15, cache=cache).epoch(0)
+        assert sorted(batch.image_ids) == [f"train/{number:05d}" for number in range(15)]
+    (batch,) = open_stream(data.of_split("validation"), "validation", seed=0, batch_size=4).epoch(0)
+    assert len(batch.image_ids) == 4
+    assert data.of_split("train") is data
+    with pytest.raises(StreamError, match="split validation has no images"):
+        open_stream(data, "validation", seed=0, batch_size=4)
+    with pytest.raises(ValidationError, match="weights must sum to 1"):
+        Data(root="", validation_mixture={"clean": 0.5})
+
+
+def test_images_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    gan = untrained_gans.gan()
+    with torch.no_grad():
+        for parameter in gan.generator.parameters():
+            parameter.fill_(3e38)  # finite, as a file of weights must be, but ∞ − ∞ is not
+            parameter[::2].neg_()
+    with pytest.raises(SettingsError, match="the generator makes images that are not finite"):
+        shipped(tmp_path, gan)(tmp_path, torch.get_num_threads(), None)(source(4))

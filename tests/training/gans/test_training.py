@@ -1,0 +1,201 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gan_twins import plain_steps
+from small_datasets import Small
+from small_gans import gan_recipe, gan_training, gan_weights, run_epochs
+from small_runs import write_dataset
+from torch import nn
+
+from pipelines.errors import SettingsError, StreamError
+from training.classifiers.training import DivergedError
+from training.gans import Gan
+from training.gans.adversarial import Adversarial
+from training.gans.conditional import Conditional
+from training.gans.dcgan import Dcgan
+from training.gans.latents.image_to_image import ImageToImage
+from training.gans.latents.noise_image import NoiseImage
+from training.gans.trained import GanShape
+from training.gans.training import GanTraining
+from training.gans.vanilla import Vanilla
+from training.gans.watch import Watch
+from training.gans.wgan_gp import WganGp
+from training.loop.ranks import Ranks
+
+IMAGES = 94
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_it_is_what_a_plain_loop_does(root: Path) -> None:
+    """On the same images and latents, with the mean over the real images that are not filling."""
+    settings = gan_recipe(root, Vanilla(), lr=0.0002)
+    ours = gan_training(settings)
+    latents: list[torch.Tensor] = []
+    ours.players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
+    metrics = run_epochs(ours, 2)
+    real = [batch.images[batch.valid] / 127.5 - 1 for epoch in range(2) for batch in ours.train.epoch(epoch)]
+    assert sum(map(len, real)) == 2 * IMAGES
+    plain = settings.gan.build(8, 43, settings.seed)
+    losses = np.array(plain_steps(*plain, list(zip(real, latents, strict=True)), settings.lr, settings.betas))
+    for epoch, found in enumerate(metrics):
+        expected = losses[6 * epoch : 6 * epoch + 6].mean(0)
+        assert found["loss/discriminator"] == pytest.approx(expected[0], rel=1e-3)
+        assert found["loss/generator"] == pytest.approx(expected[1], rel=1e-3)
+    for own, other in zip(ours.players, plain, strict=True):
+        for name, tensor in other.state_dict().items():
+            torch.testing.assert_close(own.state_dict()[name], tensor, atol=4e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "gan",
+    [
+        Dcgan(channels=4, conditional=True),
+        Dcgan(channels=4, spectral_norm=True, latent=NoiseImage()),
+        WganGp(n_critic=2, latent=ImageToImage()),
+    ],
+    ids=["dcgan", "spectral", "wgan_gp"],
+)
+def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, gan: Gan) -> None:
+    settings = gan_recipe(root, gan)
+    straight = gan_training(settings)
+    expected = run_epochs(straight, 2)
+    for stop_after in (1, 6, 8):
+        first = gan_training(settings)
+        taken = 0
+        while taken < stop_after:
+            for _ in first.steps():
+                taken += 1
+                if taken == stop_after:
+                    break
+            else:
+                first.finish_epoch()
+        second = gan_training(settings)
+        second.load_state(first.state())
+        run_epochs(second, 2)
+        assert_equal(gan_weights(second), gan_weights(straight))
+        for name, value in expected[-1].items():
+            if name.startswith(("loss/", "gradient_norm/")):
+                assert second.metrics[name] == value, (stop_after, name)
+
+
+def test_another_seed_gives_other_weights_and_leaves_torchs_own_generator_alone(root: Path) -> None:
+    before = torch.get_rng_state()
+    one, same, other = (gan_training(gan_recipe(root, seed=seed)) for seed in (3, 3, 4))
+    for training in (one, same, other):
+        run_epochs(training, 1)
+    assert_equal(gan_weights(one), gan_weights(same))
+    assert not torch.equal(gan_weights(one)["generator.project.weight"], gan_weights(other)["generator.project.weight"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_generator_learns_in_every_n_critic_th_step_of_all_epochs(root: Path) -> None:
+    training = gan_training(gan_recipe(root, WganGp(n_critic=4)))
+    changed, before = [], gan_weights(training)
+    while training.epoch < 2:
+        for _ in training.steps():
+            now = gan_weights(training)
+            changed.append(not torch.equal(now["generator.dense.bias"], before["generator.dense.bias"]))
+            assert not torch.equal(now["discriminator.model.0.weight"], before["discriminator.model.0.weight"])
+            before = now
+        training.finish_epoch()
+    assert changed == [False, False, False, True] * 3
+    assert {"loss/discriminator", "loss/penalty", "loss/generator"} < training.metrics.keys()
+
+
+def test_generated_images_have_the_labels_of_the_real_ones(root: Path) -> None:
+    training = gan_training(gan_recipe(root, Conditional()))
+    asked: list[torch.Tensor] = []
+    training.players.generator.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[1].clone()))
+    run_epochs(training, 1)
+    assert torch.equal(torch.stack(asked), torch.stack([batch.labels for batch in training.train.epoch(0)]))
+
+
+def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None:
+    training = gan_training(gan_recipe(root, cache="host", classes=(2, 7)))
+    labels = torch.cat([batch.labels[batch.valid] for batch in training.train.epoch(0)])
+    assert sorted(labels.tolist()) == [2, 2, 2, 7, 7, 7]
+    assert training.shape == GanShape(8, 43, (2, 7))
+    with pytest.raises(StreamError, match=r"classes \[50\]: split train has no images of them"):
+        gan_training(gan_recipe(root, cache="host", classes=(2, 50)))
+    with pytest.raises(StreamError, match="use cache=host or cache=device"):
+        gan_training(gan_recipe(root, cache="none", classes=(2,)))
+
+
+def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream refuses such pixels, so they are let through here."""
+    monkeypatch.setattr("training.streams.row_groups.check_rows", lambda *_: None)
+
+    class WithHole(Small):
+        def image(self, variant: str, image_id: str) -> np.ndarray:
+            pixels = super().image(variant, image_id)
+            if image_id == "train/00007":
+                pixels[2, 3, 1] = np.nan
+            return pixels
+
+    WithHole({"train": [[IMAGES]], "validation": [[20]]}, size_px=8, pixel_dtype="float32").write(tmp_path)
+    with pytest.raises(
+        DivergedError, match=r"the discriminator loss is nan in epoch 1 on the batch of (train/\d+, )*train/00007"
+    ):
+        run_epochs(gan_training(gan_recipe(tmp_path)), 1)
+
+
+def test_a_vanished_gradient_is_a_warning(root: Path) -> None:
+    training = gan_training(gan_recipe(root, watch=Watch(vanished_norm=1e9, checks=1)))
+    run_epochs(training, 1)
+    assert [warning.split("'")[0] for warning in training.warnings] == ["the generator", "the discriminator"]
+
+
+def test_a_batch_of_one_with_batch_norm_is_refused(root: Path) -> None:
+    with pytest.raises(SettingsError, match="batch_size=1: the generator of vanilla has batch norm"):
+        gan_training(gan_recipe(root, Vanilla(), batch_size=1))
+    gan_training(gan_recipe(root, WganGp(), batch_size=1))
+    with pytest.raises(SettingsError, match="gan=adversarial: needs the classifier latest"):
+        gan_training(gan_recipe(root, Adversarial(eps=0.1)))
+
+
+class Threshold(nn.Module):
+    """Class 0 where an image's mean is above 0.55, which noise's is not."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        mean = images.mean((1, 2, 3)) * 50
+        return torch.stack([mean, 55 - mean], 1)
+
+
+def test_the_adversarial_generator_learns_to_fool_a_classifier_inside_its_bound(root: Path) -> None:
+    settings = gan_recipe(root, Adversarial(eps=0.1, hinge_weight=0.0, target=0), lr=0.01, ema_decay=0.0)
+    opened = gan_training(gan_recipe(root, Dcgan()))
+    training = GanTraining(settings, opened.shape, Ranks(torch.device("cpu")), opened.train, None, Threshold())
+    metrics = run_epochs(training, 4)
+    assert metrics[0]["loss/fooled"] < 0.95 < metrics[-1]["loss/fooled"]
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    made = training.sampled().sample(torch.zeros(4).long(), torch.Generator(), images)
+    assert (made - images).abs().max() <= 0.1 + 1e-6
+    assert ((made - images).mean((1, 2, 3)) > 0.05).all()
+
+
+def test_bfloat16_gives_nearly_the_same_losses(tmp_path: Path) -> None:
+    """In the first step, where both have the same weights: later ones depend on what each processor rounds."""
+    root = write_dataset(tmp_path, parts={"train": [[16]], "validation": [[16]], "test": [[16]]})
+    losses = []
+    for dtype in (torch.float32, torch.bfloat16):
+        settings = gan_recipe(root, Dcgan(channels=4, spectral_norm=True, penalty=10.0))
+        opened = gan_training(settings)
+        training = GanTraining(settings, opened.shape, Ranks(torch.device("cpu"), dtype=dtype), opened.train)
+        losses.append(run_epochs(training, 1)[0])
+    for name in ("loss/discriminator", "loss/penalty", "loss/generator"):
+        assert losses[1][name] == pytest.approx(losses[0][name], rel=0.02), name
+    assert losses[1]["loss/discriminator"] != losses[0]["loss/discriminator"]

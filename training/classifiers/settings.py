@@ -1,0 +1,98 @@
+"""What a training run of a classifier is: the settings of jobs/train_classifier.py."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
+
+from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
+from training.augmentation.augmentation import Augmentation
+from training.models import MODELS, Model
+from training.streams.stream import Cache, Data
+from training.tracking import Tracking
+
+__all__ = ["WITHOUT_EFFECT", "TrainClassifier", "TrainingRun", "settings_fingerprint"]
+
+WITHOUT_EFFECT = {"device", "launcher", "processes", "runs_root", "resume", "checkpoint_every_steps", "tracking"}
+WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
+
+
+def _model(given: object) -> Model:
+    if isinstance(given, Model):
+        return given
+    if isinstance(given, dict):  # a file of conf/model/ also holds the recipe, to which the other keys refer
+        given = {key: value for key, value in given.items() if key != "recipe"}
+    return choose(MODELS, given)
+
+
+class TrainingRun(Settings):
+    """Where a training runs, and what is kept of it, whatever is trained.
+
+    `resume`: never; auto, which goes on with the newest unfinished run of the same settings and starts one where there
+    is none; or the folder of a run. `launcher: spark` trains in `processes` processes through Spark's TorchDistributor;
+    under torchrun nothing need be set."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    launcher: Literal["here", "spark"] = "here"
+    processes: int = Field(default=1, ge=1)
+    runs_root: LocalPath
+    resume: PathOrName = "never"
+    checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _processes_need_spark(self) -> Self:
+        if self.processes > 1 and self.launcher != "spark":
+            raise ValueError("processes: needs launcher=spark; for torchrun say torchrun --nproc-per-node instead")
+        return self
+
+
+class TrainClassifier(TrainingRun):
+    """`model` trained on `data`; with all ranks together, a step takes batch_size · ranks images.
+
+    The optimizer is AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019), which without
+    weight_decay is Adam. The learning rate is `lr` throughout, or under "one_cycle" rises linearly to `lr` during
+    `warmup_fraction` of all steps and falls to zero along a cosine. `keep`: the weights of the last epoch, or of the
+    one with the best accuracy on the validation tracks."""
+
+    model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
+    data: Data
+    augmentation: Augmentation
+    epochs: int = Field(ge=1)
+    lr: float = Field(gt=0, allow_inf_nan=False)
+    schedule: Literal["constant", "one_cycle"]
+    warmup_fraction: float = Field(default=0.2, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    batch_size: int = Field(ge=1)
+    keep: Literal["last", "best"]
+    seed: int = Field(ge=0)
+    cache: Cache = "none"
+
+    def lr_at(self, progress: float) -> float:
+        """The learning rate when `progress` in [0, 1) of all steps is done."""
+        if self.schedule == "constant":
+            return self.lr
+        if progress < self.warmup_fraction:
+            return self.lr * progress / self.warmup_fraction
+        falling = (progress - self.warmup_fraction) / (1 - self.warmup_fraction)
+        return self.lr * (1 + math.cos(math.pi * falling)) / 2
+
+    def fingerprint(self, dataset_digests: Mapping[str, str], world_size: int) -> str:
+        """The same for two runs that must give the same weights on the same kind of machine."""
+        return settings_fingerprint(self, WITHOUT_EFFECT, dataset_digests, world_size)
+
+
+def settings_fingerprint(
+    settings: Settings, without_effect: set[str], digests: Mapping[str, str], world_size: int
+) -> str:
+    """SHA-256 over the settings that have an effect on the weights, and what they are trained on."""
+    values: dict[str, Any] = settings.model_dump(mode="json", exclude=without_effect)
+    for name in WITHOUT_EFFECT_IN_DATA:
+        del values["data"][name]
+    text = json.dumps([values, dict(digests), world_size], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

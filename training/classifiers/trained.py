@@ -1,0 +1,141 @@
+"""A trained classifier as one file: the network's weights, and all that is needed to build the network around them."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipelines.errors import StreamError
+from pipelines.settings import choose, describe
+from training.loop.checkpoints import Checkpoint, CheckpointError, check_finite, fitting
+from training.models import MODELS, Channels, Model
+from training.streams.stream import Batches
+
+__all__ = ["Classifier", "Shape", "check_counts", "checked_about", "weights_digest"]
+
+KIND = "classifier"
+LARGEST = 4096
+"""Sides in pixels, and classes."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network is built for: (N, 3, size_px, size_px) in [0, 1] → logits (N, num_classes). `mean` and `std` are
+    the training images' per channel."""
+
+    size_px: int
+    num_classes: int
+    mean: Channels
+    std: Channels
+
+    @classmethod
+    def of(cls, train: Batches) -> "Shape":
+        """What a network for these training images is built for, by their manifests. Where variants are mixed, mean
+        and std are those of the mixture: the variance is the mean of the variances plus the variance of the means."""
+        manifests = {name: variant.manifest for name, variant in train.source.variants.items()}
+        counts = [of for manifest in manifests.values() for of in manifest.counts_per_class.values()]
+        if not any(counts):
+            raise StreamError(f"{train.source.variants[next(iter(manifests))].folder}: its manifest counts no classes")
+        weights = np.array([train.weights[name] for name in manifests])
+        statistics = [manifest.statistics["train"] for manifest in manifests.values()]
+        means, stds = (np.array([getattr(of, name) for of in statistics]) for name in ("channel_mean", "channel_std"))
+        mean = weights @ means
+        std = np.sqrt(weights @ (stds**2 + means**2) - mean**2)
+        return cls(
+            train.source.size_px, max(map(max, filter(None, counts))) + 1, tuple(mean.tolist()), tuple(std.tolist())
+        )
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> "Shape":
+        """Of a file. Raises ValueError, TypeError, before anything is built that no machine has the memory for."""
+        shape = cls(**values)
+        check_counts(size_px=shape.size_px, num_classes=shape.num_classes)
+        for name in ("mean", "std"):
+            channels = getattr(shape, name)
+            if len(channels) != 3 or not all(isinstance(one, float) and math.isfinite(one) for one in channels):
+                raise ValueError(f"{name} is {channels}, expected three finite numbers")
+        return shape
+
+    def build(self, model: Model, seed: int) -> nn.Sequential:
+        return model.build(self.size_px, self.num_classes, self.mean, self.std, seed)
+
+
+def check_counts(**counts: object) -> None:
+    """Raises ValueError where one is not a count that a network can have."""
+    for name, count in counts.items():
+        if type(count) is not int or not 0 < count <= LARGEST:
+            raise ValueError(f"{name} is {count!r}, expected a whole number from 1 to {LARGEST}")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`network` is in evaluation mode where it has been read. `about` says how it was trained: settings, digests of the
+    datasets, run id, as plain data."""
+
+    network: nn.Sequential
+    model: Model
+    shape: Shape
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of the weights: the same network has the same digest wherever and whenever it was saved."""
+        return weights_digest(self.network)
+
+    @property
+    def geometry(self) -> str:
+        """Of the images that it was trained on; crop_or_pad where `about` does not say."""
+        return str(self.about.get("settings", {}).get("data", {}).get("geometry", "crop_or_pad"))
+
+    def write(self, path: Path) -> None:
+        """Raises CheckpointError."""
+        settings = {
+            "kind": KIND, "model": describe(self.model), "shape": vars(self.shape), "about": dict(self.about),
+            "digest": self.digest,
+        }  # fmt: skip
+        Checkpoint(settings, {"network": self.network.state_dict()}).write(path)
+
+    @classmethod
+    def read(cls, path: Path, device: torch.device) -> "Classifier":
+        """Raises CheckpointError where the file is missing, damaged, or no classifier of this version."""
+        found = Checkpoint.read(path, device, kind=KIND)
+        with fitting(path, "this version's network"):
+            model = choose(MODELS, found.settings["model"])
+            shape = Shape.checked(found.settings["shape"])
+            network = shape.build(model, 0)
+            network.load_state_dict(found.state["network"])
+            classifier = cls(network.to(device).eval(), model, shape, checked_about(found.settings["about"]))
+            digest = found.settings["digest"]
+        if classifier.digest != digest:
+            raise CheckpointError(f"{path}: its weights are not those that its digest promises; the file was changed")
+        check_finite(path, network.state_dict())
+        return classifier
+
+
+def checked_about(about: object) -> Mapping[str, Any]:
+    """Raises ValueError where it is not what `about` of Classifier and TrainedGan must be."""
+    if not isinstance(about, dict):
+        raise ValueError("about is no mapping")
+    settings = about.get("settings", {})
+    for name, part in (("settings", settings), ("datasets", about.get("datasets", {}))):
+        if not isinstance(part, dict):
+            raise ValueError(f"about.{name} is no mapping")
+    if not isinstance(settings.get("data", {}), dict):
+        raise ValueError("about.settings.data is no mapping")
+    return about
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of the network's state, in order of names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        values = tensor.detach().cpu()
+        digest.update(f"{name}\0{values.dtype}\0{tuple(values.shape)}\0".encode())
+        digest.update(values.numpy().tobytes())
+    return digest.hexdigest()

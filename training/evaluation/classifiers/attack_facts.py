@@ -1,0 +1,57 @@
+"""What the files of an adversarial variant say of its images and of how they were made."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.errors import StreamError
+from pipelines.store.schema import ATTACKED
+from training.streams.open_split import AGAIN, OpenSplit, RowGroup
+from training.streams.parquet_pieces import ParquetDatasetPiece
+
+__all__ = ["Attacked", "read_attacked"]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """`network` is the digest of the network that was attacked, `source` the variant whose images were. `seeks` is
+    whether the attack sought the smallest perturbation instead of one of a given strength. `snr_db` (N,), float32, is
+    of the stored images in order of their ids: +inf where nothing was changed, NaN where the image is black."""
+
+    network: str
+    source: str
+    seeks: bool
+    snr_db: NDArray[np.float32]
+
+    @property
+    def relative_perturbations(self) -> NDArray[np.float64]:
+        """‖δ‖₂ / ‖x‖₂ of each image, (N,): 10^(−SNR/20), equation 2 of the Parseval report."""
+        ratios: NDArray[np.float64] = 10 ** (-self.snr_db.astype(np.float64) / 20)
+        return ratios
+
+    def at(self, rows: NDArray[np.bool_]) -> "Attacked":
+        """Of some of the images."""
+        return replace(self, snr_db=self.snr_db[rows])
+
+
+def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:
+    """None where the images are not adversarial. Only two small columns are read. Raises StreamError."""
+    opened = source.variants[variant]
+    facts = opened.manifest.fingerprint
+    if ATTACKED not in facts:
+        return None
+    tables = [_two_columns(source, group) for group in opened.row_groups]
+    image_ids = np.concatenate([np.array(table["image_id"].to_pylist()) for table in tables])
+    snr_db = np.concatenate([table["snr_db"].to_numpy() for table in tables])
+    return Attacked(
+        facts[ATTACKED], facts["attacked_variant"], facts["strength"] is None, snr_db[np.argsort(image_ids)]
+    )
+
+
+def _two_columns(source: OpenSplit, group: RowGroup) -> pa.Table:
+    try:
+        return ParquetDatasetPiece(group.path, source.opener, group.number).read(["image_id", "snr_db"])
+    except (OSError, pa.ArrowException) as error:
+        raise StreamError(f"{group.path}, row group {group.number}: cannot be read ({error}); {AGAIN}") from error

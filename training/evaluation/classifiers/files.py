@@ -1,0 +1,26 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.evaluation.classifiers.predicting import EvaluationError
+
+__all__ = ["replacing"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; at the end it takes the place of `path` in one step.
+
+    Raises EvaluationError where the disk refuses; then the old file is still there."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be written ({error}); make room or choose another output_root") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()

@@ -1,0 +1,119 @@
+"""Measures of predictions, as pure functions of labels, predictions and probabilities.
+
+Accuracy, and a class's recall (its true positive rate, TPR), precision and FPR are proportions, so they have Wilson's
+95 % interval; averages over classes, F1 and ECE have none. A class's measure without a case to measure it on (its
+recall where no image has that label, its precision where it is never predicted) has no value. Averages are over the
+classes that occur in the labels, "macro" equally, "_weighted" by their images; there, the precision of a class that
+is never predicted counts as 0, as in scikit-learn: left out, a classifier would gain by never saying a hard class.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from training.evaluation.classifiers.predicting import Predictions
+
+__all__ = ["Measurement", "Reliability", "confusion", "measure", "reliability", "wilson"]
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+RELIABILITY_BINS = 15
+
+
+class Measurement(NamedTuple):
+    """`low` and `high` are the ends of the 95 % interval. None where there is no such value."""
+
+    metric: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Reliability(NamedTuple):
+    """Images by the confidence of their prediction, in bins (0, 1/B], (1/B, 2/B], …; NaN in bins without images."""
+
+    images: Integers
+    confidence: Floats
+    accuracy: Floats
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: Σ images/N · |accuracy − confidence| (C. Guo et al., "On calibration of modern
+        neural networks", ICML 2017, equation 3). In torchmetrics a confidence of exactly 1 has a bin of its own."""
+        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float(np.average(gaps, weights=self.images))
+
+
+def wilson(metric: str, successes: int, trials: int) -> Measurement:
+    """successes / trials with Wilson's score interval (E. B. Wilson, 1927), without continuity correction."""
+    if not trials:
+        return Measurement(metric, None)
+    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return Measurement(metric, successes / trials, float(interval.low), float(interval.high))
+
+
+def confusion(predictions: Predictions) -> Integers:
+    """(num_classes, num_classes): images with the label of the row that were predicted as the class of the column."""
+    classes = range(predictions.probabilities.shape[1])
+    matrix: Integers = confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
+    return matrix
+
+
+def reliability(predictions: Predictions, bins: int = RELIABILITY_BINS) -> Reliability:
+    confidences = predictions.confidences.astype(np.float64)
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.clip(np.searchsorted(edges, confidences) - 1, 0, bins - 1)
+    images = np.bincount(places, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return Reliability(
+            images,
+            np.bincount(places, confidences, bins) / images,
+            np.bincount(places, predictions.right, bins) / images,
+        )
+
+
+def measure(predictions: Predictions) -> list[Measurement]:
+    """All measures of one classifier on one variant. A class's own are named by its label: recall/14."""
+    matrix = confusion(predictions)
+    return [
+        Measurement("images", float(matrix.sum())),
+        wilson("accuracy", int(matrix.trace()), int(matrix.sum())),
+        *_averages(predictions, matrix),
+        Measurement("ece", reliability(predictions).ece),
+        *_by_class(matrix),
+    ]
+
+
+def _averages(predictions: Predictions, matrix: Integers) -> Iterator[Measurement]:
+    images = matrix.sum(axis=1)
+    present = np.flatnonzero(images)
+    false_positives = matrix.sum(axis=0) - matrix.diagonal()
+    negatives = images.sum() - images[present]
+    fpr = np.divide(false_positives[present], negatives, out=np.full(len(present), np.nan), where=negatives > 0)
+    for average, suffix, weights in (("macro", "", None), ("weighted", "_weighted", images[present])):
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            predictions.labels, predictions.predicted, labels=present, average=average, zero_division=0
+        )
+        yield Measurement(f"precision{suffix}", float(precision))
+        yield Measurement(f"recall{suffix}", float(recall))
+        yield Measurement(f"f1{suffix}", float(f1))
+        yield Measurement(f"fpr{suffix}", _number(np.average(fpr, weights=weights)))
+
+
+def _by_class(matrix: Integers) -> Iterator[Measurement]:
+    total = int(matrix.sum())
+    for label, right in enumerate(matrix.diagonal().tolist()):
+        images, predicted = int(matrix[label].sum()), int(matrix[:, label].sum())
+        yield Measurement(f"images/{label}", float(images))
+        yield wilson(f"precision/{label}", right, predicted)
+        yield wilson(f"recall/{label}", right, images)
+        yield Measurement(f"f1/{label}", 2 * right / (images + predicted) if images + predicted else None)
+        yield wilson(f"fpr/{label}", predicted - right, total - images)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

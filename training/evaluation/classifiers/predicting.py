@@ -1,0 +1,175 @@
+"""What classifiers say of every image of a split: each variant is read once and shown to all of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.errors import RoadsignError
+from pipelines.store.schema import CLEAN, Split
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.attack_facts import Attacked, read_attacked
+from training.streams.stream import Batch, Data, open_stream, to_unit_floats
+
+__all__ = ["EvaluationError", "Predictions", "on_same_images", "predict", "torch_device"]
+
+MOST_NAMED = 5
+SAME_LOGITS = 1e-3
+
+
+class EvaluationError(RoadsignError):
+    """A classifier does not fit the data, or gives no numbers, or the result cannot be written."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """N images in order of their ids, so that row i is the same image in every variant and for every classifier.
+
+    `predicted` is the class of the largest logit, `probabilities` (N, num_classes) the softmax of the logits,
+    `dataset_digest` the content digest in the variant's manifest, `variant` the name by which it was opened, `attack`
+    what is known of adversarial images. `steady` is whether the first batch had the same logits in a second pass; only
+    adversarial images get one."""
+
+    image_ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    dataset_digest: str
+    variant: str = CLEAN
+    attack: Attacked | None = None
+    steady: bool = True
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        return np.equal(self.predicted, self.labels)
+
+    @property
+    def confidences(self) -> NDArray[np.float32]:
+        """The probability of the predicted class, (N,)."""
+        return self.probabilities[np.arange(len(self.predicted)), self.predicted]
+
+    def at(self, image_ids: NDArray[np.str_]) -> "Predictions":
+        """Of those of the images that are among `image_ids`."""
+        rows = np.isin(self.image_ids, image_ids)
+        return replace(
+            self,
+            image_ids=self.image_ids[rows],
+            labels=self.labels[rows],
+            predicted=self.predicted[rows],
+            probabilities=self.probabilities[rows],
+            attack=self.attack and self.attack.at(rows),
+        )
+
+
+def on_same_images(*found: Predictions) -> list[Predictions]:
+    """Each on the images of the one that has the fewest, for an attack may have got no more than a part of a split.
+    Raises EvaluationError where another one has not all of them."""
+    fewest = min(found, key=lambda one: len(one.image_ids))
+    same = [one.at(fewest.image_ids) for one in found]
+    for one in same:
+        if len(one.image_ids) < len(fewest.image_ids):
+            raise EvaluationError(
+                f"{fewest.variant} has images that {one.variant} has not; make both of the same dataset again"
+            )
+    return same
+
+
+def predict(
+    classifiers: Mapping[str, Classifier],
+    data: Data,
+    split: Split,
+    variants: Iterable[str],
+    device: torch.device,
+    batch_size: int = 512,
+) -> dict[tuple[str, str], Predictions]:
+    """By (name of the classifier, variant). The networks are moved to `device` and left there in evaluation mode;
+    data.mixture does not matter.
+
+    Raises StreamError where the data cannot be read, and EvaluationError where a classifier is for another size or has
+    too few classes, or where logits are not finite."""
+    for name, classifier in classifiers.items():
+        if classifier.shape.size_px != data.size_px:
+            raise EvaluationError(
+                f"{name} is for images of {classifier.shape.size_px} px, not of {data.size_px} px; leave data.size_px "
+                f"null or set data.size_px={classifier.shape.size_px}"
+            )
+        classifier.network.to(device).eval()
+    return {
+        (name, variant): predictions
+        for variant in variants
+        for name, predictions in _predict_variant(classifiers, data, split, variant, device, batch_size).items()
+    }
+
+
+def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Raises EvaluationError where there is no GPU and one is asked for."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _predict_variant(
+    classifiers: Mapping[str, Classifier], data: Data, split: Split, variant: str, device: torch.device, batch_size: int
+) -> dict[str, Predictions]:
+    stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
+    digest = stream.source.variants[variant].manifest.content_digest
+    attack = read_attacked(stream.source, variant)
+    steady = dict.fromkeys(classifiers, True)
+    image_ids: list[str] = []
+    labels: list[torch.Tensor] = []
+    logits: dict[str, list[torch.Tensor]] = {name: [] for name in classifiers}
+    with torch.inference_mode():
+        for batch in stream.epoch(0):
+            image_ids += [image_id for image_id, valid in zip(batch.image_ids, batch.valid, strict=True) if valid]
+            labels.append(batch.labels[batch.valid])
+            images = to_unit_floats(batch.images, device)
+            for name, classifier in classifiers.items():
+                _check_labels(name, classifier, batch)
+                found = _finite_logits(name, classifier, images, batch, variant)
+                if attack and not logits[name]:
+                    steady[name] = _is_steady(found, _finite_logits(name, classifier, images, batch, variant))
+                logits[name].append(found[batch.valid])
+    order = np.argsort(np.array(image_ids))
+    sorted_ids, sorted_labels = np.array(image_ids)[order], torch.cat(labels).numpy()[order]
+    return {
+        name: Predictions(
+            sorted_ids, sorted_labels, *_classes_of(torch.cat(parts)[order]), digest, variant, attack, steady[name]
+        )
+        for name, parts in logits.items()
+    }
+
+
+def _classes_of(logits: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy()
+
+
+def _is_steady(logits: torch.Tensor, again: torch.Tensor) -> bool:
+    return torch.allclose(logits, again, rtol=SAME_LOGITS, atol=SAME_LOGITS)
+
+
+def _finite_logits(name: str, classifier: Classifier, images: torch.Tensor, batch: Batch, variant: str) -> torch.Tensor:
+    logits: torch.Tensor = classifier.network(images).float().cpu()
+    finite = logits.isfinite().all(dim=1)
+    if not finite.all():
+        raise EvaluationError(
+            f"{name} gives logits that are not finite for {_named(batch, finite)} of {variant}; its weights are not "
+            "usable: train it again, with a smaller lr"
+        )
+    return logits
+
+
+def _check_labels(name: str, classifier: Classifier, batch: Batch) -> None:
+    if (largest := int(batch.labels.max())) >= classifier.shape.num_classes:
+        raise EvaluationError(
+            f"{name} knows {classifier.shape.num_classes} classes, but {batch.image_ids[int(batch.labels.argmax())]} "
+            f"has label {largest}; choose a model that was trained on this dataset"
+        )
+
+
+def _named(batch: Batch, finite: torch.Tensor) -> str:
+    wrong = sorted({image_id for image_id, fine in zip(batch.image_ids, finite, strict=True) if not fine})
+    more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
+    return ", ".join(wrong[:MOST_NAMED]) + more

@@ -1,0 +1,85 @@
+"""THE TABLE of an evaluation: one row per model, variant and metric, for any reader of Parquet or CSV."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from training.evaluation.classifiers.files import replacing
+from training.evaluation.classifiers.metrics import Measurement
+from training.evaluation.classifiers.variants import noise_and_level, variant_name
+
+__all__ = ["SCHEMA", "TRACKED", "Subject", "make_table", "tracked_metrics", "write_table"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("run", pa.string()),
+        pa.field("dataset_digest", pa.string(), nullable=False),
+        pa.field("size_px", pa.int32(), nullable=False),
+        pa.field("noise", pa.string(), nullable=False),
+        pa.field("level", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+    ]
+)
+"""`run` is the tracked run of the model, null where it has none; `dataset_digest` the variant's content digest. noise
+and level are none where nothing was added; adversarial images that were made against another model are of the noise
+fgsm_transfer_<the first digits of that one's digest>. Metrics are fractions: accuracy; recall (TPR), precision, f1 and
+fpr, macro, and as recall_weighted …; ece; of the class 14 recall/14 …; images and images/14 are counts; of adversarial
+images those of robustness.measure_robustness besides. low and high are the 95 % interval, null where there is none."""
+TRACKED = (
+    "accuracy", "precision", "recall", "f1", "fpr", "ece", "accuracy_cumulative", "success", "relative_perturbation",
+    "relative_perturbation_median", "robust_accuracy",
+)  # fmt: skip
+
+
+class Subject(NamedTuple):
+    """What was measured: a model on a variant."""
+
+    model: str
+    run: str | None
+    dataset_digest: str
+    size_px: int
+    variant: str
+    split: str
+
+
+def make_table(measured: Iterable[tuple[Subject, Iterable[Measurement]]]) -> pa.Table:
+    """Rows in the order given."""
+    rows = []
+    for subject, measurements in measured:
+        noise, level = noise_and_level(subject.variant)
+        facts = {**subject._asdict(), "noise": noise, "level": level}
+        del facts["variant"]
+        rows += [{**facts, **measurement._asdict()} for measurement in measurements]
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def write_table(table: pa.Table, folder: Path, name: str = "evaluation") -> list[Path]:
+    """<name>.parquet and <name>.csv, each whole or not at all. Raises EvaluationError."""
+    parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
+    with replacing(parquet) as partial:
+        pq.write_table(table, partial)
+    with replacing(csv) as partial:
+        pa_csv.write_csv(table, partial)
+    return [parquet, csv]
+
+
+def tracked_metrics(table: pa.Table, model: str) -> dict[str, float]:
+    """The metrics of one model by the names that its tracked run has them under: accuracy/gaussian-max, f1/clean …, of
+    other splits than the test images validation/accuracy/gaussian-max …"""
+    chosen = table.filter((pc.field("model") == model) & pc.field("metric").isin(TRACKED))
+    return {
+        ("" if row["split"] == "test" else f"{row['split']}/")
+        + f"{row['metric']}/{variant_name(row['noise'], row['level'])}": row["value"]
+        for row in chosen.to_pylist()
+        if row["value"] is not None
+    }

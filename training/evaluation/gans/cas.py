@@ -1,0 +1,75 @@
+"""The classification accuracy score: what a classifier that was trained on generated images is worth on real ones."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field, PlainSerializer, PlainValidator
+
+from pipelines.settings import Settings, choose, describe
+from training.augmentation.augmentation import Augmentation
+from training.classifiers.settings import TrainClassifier
+from training.classifiers.trained import Shape
+from training.classifiers.training import ClassifierTraining
+from training.evaluation.classifiers.metrics import Measurement, wilson
+from training.evaluation.gans.images_in_memory import HeldEpochs, HeldImages
+from training.loop.ranks import Ranks
+from training.models import MODELS, Model
+from training.streams.stream import Data, to_unit_floats
+from training.tracking import Tracking
+
+__all__ = ["Cas"]
+
+
+def _model(given: object) -> Model:
+    return given if isinstance(given, Model) else choose(MODELS, given)
+
+
+class Cas(Settings):
+    """The recipe of the classifier: a short one, without augmentation, so that it is the images that are judged."""
+
+    model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
+    epochs: int = Field(default=10, ge=1)
+    lr: float = Field(default=0.002, gt=0, allow_inf_nan=False)
+    batch_size: int = Field(default=128, ge=1)
+
+    def __call__(
+        self, train: HeldImages, test: HeldImages, num_classes: int, seed: int, device: torch.device
+    ) -> Measurement:
+        """The accuracy on `test` of a classifier trained on `train`, whose labels are the conditions that its images
+        were made for (S. Ravuri, O. Vinyals, "Classification accuracy score for conditional generative models", 2019,
+        section 3). Raises DivergedError."""
+        shape = Shape(int(train.pixels.shape[-1]), num_classes, *_channels(train))
+        training = ClassifierTraining(
+            self._recipe(shape.size_px, seed), shape, Ranks(device),
+            HeldEpochs(train, seed, self.batch_size), HeldEpochs(test, seed, 512),
+        )  # fmt: skip
+        for _ in range(self.epochs):
+            for _ in training.steps():
+                pass
+            training.finish_epoch()
+        images = len(test.labels)
+        return wilson("cas", round(training.metrics["accuracy/validation"] * images), images)
+
+    def _recipe(self, size_px: int, seed: int) -> TrainClassifier:
+        """No files are read or written with it."""
+        return TrainClassifier(
+            model=self.model, data=Data(root="", size_px=size_px),
+            augmentation=Augmentation(rotation_deg=0.0, contrast=0.0, flips="none"),
+            epochs=self.epochs, lr=self.lr, schedule="one_cycle", batch_size=self.batch_size, keep="last", seed=seed,
+            runs_root=Path(), tracking=Tracking(),
+        )  # fmt: skip
+
+
+def _channels(images: HeldImages) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation of each channel; of a channel without any, 1 divides."""
+    sums, squares = (torch.zeros(3, dtype=torch.float64) for _ in range(2))
+    for pixels in torch.split(images.pixels, 1024):
+        values = to_unit_floats(pixels, torch.device("cpu")).double()
+        sums += values.sum(dim=(0, 2, 3))
+        squares += values.square().sum(dim=(0, 2, 3))
+    count = images.pixels.numel() // 3
+    mean = sums / count
+    std = (squares / count - mean.square()).clamp(min=0).sqrt()
+    std[std == 0] = 1
+    return tuple(mean.tolist()), tuple(std.tolist())

@@ -1,0 +1,60 @@
+"""Whether a generator makes few things, or copies its training images, as pure functions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import entropy, mannwhitneyu
+
+from training.evaluation.gans.distributions import Floats
+
+__all__ = ["class_entropy", "classes_missed", "nearer_to_training", "smallest_difference"]
+
+Classes = NDArray[np.integer[Any]]
+ROWS_AT_A_TIME = 256
+
+
+def classes_missed(predicted: Classes, real: Classes, least: float) -> list[int]:
+    """Classes of the real images (their labels, (M,)) of which a classifier finds less than `least` times as many among
+    the generated ones (its predictions, (N,)), by share."""
+    count = int(max(predicted.max(), real.max())) + 1
+    shares, shares_real = (np.bincount(labels, minlength=count) / len(labels) for labels in (predicted, real))
+    return [int(label) for label in np.flatnonzero((shares_real > 0) & (shares < least * shares_real))]
+
+
+def class_entropy(predicted: Classes) -> float:
+    """Of the predicted classes, in nats: 0 where all are of one class, log C where C classes are equally many."""
+    return float(entropy(np.bincount(predicted)))
+
+
+def smallest_difference(images: NDArray[np.uint8], others: NDArray[np.uint8], rows: NDArray[np.int64]) -> Floats:
+    """(N,): how far the values of each of `images` (N, …) are from those of the most similar of the images others[rows]
+    (N, k, …), root mean square, relative to the standard deviation of its own values: dark images are not the same for
+    being dark. 0 of an equal one, √2 or so of one that has nothing to do with it.
+
+    Where its neighbours by features are given, an image that is much the same has a small one, in whatever way it came
+    to be there twice: a generator of few images repeats them among N that are drawn (S. Arora et al., "Do GANs learn
+    the distribution? Some theory and empirics", 2018, section 3)."""
+    pieces = np.array_split(np.arange(len(images)), max(1, len(images) // ROWS_AT_A_TIME))
+    smallest = np.concatenate([_smallest_rms(images[some], others[rows[some]]) for some in pieces])
+    contrast = images.reshape(len(images), -1).std(axis=1, dtype=np.float64)
+    relative = np.full(len(images), np.inf)
+    np.divide(smallest, contrast, out=relative, where=contrast > 0)
+    relative[smallest == 0] = 0
+    return relative
+
+
+def _smallest_rms(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> Floats:
+    """Of each image (N, …) to the most similar of its own others (N, k, …), in grey levels."""
+    differences = np.subtract(images[:, None], others, dtype=np.float32).reshape(*others.shape[:2], -1)
+    smallest: Floats = np.sqrt(np.square(differences).mean(axis=2, dtype=np.float64)).min(axis=1)
+    return smallest
+
+
+def nearer_to_training(to_training: Floats, to_training_of_test: Floats) -> float:
+    """The probability that a generated image lies nearer to the training images than a test image does, by the
+    distances (N,) and (M,) of both to their nearest training image; half of ties count: 0.5 where generated images are
+    to the training images as test images are, towards 1 where they are copies (C. Meehan et al., "A non-parametric test
+    to detect data-copying in generative models", 2020, whose statistic this is, over all space at once)."""
+    statistic = mannwhitneyu(to_training_of_test, to_training).statistic
+    return float(statistic / (len(to_training) * len(to_training_of_test)))

@@ -1,0 +1,65 @@
+"""Images in memory: those of a split, or what a generator has made."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pipelines.store.schema import CLEAN, Split
+from training.evaluation.classifiers.predicting import EvaluationError
+from training.streams.order import Share, generator
+from training.streams.stream import Batch, Data, Epochs, open_stream
+
+__all__ = ["HeldEpochs", "HeldImages", "read_images"]
+
+
+class HeldImages(NamedTuple):
+    """`pixels` (N, 3, S, S), uint8; `labels` (N,), int64; `digest` says of which dataset or generator."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    digest: str
+
+    def chosen(self, rows: torch.Tensor) -> "HeldImages":
+        return self._replace(pixels=self.pixels[rows], labels=self.labels[rows])
+
+    def drawn(self, count: int, random: np.random.Generator) -> "HeldImages":
+        """`count` of them in random order; all of them over again where there are fewer."""
+        rounds = -(-count // len(self.labels))
+        order = np.concatenate([random.permutation(len(self.labels)) for _ in range(rounds)])
+        return self.chosen(torch.from_numpy(order[:count]))
+
+
+class HeldEpochs(Epochs):
+    """Epochs of images in memory, in another order each, as a function of (seed, epoch) alone."""
+
+    def __init__(self, held: HeldImages, seed: int, batch_size: int) -> None:
+        super().__init__(len(held.labels), seed, Share(0, 1, batch_size))
+        self.held = held
+
+    def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        order = generator(self.seed, epoch).permutation(self.images)
+        for step in range(start_step, len(self)):
+            rows, valid = self.share.rows(step, self.images)
+            chosen = self.held.chosen(torch.from_numpy(order[rows]))
+            ids = [str(row) for row in order[rows]]
+            yield Batch(ids, chosen.pixels, chosen.labels, torch.from_numpy(valid))
+
+
+def read_images(data: Data, split: Split) -> HeldImages:
+    """All clean images of a split, in order of their ids. Raises StreamError, and EvaluationError where pixels are not
+    of 256 grey levels."""
+    stream = open_stream(data.model_copy(update={"mixture": {CLEAN: 1.0}}), split, seed=0, batch_size=512)
+    variant = stream.source.variants[CLEAN]
+    if variant.pixel_dtype != "uint8":
+        raise EvaluationError(f"{variant.folder}: pixels are {variant.pixel_dtype}; generators are compared with uint8")
+    batches = list(stream.epoch(0))
+    valid = torch.cat([batch.valid for batch in batches])
+    ids = np.array([image_id for batch in batches for image_id in batch.image_ids])
+    held = HeldImages(
+        torch.cat([batch.images.contiguous() for batch in batches])[valid],
+        torch.cat([batch.labels for batch in batches])[valid].long(),
+        variant.manifest.content_digest,
+    )
+    return held.chosen(torch.from_numpy(np.argsort(ids[valid.numpy()])))

@@ -1,0 +1,150 @@
+"""Adversarial images beside the ones that were attacked: what stronger attacks leave, and how little fools a model."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import quantile_test, t
+
+from training.attacks.one_pixel import OnePixel
+from training.evaluation.classifiers.metrics import Measurement, wilson
+from training.evaluation.classifiers.predicting import Predictions, on_same_images
+from training.evaluation.classifiers.variants import noise_and_level
+from training.streams.variant_names import without_network
+
+__all__ = ["Curve", "Point", "Strength", "attack_and_strength", "find_curves", "is_transfer", "measure_robustness"]
+
+Measured = Mapping[tuple[str, str], Predictions]
+Kind = Literal["snr", "eps", "pixels"]
+
+
+class Strength(NamedTuple):
+    """Decibels of a signal-to-noise ratio, a radius on the scale of [0, 1], or how many pixels may be changed."""
+
+    kind: Kind
+    value: float
+
+    @property
+    def rank(self) -> float:
+        """Rises with the strength."""
+        return -self.value if self.kind == "snr" else self.value
+
+
+class Point(NamedTuple):
+    """`strength` is None of the images that were attacked. `cumulative` counts an image as right where it is right at
+    this strength and at all weaker ones."""
+
+    variant: str
+    strength: Strength | None
+    accuracy: Measurement
+    cumulative: Measurement
+
+
+class Curve(NamedTuple):
+    """One model under one attack, from the images that were attacked, where they were evaluated, to the strongest; all
+    points are of the same images, those that all of the variants have."""
+
+    model: str
+    noise: str
+    transfer: bool
+    kind: Kind
+    points: tuple[Point, ...]
+
+
+def attack_and_strength(variant: str) -> tuple[str, Strength | None]:
+    """("fgsm", (snr, 33.0)) of fgsm-snr33, ("one_pixel", (pixels, 3.0)) of one_pixel_pixels_3, ("deepfool", None) of
+    deepfool, whose name has no strength."""
+    noise, level = noise_and_level(variant)
+    if found := re.fullmatch(r"(snr|eps)(-?[\d.]+(?:e[+-]?\d+)?)", level):
+        return noise, Strength("snr" if found[1] == "snr" else "eps", float(found[2]))
+    if found := re.fullmatch(r"one_pixel(?:_pixels_(\d+))?(|_.*)", noise):
+        return f"one_pixel{found[2]}", Strength("pixels", float(found[1] or OnePixel().pixels))
+    return noise, None
+
+
+def is_transfer(shown: str, found: Predictions) -> bool:
+    """Whether another network was attacked than the one that is shown the images."""
+    return found.attack is not None and shown != without_network(found.variant)
+
+
+def find_curves(measured: Measured) -> list[Curve]:
+    """Of `measured`, by model and variant as shown_name has it, all that has a strength. The accuracy of cumulative
+    curves cannot rise: an image that fails at 50 dB counts as failed at 33 (Parseval report, section 5)."""
+    families: dict[tuple[str, str, Kind], list[tuple[Strength, str]]] = {}
+    for (model, variant), found in measured.items():
+        attack, strength = attack_and_strength(variant)
+        if found.attack and strength:
+            families.setdefault((model, attack, strength.kind), []).append((strength, variant))
+    return [
+        _curve(model, attack, kind, sorted(variants, key=lambda one: one[0].rank), measured)
+        for (model, attack, kind), variants in families.items()
+    ]
+
+
+def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measurement]]:
+    """accuracy_cumulative of all that has a strength. Where the images that were attacked were evaluated too: success,
+    the share fooled of those of them that the model has right before the attack; and over the fooled ones
+    relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂ with Student's interval, and relative_perturbation_median with that
+    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, has the mean over all images). And
+    robust_accuracy where the attack is the ensemble, made against this model."""
+    rows: dict[tuple[str, str], list[Measurement]] = {}
+    for curve in find_curves(measured):
+        for point in curve.points:
+            if point.strength:
+                rows[curve.model, point.variant] = [point.cumulative]
+    for (model, variant), found in measured.items():
+        if found.attack and re.match(r"ensemble[-_]", variant) and not is_transfer(variant, found):
+            rows.setdefault((model, variant), []).append(_share("robust_accuracy", found.right))
+        if found.attack and (before := measured.get((model, found.attack.source))):
+            rows.setdefault((model, variant), []).extend(_success(*on_same_images(before, found)))
+    return rows
+
+
+def _curve(
+    model: str,
+    noise: str,
+    kind: Kind,
+    variants: Iterable[tuple[Strength, str]],
+    measured: Measured,
+) -> Curve:
+    points: list[Point] = []
+    named: list[tuple[Strength | None, str]] = [*variants]
+    weakest = named[0][1]
+    first = measured[model, weakest]
+    if first.attack and (model, first.attack.source) in measured:
+        named.insert(0, (None, first.attack.source))
+    same = on_same_images(*(measured[model, variant] for _, variant in named))
+    unbroken = np.ones(len(same[0].labels), bool)
+    for (strength, variant), found in zip(named, same, strict=True):
+        unbroken &= found.right
+        points.append(
+            Point(variant, strength, _share("accuracy", found.right), _share("accuracy_cumulative", unbroken))
+        )
+    return Curve(model, noise, is_transfer(weakest, first), kind, tuple(points))
+
+
+def _success(before: Predictions, after: Predictions) -> list[Measurement]:
+    assert after.attack is not None
+    fooled = before.right & ~after.right
+    relative = after.attack.relative_perturbations[fooled]
+    return [_share("success", fooled[before.right]), *_spread(relative[np.isfinite(relative)])]
+
+
+def _spread(relative: NDArray[np.float64]) -> list[Measurement]:
+    names = "relative_perturbation", "relative_perturbation_median"
+    if not len(relative):
+        return [Measurement(name, None) for name in names]
+    mean, median = float(relative.mean()), float(np.median(relative))
+    if len(relative) == 1:
+        return [Measurement(names[0], mean), Measurement(names[1], median)]
+    half = float(t.ppf(0.975, len(relative) - 1) * relative.std(ddof=1) / math.sqrt(len(relative)))
+    order = quantile_test(relative, q=median, p=0.5).confidence_interval(0.95)
+    ends = (None if math.isnan(end) else float(end) for end in order)
+    return [Measurement(names[0], mean, mean - half, mean + half), Measurement(names[1], median, *ends)]
+
+
+def _share(metric: str, chosen: NDArray[np.bool_]) -> Measurement:
+    return wilson(metric, int(chosen.sum()), len(chosen))

@@ -1,0 +1,219 @@
+"""An evaluation from its settings to the files: every model on every variant, at the model's own size."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import torch
+from pydantic import Field, field_validator
+from rich.console import Console
+from rich.progress import track
+
+from pipelines.datasets.gtsrb import CLASS_NAMES
+from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
+from pipelines.store.schema import CLEAN, Split
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers import figures
+from training.evaluation.classifiers.files import replacing
+from training.evaluation.classifiers.flips import Flip, find_flips, images_by_id
+from training.evaluation.classifiers.metrics import confusion, measure, reliability
+from training.evaluation.classifiers.predicting import EvaluationError, Predictions, predict
+from training.evaluation.classifiers.reports import write_reports
+from training.evaluation.classifiers.table import Subject, make_table, write_table
+from training.evaluation.classifiers.variants import shown_name, variants_of
+from training.evaluation.robustness import figures as robustness_figures
+from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
+from training.evaluation.robustness.flags import find_flags
+from training.streams.stream import Data
+from training.streams.variant_names import names_meant
+
+__all__ = [
+    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_flags", "write_result",
+]  # fmt: skip
+
+
+class EvaluatedData(Settings):
+    """`size_px` null: each model at the size that it is for. `verify` as in Data."""
+
+    root: PathOrName
+    geometry: str = "crop_or_pad"
+    size_px: int | None = Field(default=None, ge=1)
+    verify: bool = False
+
+
+class Evaluation(Settings):
+    """Which models are shown which images. `variants` are all that the dataset has, or some by name."""
+
+    models: tuple[PathOrName, ...] = Field(min_length=1)
+    data: EvaluatedData
+    variants: Literal["all"] | tuple[str, ...] = "all"
+    split: Split = "test"
+    batch_size: int = Field(default=512, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    output_root: LocalPath = Path("data/evaluations")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _as_tuple(cls, models: Any) -> Any:
+        if isinstance(models, str):
+            return (models,)
+        return tuple(models) if isinstance(models, list) else models
+
+    def data_at(self, size_px: int) -> Data:
+        """What models for this size are shown."""
+        given = self.data
+        return Data(root=given.root, geometry=given.geometry, size_px=given.size_px or size_px, verify=given.verify)
+
+    def variants_in(self, data: Data) -> list[str]:
+        """Raises EvaluationError where the dataset is there and has not all that are asked for."""
+        found = variants_of(data, self.split)
+        if self.variants == "all":
+            return found or [CLEAN]  # where there is none, the stream says which job makes it
+        if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
+            raise EvaluationError(
+                f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "
+                f"there are: {', '.join(found)}"
+            )
+        meant = (names_meant(variant, found) or [variant] for variant in self.variants)
+        return list(dict.fromkeys(name for names in meant for name in names))
+
+
+class EvaluatedModel(NamedTuple):
+    """`run` is the id of its tracked run, None where it has none."""
+
+    classifier: Classifier
+    run: str | None
+
+
+class Result(NamedTuple):
+    """`predictions` by (model, variant as shown_name has it); `key` is a digest of the models' weights and of the
+    images shown to them. `curves` and `flags`, sentences, are of adversarial images."""
+
+    predictions: Mapping[tuple[str, str], Predictions]
+    table: pa.Table
+    key: str
+    curves: Sequence[Curve]
+    flags: Sequence[str]
+
+
+def evaluate(
+    settings: Evaluation, models: Mapping[str, EvaluatedModel], device: torch.device, console: Console
+) -> Result:
+    """`models` by the names that they have in the result. Raises StreamError and EvaluationError."""
+    predictions: dict[tuple[str, str], Predictions] = {}
+    for size_px, names in _by_size(models).items():
+        data = settings.data_at(size_px)
+        classifiers = {name: models[name].classifier for name in names}
+        variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
+        found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)
+        for (name, variant), one in found.items():
+            network = one.attack.network if one.attack else None
+            predictions[name, shown_name(variant, network, classifiers[name].digest)] = one
+    subjects = {
+        (name, variant): Subject(
+            name, models[name].run, found.dataset_digest, models[name].classifier.shape.size_px, variant, settings.split
+        )
+        for (name, variant), found in predictions.items()
+    }
+    robustness = measure_robustness(predictions)
+    table = make_table(
+        (subjects[place], [*measure(found), *robustness.get(place, [])]) for place, found in predictions.items()
+    )
+    curves = find_curves(predictions)
+    return Result(predictions, table, _key(models, subjects.values()), curves, find_flags(predictions, curves))
+
+
+def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
+    """The folder of this result under settings.output_root; the same models and images have the same folder.
+
+    In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, of adversarial
+    images accuracy_over_snr.png, accuracy_over_eps.png, accuracy_over_pixels.png and flags.txt where there are any, and
+    for each model <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
+    names = "+".join(folder_name(name) for name in models)
+    folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
+    write_table(result.table, folder)
+    with replacing(folder / "evaluation.yaml") as partial:
+        partial.write_text(to_yaml(settings))
+    figures.save(figures.accuracy_by_noise(result.table), folder / "accuracy_by_noise.png")
+    for kind in dict.fromkeys(curve.kind for curve in result.curves):
+        own_curves = [curve for curve in result.curves if curve.kind == kind]
+        figures.save(robustness_figures.accuracy_over_strength(own_curves), folder / f"accuracy_over_{kind}.png")
+    write_flags(result.flags, folder / "flags.txt")
+    for name in models:
+        own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
+        _write_model(name, own, folder / folder_name(name))
+    for size_px, those in _by_size(models).items():
+        already_verified = settings.data_at(size_px).model_copy(update={"verify": False})
+        _write_flips(settings, already_verified, result, those, folder)
+    return folder
+
+
+def folder_name(model: str) -> str:
+    """Of a model in the folder of a result."""
+    return re.sub(r"[^\w.@+-]", "_", model)
+
+
+def write_flags(flags: Sequence[str], path: Path) -> None:
+    """No flags, no file; what an earlier evaluation left is gone then."""
+    if flags:
+        with replacing(path) as partial:
+            partial.write_text("".join(f"{flag}\n" for flag in flags))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path) -> None:
+    for variant, found in predictions.items():
+        class_names = _class_names(found)
+        write_reports(found, class_names, folder / "reports", variant)
+        title = f"{name} on {variant}: {found.right.mean():.2%} of {len(found.right):,} images right"
+        figure = figures.heat_map(confusion(found), class_names, title)
+        figures.save(figure, folder / "figures" / f"confusion-{variant}.png")
+    diagrams = {variant: reliability(found) for variant, found in predictions.items()}
+    figures.save(figures.reliability_diagrams(diagrams, name), folder / "figures" / "reliability.png")
+
+
+def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequence[str], folder: Path) -> None:
+    """Of all models for one size at once, so that a variant is read once."""
+    flips: dict[tuple[str, str], list[Flip]] = {}
+    for (name, variant), after in result.predictions.items():
+        before = result.predictions.get((name, _source(after)))
+        if name in names and variant != CLEAN and before:
+            flips[name, variant] = find_flips(before, after)
+    wanted: dict[str, set[str]] = {}
+    for place, those in flips.items():
+        for opened in (_source(result.predictions[place]), result.predictions[place].variant):
+            wanted.setdefault(opened, set()).update(flip.image_id for flip in those)
+    images = {opened: images_by_id(data, settings.split, opened, ids) for opened, ids in wanted.items()}
+    for (name, variant), those in flips.items():
+        if those:
+            after = result.predictions[name, variant]
+            draw = robustness_figures.attacked_images if after.attack else figures.flipped_images
+            title = f"{name}: right before, wrong after {variant}"
+            figure = draw(those, images[_source(after)], images[after.variant], _class_names(after), variant, title)
+            figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
+
+
+def _source(found: Predictions) -> str:
+    """What the images were before the noise or the attack."""
+    return found.attack.source if found.attack else CLEAN
+
+
+def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
+    sizes: dict[int, list[str]] = {}
+    for name, model in models.items():
+        sizes.setdefault(model.classifier.shape.size_px, []).append(name)
+    return sizes
+
+
+def _class_names(predictions: Predictions) -> Sequence[str]:
+    classes = predictions.probabilities.shape[1]
+    return CLASS_NAMES if classes == len(CLASS_NAMES) else [str(label) for label in range(classes)]
+
+
+def _key(models: Mapping[str, EvaluatedModel], subjects: Iterable[Subject]) -> str:
+    facts = [f"{models[subject.model].classifier.digest} {subject}" for subject in subjects]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()

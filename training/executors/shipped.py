@@ -1,0 +1,65 @@
+"""What a task needs of torch, as plain data on its way to an executor, which may turn out not to have it."""
+
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import RoadsignError
+
+if TYPE_CHECKING:
+    from training.executors.attack_step import AttackStep
+    from training.executors.score_step import ScoreStep
+
+__all__ = ["ExecutorError", "ShippedAttack", "ShippedClassifier"]
+
+
+class ExecutorError(RoadsignError):
+    """An executor cannot do what is asked of it."""
+
+
+@dataclass(frozen=True)
+class ShippedAttack:
+    """`file` is the name that the classifier's file has among the session's files; `attack` is described, and
+    `strengths` are those of AdversarialDatasets."""
+
+    file: str
+    attack: Mapping[str, Any]
+    strengths: Mapping[str, Mapping[str, float] | None]
+    seed: int
+    batch_size: int
+
+    def __call__(self, files: Path, threads: int, gpu: str | None) -> "AttackStep":
+        """On an executor. Raises ExecutorError where it has no torch."""
+        with _needing_torch():
+            from training.executors.attack_step import AttackStep
+        return AttackStep.opened(self, files / self.file, threads, gpu)
+
+
+@dataclass(frozen=True)
+class ShippedClassifier:
+    """`file` is the name that the classifier's file has among the session's files."""
+
+    file: str
+    batch_size: int
+
+    def __call__(self, files: Path, threads: int, gpu: str | None) -> "ScoreStep":
+        """On an executor. Raises ExecutorError where it has no torch."""
+        with _needing_torch():
+            from training.executors.score_step import ScoreStep
+        return ScoreStep.opened(files / self.file, self.batch_size, threads, gpu)
+
+
+@contextmanager
+def _needing_torch() -> Iterator[None]:
+    """For an import within a function: that there is no torch can be said only once we run."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExecutorError(
+            f"executor {platform.node()}: its Python, {sys.executable}, has no {error.name}; install the project "
+            "there (uv sync), or say in PYSPARK_PYTHON which Python has it"
+        ) from None

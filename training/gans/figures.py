@@ -1,0 +1,79 @@
+"""Pictures of a GAN in training: what its generator makes of the same latents, and how the two players fare."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.evaluation.classifiers.figures import save
+from training.evaluation.classifiers.files import replacing
+
+__all__ = ["animate", "draw_grid", "loss_curves", "save_losses"]
+
+GAP_PX = 2
+LEAST_CELL_PX = 48
+FRAME_MS, LAST_FRAME_MS = 150, 2000
+MOST_FRAMES = 120
+COLORS = {"generator": "#d95f02", "discriminator": "#1b6ca8"}
+
+
+def draw_grid(images: torch.Tensor, columns: int, path: Path) -> Path:
+    """(N, 3, S, S) in [0, 1] as PNG, row by row, each pixel a square of whole pixels."""
+    pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    with replacing(path) as partial:
+        Image.fromarray(_tiled(pixels, columns)).save(partial, format="PNG")
+    return path
+
+
+def animate(grids: Sequence[Path], path: Path) -> Path:
+    """Grids as an animated GIF, the last one longest; of more than 120 every so many."""
+    chosen = [grids[place] for place in np.unique(np.linspace(0, len(grids) - 1, MOST_FRAMES).round().astype(int))]
+    frames = []
+    for grid in chosen:
+        with Image.open(grid) as image:
+            frames.append(image.convert("P", palette=Image.Palette.ADAPTIVE))
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    with replacing(path) as partial:
+        frames[0].save(partial, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return path
+
+
+def loss_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Both players' losses over the steps (paper, Figure 15), and the norms of their gradients."""
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    figure.suptitle(title)
+    above, below = figure.subplots(2, 1, sharex=True)
+    names = dict.fromkeys(name for checked in history for name in checked if name != "step")
+    for name in names:
+        points = [(checked["step"], checked[name]) for checked in history if name in checked]
+        of_gradient = name.startswith("gradient_norm/")
+        label = name.removeprefix("gradient_norm/")
+        axis, color = below if of_gradient else above, COLORS.get(label)
+        axis.plot(*zip(*points, strict=True), linewidth=0.9, label=label, color=color)
+    above.set(ylabel="loss")
+    below.set(ylabel="norm of the gradient", xlabel="step", yscale="log")
+    for axis in (above, below):
+        axis.legend(fontsize=8)
+        axis.grid(color="0.92")
+    return figure
+
+
+def save_losses(history: Sequence[Mapping[str, float]], title: str, path: Path) -> Path:
+    return save(loss_curves(history, title), path)
+
+
+def _tiled(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
+    """(N, S, S, 3) → one image, with white gaps."""
+    scale = max(1, round(LEAST_CELL_PX / pixels.shape[1]))
+    cells = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
+    side = cells.shape[1] + GAP_PX
+    rows = -(-len(cells) // columns)
+    canvas = np.full((rows * side + GAP_PX, columns * side + GAP_PX, 3), 255, np.uint8)
+    for number, cell in enumerate(cells):
+        top, left = GAP_PX + number // columns * side, GAP_PX + number % columns * side
+        canvas[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return canvas

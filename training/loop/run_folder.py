@@ -1,0 +1,149 @@
+"""A run's folder on disk: where its checkpoint and its model lie, who holds it, and how an interrupted one is found."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import RoadsignError
+from training.tracking.locks import FolderError, held
+
+__all__ = ["RunError", "RunFolder", "find_runs", "hold_run_folder"]
+
+RECORD = "run.json"
+LOG = logging.getLogger(__name__)
+
+
+class RunError(RoadsignError):
+    """A run cannot be begun or gone on with."""
+
+
+class RunFolder:
+    """`checkpoint` and `model` are there when they have been written; `record` says what the run is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+        self.model = path / "model.pt"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Raises RunError."""
+        try:
+            found = json.loads((self.path / RECORD).read_text())
+        except FileNotFoundError:
+            raise RunError(f"{self.path}: no run; resume takes never, auto, or the folder of a run") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / RECORD}: not readable ({error}); give resume=never to begin anew") from None
+        if not isinstance(found, dict):
+            raise RunError(f"{self.path / RECORD}: is no record of a run; give resume=never to begin anew")
+        return found
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.record.get("finished"))
+
+    def add_to_record(self, **facts: Any) -> None:
+        """Raises RunError; then the record is as it was."""
+        path, partial = self.path / RECORD, self.path / f".{RECORD}.partial"
+        record = {**(self.record if path.exists() else {}), **facts}
+        try:
+            with partial.open("w") as file:
+                file.write(json.dumps(record, indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be written ({error.strerror}); make room, or choose another runs_root"
+            ) from None
+
+
+def find_runs(root: Path, pattern: str) -> list[RunFolder]:
+    """In the folders below `root` that match, by their names. Those that are no whole runs, as a kill or a full disk
+    can leave them, are passed over with a warning."""
+    found = []
+    for path in sorted(path for path in root.glob(pattern) if path.is_dir() and not path.name.startswith(".")):
+        folder = RunFolder(path)
+        try:
+            found += [folder] if folder.record else []
+        except RunError:
+            LOG.warning("warning: %s: passed over, it has no whole %s; remove it if you do not need it", path, RECORD)
+    return found
+
+
+@contextmanager
+def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, command: str) -> Iterator[RunFolder]:
+    """A new folder, or that of the run which `resume` asks for (recipe.TrainClassifier), held until the end: a second
+    process cannot go on with the same run. Raises RunError."""
+    folder = _to_resume(runs_root, resume, fingerprint) or _new(runs_root, name, fingerprint, command)
+    try:
+        with held(folder.path):
+            yield folder
+    except FolderError as error:
+        why = "this run is being trained by another process; wait for it, or stop it" if error.busy else error.reason
+        raise RunError(f"{folder.path}: {why}") from None
+
+
+def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolder:
+    """It appears with its record, by a rename."""
+    began = datetime.now(UTC)
+    draft = runs_root / f".{began:%Y%m%d-%H%M%S}-{os.getpid()}.partial"
+    try:
+        draft.mkdir(parents=True)
+        RunFolder(draft).add_to_record(fingerprint=fingerprint, began=began.isoformat(), command=command)
+        for attempt in range(100):
+            path = runs_root / f"{began:%Y%m%d-%H%M%S}{f'.{attempt}' if attempt else ''}-{name}-{fingerprint[:6]}"
+            if not path.exists() and _renamed(draft, path):
+                return RunFolder(path)
+    except OSError as error:
+        raise RunError(f"{error.filename}: {error.strerror}; make room, or choose another runs_root") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    raise RunError(f"{runs_root}: a hundred runs of this name began in the same second")
+
+
+def _renamed(draft: Path, path: Path) -> bool:
+    """False where another process has just made `path`: with its record it is not empty."""
+    try:
+        draft.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | None:
+    if resume == "never":
+        return None
+    if resume != "auto":
+        folder = RunFolder(_named(runs_root, resume))
+        if folder.record.get("fingerprint") != fingerprint:
+            raise RunError(
+                f"{resume}: is of other settings, another number of ranks or other data; give the settings that it "
+                "began with (run.json there has the command), or resume=never"
+            )
+        if folder.finished:
+            raise RunError(f"{resume}: has finished; its model is {folder.model}")
+        return folder
+    unfinished = [
+        folder
+        for folder in reversed(find_runs(runs_root, f"*-{fingerprint[:6]}"))
+        if not folder.finished and folder.record.get("fingerprint") == fingerprint
+    ]
+    return unfinished[0] if unfinished else None
+
+
+def _named(runs_root: Path, resume: str) -> Path:
+    """Raises RunError where it is the id of a run, whose folder is named then."""
+    for path in runs_root.glob(f"*/{RECORD}") if "/" not in resume else ():
+        if f'"{resume}"' in path.read_text(errors="replace"):
+            raise RunError(f"resume={resume}: is a run's id; give its folder: resume={path.parent}")
+    return Path(resume)

@@ -1,0 +1,63 @@
+"""New images beside those that the champion was trained on: what is kept of a training for it, and what follows."""
+
+import tempfile
+from pathlib import Path
+
+import pyarrow.csv
+import torch
+
+from pipelines.datasets import Listing
+from pipelines.errors import RoadsignError
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.files import replacing
+from training.evaluation.classifiers.predicting import torch_device
+from training.loop.run_folder import RunFolder
+from training.retraining.drift.measures import Report
+from training.retraining.drift.profile import PROFILE, Profile, compare
+from training.retraining.drift.training_images import signs_of
+from training.retraining.settings import Retrain
+from training.streams.stream import Data
+from training.tracking import find_file, reopened_run
+
+__all__ = ["DriftedError", "find_drift", "keep_profile", "write_report"]
+
+FOLDER = "checkpoint"
+"""Of a run's artefacts, where its model is too."""
+
+
+class DriftedError(RoadsignError):
+    """New images are too far from those that the champion was trained on, and on_drift=block."""
+
+    exit_code = 3
+
+
+def keep_profile(settings: Retrain, root: Path, listing: Listing, run: RunFolder, classifier: Classifier) -> None:
+    """Beside the run's model, on disk and in MLflow. Raises RoadsignError."""
+    path = run.path / PROFILE
+    if not path.is_file():
+        data = Data(root=str(root), geometry=settings.geometry, size_px=settings.size_px)
+        Profile.of(classifier, data, signs_of(listing.images), _device(settings)).write(path)
+    with reopened_run(run.path, str(run.record["run_id"])) as tracked:
+        tracked.log_file(path, FOLDER)
+
+
+def find_drift(settings: Retrain, root: Path, listing: Listing, champion: Classifier, run_id: str) -> Report | None:
+    """None where no image is new, or the champion's run keeps no profile. Raises RoadsignError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = find_file(run_id, f"{FOLDER}/{PROFILE}", Path(folder))
+        if path is None:
+            return None
+        data = Data(root=str(root), geometry=settings.geometry, size_px=champion.shape.size_px)
+        return compare(settings.drift, Profile.read(path), champion, data, signs_of(listing.images), _device(settings))
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Raises EvaluationError where the disk refuses."""
+    path = folder / "drift.csv"
+    with replacing(path) as partial:
+        pyarrow.csv.write_csv(report.table, partial)
+    return path
+
+
+def _device(settings: Retrain) -> torch.device:
+    return torch_device(settings.device)

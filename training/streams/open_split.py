@@ -1,0 +1,250 @@
+"""Opens the variants of a dataset for reading, and refuses what is not what its manifest says."""
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
+
+import pyarrow as pa
+from fsspec.core import url_to_fs
+from pydantic import ValidationError
+
+from pipelines.errors import StreamError
+from pipelines.store.contents import Recount
+from pipelines.store.schema import ATTACKED, MANIFEST_NAME, SPLITS, Cell, Manifest, Split, parquet_schema
+from training.streams.parquet_pieces import Opener, ParquetDatasetPiece
+from training.streams.variant_names import find_cell
+
+__all__ = ["AGAIN", "OpenSplit", "OpenVariant", "RowGroup", "open_split"]
+
+JOB = "spark-submit jobs/make_noisy_datasets.py"
+ATTACKING_JOB = "spark-submit jobs/make_adversarial_datasets.py"
+GENERATING_JOB = "spark-submit jobs/make_generated_datasets.py"
+AGAIN = f"delete the variant's folder and make it again: {JOB}, or for adversarial images {ATTACKING_JOB}"
+PIXEL_BYTES = {"uint8": 1, "float32": 4}
+SAME_IN_ALL_VARIANTS = (
+    "dataset", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction", "images_per_part",
+    "images_per_row_group",
+)  # fmt: skip
+"""Of the manifests' fingerprints: what decides which image is row i of a part."""
+
+
+class RowGroup(NamedTuple):
+    path: str
+    number: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class OpenVariant:
+    """One variant's folder, its manifest, and the row groups of one split in order of their files."""
+
+    folder: str
+    manifest: Manifest
+    pixel_dtype: str
+    row_groups: tuple[RowGroup, ...]
+
+
+@dataclass(frozen=True)
+class OpenSplit:
+    """One split in several variants whose row groups hold the same images in the same order."""
+
+    opener: Opener
+    split: Split
+    size_px: int
+    pixel_dtype: str
+    variants: Mapping[str, OpenVariant]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Of each row group; they are the same in all variants."""
+        return tuple(group.rows for group in next(iter(self.variants.values())).row_groups)
+
+    @property
+    def image_bytes(self) -> int:
+        return self.size_px * self.size_px * 3 * PIXEL_BYTES[self.pixel_dtype]
+
+
+def open_split(
+    root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
+) -> OpenSplit:
+    """`split` of the variants under `root`, a folder or an fsspec URL; they are named as in attacked_variants. `verify`
+    reads everything once and compares it with the manifests, which is always done with files whose pages have no
+    checksums. Raises StreamError, which says what to do."""
+    if split not in get_args(Split):
+        raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
+    try:
+        filesystem, path = url_to_fs(root)
+        filesystem.invalidate_cache()  # what was listed earlier may have been written again since
+        opener = Opener(filesystem)
+        cells = {name: find_cell(filesystem, path, geometry, size_px, name) for name in variants}
+        opened = {name: _open_variant(opener, path, cell, cast(Split, split)) for name, cell in cells.items()}
+    except StreamError:
+        raise
+    except Exception as error:  # file systems have errors of their own
+        raise StreamError(f"{root}: cannot be opened: {error}") from error
+    _check_alignment(opened, cast(Split, split))
+    _verify(opener, opened, cast(Split, split), verify)
+    return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
+
+
+def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVariant:
+    folder = posixpath.join(root, cell.folder(Path()).as_posix())
+    _check_there(opener, folder, cell)
+    manifest = _read_manifest(opener, folder)
+    _check_files(opener, folder, manifest)
+    if not manifest.counts.get(split):
+        there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
+        remedy = f"make the dataset with it: {JOB}"
+        if split in (manifest.fingerprint.get("splits") or ()):  # was asked for already; null of generated images
+            remedy = (
+                "make the dataset of more images; validation needs a validation_fraction above 0 and classes with two "
+                f"tracks or more: {JOB} validation_fraction=0.2"
+            )
+        raise StreamError(
+            f"{folder}: split {split} has no images; splits with images: {there}; name one of these, or {remedy}"
+        )
+    dtypes = set()
+    row_groups = []
+    for part in manifest.parts:
+        if part.split == split:
+            path = posixpath.join(folder, part.path)
+            dtypes.add(_check_schema(opener, path, cell))
+            footer = opener.footer(path)
+            if footer.num_rows != part.rows:
+                raise StreamError(f"{path}: {footer.num_rows} rows, its manifest says {part.rows}; {AGAIN}")
+            groups = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
+            row_groups += [RowGroup(path, index, rows) for index, rows in enumerate(groups) if rows]
+    found = sum(group.rows for group in row_groups)
+    if found != manifest.counts[split]:
+        raise StreamError(
+            f"{folder}: {found} rows in split {split}, its manifest says {manifest.counts[split]}; {AGAIN}"
+        )
+    if len(dtypes) > 1:
+        raise StreamError(f"{folder}: files of {' and '.join(sorted(dtypes))} pixels; {AGAIN}")
+    return OpenVariant(folder, manifest, dtypes.pop(), tuple(row_groups))
+
+
+def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
+    if opener.filesystem.isdir(folder):
+        return
+    beside = posixpath.dirname(folder)
+    names = opener.filesystem.ls(beside, detail=False) if opener.filesystem.isdir(beside) else []
+    found = [
+        posixpath.basename(name.rstrip("/")).removeprefix("variant=") for name in sorted(names) if "variant=" in name
+    ]
+    raise StreamError(
+        f"{folder}: no such dataset (variants there: {', '.join(found) or 'none'}); make it: "
+        f"{JOB} geometry={cell.geometry} 'sizes_px=[{cell.size_px}]' 'variants=[{cell.variant}]'; adversarial images: "
+        f"{ATTACKING_JOB}; generated ones: {GENERATING_JOB}"
+    )
+
+
+def _read_manifest(opener: Opener, folder: str) -> Manifest:
+    path = posixpath.join(folder, MANIFEST_NAME)
+    try:
+        return Manifest.model_validate_json(opener.filesystem.cat_file(path))
+    except FileNotFoundError:
+        raise StreamError(f"{path}: no manifest, so this is no dataset or part of one; {AGAIN}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"])) or "contents"
+        raise StreamError(f"{path}: not a manifest of this version ({at}: {first['msg']}); {AGAIN}") from None
+
+
+def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
+    found = {path: info["size"] for path, info in opener.filesystem.find(folder, detail=True).items()}
+    for path in found:
+        if posixpath.basename(path) == "_common_metadata":
+            raise StreamError(f"{path}: petastorm would unpickle this file, and that can run code; remove it")
+    for part in manifest.parts:
+        size = found.pop(posixpath.join(folder, part.path), None)
+        if size != part.bytes:
+            got = "is missing" if size is None else f"has {size} bytes"
+            raise StreamError(f"{folder}/{part.path}: {got}, its manifest says {part.bytes} bytes; {AGAIN}")
+    if others := [path for path in sorted(found) if _is_seen(path, folder)]:
+        raise StreamError(f"{others[0]}: not in the folder's manifest, but other readers would read it; remove it")
+
+
+def _is_seen(path: str, folder: str) -> bool:
+    """Readers of Parquet pass over what begins with an underscore or a dot."""
+    return not any(name.startswith(("_", ".")) for name in posixpath.relpath(path, folder).split("/"))
+
+
+def _check_schema(opener: Opener, path: str, cell: Cell) -> str:
+    """The pixels' dtype."""
+    try:
+        schema = opener.footer(path).schema.to_arrow_schema()
+    except (OSError, pa.ArrowException) as error:
+        raise StreamError(f"{path}: not readable as Parquet ({error}); {AGAIN}") from None
+    pixel_dtype = str((schema.metadata or {}).get(b"pixel_dtype", b"").decode(errors="replace"))
+    expected = cell.schema if cell.attacked else parquet_schema(cell.size_px, pixel_dtype)
+    if pixel_dtype not in PIXEL_BYTES or not schema.equals(expected, check_metadata=True):
+        raise StreamError(
+            f"{path}: its schema is not the contract's for {cell.size_px} px and uint8 or float32 pixels; it is:\n"
+            f"{schema}\n{AGAIN}"
+        )
+    return pixel_dtype
+
+
+def _check_alignment(variants: Mapping[str, OpenVariant], split: Split) -> None:
+    (first_name, first), *others = variants.items()
+    for name, other in others:
+        facts = {
+            key: (first.manifest.fingerprint.get(key), other.manifest.fingerprint.get(key))
+            for key in SAME_IN_ALL_VARIANTS
+        }
+        facts["counts"] = (first.manifest.counts[split], other.manifest.counts[split])
+        facts["row groups"] = (_layout(first), _layout(other))
+        if first.pixel_dtype != other.pixel_dtype:
+            raise StreamError(
+                f"{name} and {first_name} cannot be mixed: their pixel_dtype differs ({other.pixel_dtype} and "
+                f"{first.pixel_dtype}); a stream has adversarial images or images of 256 grey levels, not both"
+            )
+        remedy = f"make both in one run: {JOB} 'variants=[{first_name},{name}]'"
+        if ATTACKED in other.manifest.fingerprint:
+            remedy = f"make both with the same splits and data.images: {ATTACKING_JOB}"
+        for fact, (expected, got) in facts.items():
+            if expected != got:
+                raise StreamError(
+                    f"{name} and {first_name} cannot be mixed: their {fact} differ ({got} and {expected}); {remedy}"
+                )
+
+
+def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
+    return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
+
+
+def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split, verify: bool) -> None:
+    orders = {
+        name: _recounted(opener, variant, split)
+        for name, variant in variants.items()
+        if verify or not variant.manifest.has_page_checksums
+    }
+    first_name, first = next(iter(orders.items()), ("", []))
+    for name, order in orders.items():
+        if order != first:
+            raise StreamError(
+                f"{name} and {first_name} cannot be mixed: their rows are in another order; {JOB} makes both"
+            )
+
+
+def _recounted(opener: Opener, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
+    """(image_id, label) of the rows of `split` in a variant whose rows, in all splits, are as its manifest has them."""
+    recount = Recount(variant.manifest)
+    rows: list[tuple[str, int]] = []
+    where = variant.folder
+    try:
+        for part in variant.manifest.parts:
+            where = posixpath.join(variant.folder, part.path)
+            for index in range(opener.footer(where).num_row_groups):
+                table = ParquetDatasetPiece(where, opener, index).read(opener.footer(where).schema.names)
+                recount.add(part.split, table)
+                if part.split == split:
+                    rows += zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True)
+        where = variant.folder
+        recount.check()
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise StreamError(f"{where}: {error}; {AGAIN}") from None
+    return rows
