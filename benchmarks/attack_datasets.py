@@ -25,9 +25,9 @@ from rich.table import Table
 from pipelines.settings import describe
 from pipelines.spark import session
 from pipelines.spark.frames import make_attacker, row_groups_frame
-from pipelines.store import writer as store
+from pipelines.store import writer
 from training.classifiers.trained import Classifier
-from training.executors.adversarial_datasets import AdversarialDatasets, AttackedData, Order, prepare
+from training.executors.adversarial_datasets import AdversarialDatasets, AttackedData, AttackPlan, prepare
 from training.executors.shipped import ShippedAttack
 from training.tracking import FoundModel
 
@@ -35,7 +35,7 @@ SNRS_DB = (50.0, 45.0, 40.0, 33.0)
 BATCH_SIZE = 128
 
 
-def bare_loop(order: Order, folder: Path | None) -> None:
+def bare_loop(order: AttackPlan, folder: Path | None) -> None:
     """With `folder`, the adversarial images and predictions are written there, uncompressed."""
     network = order.classifier.network.requires_grad_(False)
     size_px = order.classifier.shape.size_px
@@ -65,11 +65,11 @@ def bare_loop(order: Order, folder: Path | None) -> None:
                 pq.write_table(written, folder / f"{snr_db}-{number}.parquet", compression="none", use_dictionary=False)
 
 
-def job(spark: SparkSession, settings: AdversarialDatasets, order: Order, file: str, compression: str) -> None:
+def job(spark: SparkSession, settings: AdversarialDatasets, order: AttackPlan, file: str, compression: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         attack = ShippedAttack(file, describe(settings.attack), settings.strengths, 0, settings.batch_size)
-        plan = store.Plan(Path(folder) / "signs", order.fingerprints, order.counts, {}, {}, 1, compression)
-        store.write_datasets(row_groups_frame(spark, order.row_groups, None), make_attacker(attack), plan)
+        plan = writer.Plan(Path(folder) / "signs", order.fingerprints, order.counts, {}, {}, 1, compression)
+        writer.write_datasets(row_groups_frame(spark, order.row_groups, None), make_attacker(attack), plan)
 
 
 def seconds(way: Callable[[], None]) -> float:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from training.attacks import Examples, FixedStrength, SnrDb
+from training.attacks import FixedStrength, LabelledImages, SnrDb
 from training.attacks.balls import norms
 from training.attacks.deepfool import Deepfool
 from training.attacks.fgsm import Fgsm
@@ -31,10 +31,10 @@ from training.streams.stream import Data, open_stream
 
 SNRS_DB = (50.0, 45.0, 40.0, 33.0)
 BATCH_SIZE = 128
-Way = tuple[str, Callable[[Examples], torch.Tensor], Examples]
+Way = tuple[str, Callable[[LabelledImages], torch.Tensor], LabelledImages]
 
 
-def read_examples(root: str, size_px: int, network: nn.Module, count: int) -> Examples:
+def read_examples(root: str, size_px: int, network: nn.Module, count: int) -> LabelledImages:
     """`count` test images that the network predicts rightly."""
     stream = open_stream(
         Data(root=root, size_px=size_px, mixture={"clean": 1.0}), "test", seed=0, batch_size=BATCH_SIZE
@@ -49,10 +49,10 @@ def read_examples(root: str, size_px: int, network: nn.Module, count: int) -> Ex
         image_ids += [batch.image_ids[row] for row in right.nonzero().flatten().tolist()]
         if len(image_ids) >= count:
             break
-    return Examples(torch.cat(images)[:count], torch.cat(labels)[:count], image_ids[:count])
+    return LabelledImages(torch.cat(images)[:count], torch.cat(labels)[:count], image_ids[:count])
 
 
-def bare_fgsm(network: nn.Module, examples: Examples) -> torch.Tensor:
+def bare_fgsm(network: nn.Module, examples: LabelledImages) -> torch.Tensor:
     """What a loop written for the occasion does: a gradient, four steps with one eps each, and nothing measured."""
     adversarial = torch.empty(0)
     for start in range(0, len(examples), BATCH_SIZE):
@@ -64,14 +64,14 @@ def bare_fgsm(network: nn.Module, examples: Examples) -> torch.Tensor:
     return adversarial
 
 
-def at_ratios(attack: FixedStrength, network: nn.Module, examples: Examples) -> torch.Tensor:
+def at_ratios(attack: FixedStrength, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
     adversarial = torch.empty(0)
     for rows in torch.arange(len(examples)).split(BATCH_SIZE):
         adversarial = attack(network, examples.at(rows), [SnrDb(snr_db) for snr_db in SNRS_DB])[-1].images
     return adversarial
 
 
-def toolbox(classifier: Classifier, pixels: int) -> dict[str, Callable[[Examples], torch.Tensor]]:
+def toolbox(classifier: Classifier, pixels: int) -> dict[str, Callable[[LabelledImages], torch.Tensor]]:
     """DeepFool as it comes (one image at a time) and in one batch, and its pixel attack by differential evolution."""
     with warnings.catch_warnings(action="ignore"):
         from art.attacks.evasion import DeepFool, PixelAttack
@@ -82,7 +82,7 @@ def toolbox(classifier: Classifier, pixels: int) -> dict[str, Callable[[Examples
         device_type="cpu",
     )  # fmt: skip
 
-    def run(attack: Any, examples: Examples) -> torch.Tensor:
+    def run(attack: Any, examples: LabelledImages) -> torch.Tensor:
         found = attack.generate(np.ascontiguousarray(examples.images.numpy()), examples.labels.numpy())
         return torch.from_numpy(found).clamp(0, 1)
 
@@ -96,7 +96,9 @@ def toolbox(classifier: Classifier, pixels: int) -> dict[str, Callable[[Examples
     }
 
 
-def measure(way: Callable[[Examples], torch.Tensor], examples: Examples, runs: int) -> tuple[float, torch.Tensor]:
+def measure(
+    way: Callable[[LabelledImages], torch.Tensor], examples: LabelledImages, runs: int
+) -> tuple[float, torch.Tensor]:
     """(seconds of the fastest run, its images)."""
     seconds, found = [], torch.empty(0)
     for _ in range(runs):

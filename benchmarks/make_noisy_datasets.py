@@ -32,7 +32,7 @@ from pipelines.settings import load
 from pipelines.spark import session
 from pipelines.spark.frames import make_renderer, read_image
 from pipelines.spark.sources import parts_frame, prepare_source
-from pipelines.store import writer as store
+from pipelines.store import writer
 from pipelines.store.provenance import made_by
 from pipelines.store.statistics import Tally
 
@@ -86,16 +86,16 @@ def measure_job(arguments: argparse.Namespace) -> Figures:
     memory = PeakMemory()
     times = [time.perf_counter()]
     settings = settings_for(arguments)
-    with session.started("benchmark") as spark, store.locked(settings.dataset_folder):
+    with session.started("benchmark") as spark, writer.locked(settings.dataset_folder):
         times.append(time.perf_counter())
         source = prepare_source(spark, scaled(settings.dataset.listing(), arguments.scale), settings)
         times.append(time.perf_counter())
         fingerprints = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
-        plan = store.Plan(
+        plan = writer.Plan(
             settings.dataset_folder, fingerprints, source.counts, source.summary(), made_by(),
             settings.images_per_row_group, settings.compression,
         )  # fmt: skip
-        store.write_datasets(
+        writer.write_datasets(
             parts_frame(spark, source, settings.partitions), make_renderer(rendering_of(settings)), plan
         )
         times.append(time.perf_counter())
@@ -126,7 +126,7 @@ def measure_kernel(arguments: argparse.Namespace) -> Figures:
     count = 0
     for repeat in range(3):
         start = time.perf_counter()
-        for block in rendering.blocks(originals):
+        for block in rendering.cell_rows(originals):
             kernel_s += (time.perf_counter() - start) * (repeat > 0)
             start = time.perf_counter()
             Tally().add("train", ids, labels, block.pixels, block.signal, block.noise)

@@ -20,21 +20,21 @@ from pipelines.render import report
 from pipelines.settings import describe, parse_arguments, to_yaml
 from pipelines.spark import session
 from pipelines.spark.frames import make_attacker, row_groups_frame
-from pipelines.store import writer as store
+from pipelines.store import writer
 from pipelines.store.provenance import made_by
 from training.classifiers.trained import Classifier
-from training.executors.adversarial_datasets import AdversarialDatasets, Order, prepare
+from training.executors.adversarial_datasets import AdversarialDatasets, AttackPlan, prepare
 from training.executors.shipped import ShippedAttack
 from training.tracking import find_models
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_adversarial_datasets.yaml"
 
 
-def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, console: Console) -> None:
+def make(spark: SparkSession, settings: AdversarialDatasets, order: AttackPlan, console: Console) -> None:
     """Makes the variants that are not there yet or are out of date."""
     root = settings.data.root
-    with store.locked(root), tempfile.TemporaryDirectory() as folder:
-        outdated = store.outdated(root, order.fingerprints, settings.data.verify)
+    with writer.locked(root), tempfile.TemporaryDirectory() as folder:
+        outdated = writer.outdated(root, order.fingerprints, settings.data.verify)
         report.announce_replacements(console, root, outdated, settings.data.verify)
         report.warn_of_small_disk(console, root, outdated, order.counts)
         name, files = order.write_files(Path(folder))
@@ -43,9 +43,9 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: Order, conso
         strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
         attack = ShippedAttack(name, describe(order.attack), strengths, settings.seed, settings.batch_size)
         facts = {**made_by(settings.batch_id), "torch": str(torch.__version__)}
-        plan = store.Plan(root, outdated, order.counts, order.about(), facts, 1, settings.compression)
+        plan = writer.Plan(root, outdated, order.counts, order.about(), facts, 1, settings.compression)
         frame = row_groups_frame(spark, order.row_groups, settings.partitions)
-        store.write_datasets(frame, make_attacker(attack), plan)
+        writer.write_datasets(frame, make_attacker(attack), plan)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> None:
     (found,) = find_models([settings.model])
     order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
     root, cells = settings.data.root, list(order.fingerprints)
-    outdated = store.outdated(root, order.fingerprints, settings.data.verify)
+    outdated = writer.outdated(root, order.fingerprints, settings.data.verify)
     if dry_run:
         console.print(to_yaml(settings))
         for cell in outdated:

@@ -21,9 +21,9 @@ from pipelines.render.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
 from pipelines.spark import session
 from pipelines.spark.frames import make_generator, row_groups_frame
-from pipelines.store import writer as store
+from pipelines.store import writer
 from pipelines.store.provenance import made_by
-from training.executors.generated_datasets import GeneratedDatasets, GeneratedOrder, ShippedGan, prepare_generated
+from training.executors.generated_datasets import GeneratedDatasets, GenerationPlan, ShippedGan, prepare_generated
 from training.gans.trained import TrainedGan
 from training.tracking import find_models
 
@@ -31,10 +31,10 @@ CONFIG = Path(__file__).parents[1] / "conf" / "make_generated_datasets.yaml"
 NOISES = CONFIG.parent / "noise" / "paper.yaml"
 
 
-def make(spark: SparkSession, settings: GeneratedDatasets, order: GeneratedOrder, console: Console) -> None:
+def make(spark: SparkSession, settings: GeneratedDatasets, order: GenerationPlan, console: Console) -> None:
     """Makes the variant, in place of one that is out of date."""
     root, fingerprints = settings.data.root, {order.cell: order.fingerprint}
-    with store.locked(root), tempfile.TemporaryDirectory() as folder:
+    with writer.locked(root), tempfile.TemporaryDirectory() as folder:
         report.announce_replacements(console, root, fingerprints, settings.data.verify)
         report.warn_of_small_disk(console, root, fingerprints, order.counts)
         file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
@@ -43,9 +43,9 @@ def make(spark: SparkSession, settings: GeneratedDatasets, order: GeneratedOrder
         variant = order.cell.variant
         gan = ShippedGan(file.name, variant, settings.seed, settings.batch_size, NoiseLevels.read(NOISES))
         facts = {**made_by(), "torch": str(torch.__version__)}
-        plan = store.Plan(root, fingerprints, order.counts, order.about(), facts, 1, settings.compression)
+        plan = writer.Plan(root, fingerprints, order.counts, order.about(), facts, 1, settings.compression)
         frame = row_groups_frame(spark, order.row_groups, settings.partitions)
-        store.write_datasets(frame, make_generator(gan), plan)
+        writer.write_datasets(frame, make_generator(gan), plan)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> None:
         console.print(to_yaml(settings))
         console.print(f"{order.cell.folder(root)}\ndry run: nothing was made")
         return
-    if store.is_current(order.cell.folder(root), order.fingerprint, settings.data.verify):
+    if writer.is_current(order.cell.folder(root), order.fingerprint, settings.data.verify):
         console.print("was there already, unchanged")
     else:
         with session.started("make_generated_datasets") as spark:

@@ -22,7 +22,7 @@ from pipelines.settings import parse_arguments
 from pipelines.spark import session
 from pipelines.spark.frames import make_renderer
 from pipelines.spark.sources import is_unchanged, parts_frame, prepare_source, refuse_damaged
-from pipelines.store import writer as store
+from pipelines.store import writer
 from pipelines.store.provenance import made_by
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
@@ -31,22 +31,22 @@ CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
 def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console: Console) -> None:
     """Makes the variants that are not there yet or are out of date."""
     root = settings.dataset_folder
-    with store.locked(root):
+    with writer.locked(root):
         source = prepare_source(spark, listing, settings)
-        table = store.write_rejected(root, source.rejected)
+        table = writer.write_rejected(root, source.rejected)
         refuse_damaged(source, settings.max_rejected_fraction, table)
         console.print(source.sentence())
         wanted = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
-        outdated = store.outdated(root, wanted, settings.verify)
+        outdated = writer.outdated(root, wanted, settings.verify)
         if outdated:
             report.announce_replacements(console, root, outdated, settings.verify)
             report.warn_of_small_disk(console, root, outdated, source.counts)
-            plan = store.Plan(
+            plan = writer.Plan(
                 root, outdated, source.counts, source.summary(), made_by(settings.batch_id),
                 settings.images_per_row_group, settings.compression,
             )  # fmt: skip
             rendering = Rendering(settings.geometry, settings.sizes_px, settings.chosen, settings.seed).only(outdated)
-            store.write_datasets(parts_frame(spark, source, settings.partitions), make_renderer(rendering), plan)
+            writer.write_datasets(parts_frame(spark, source, settings.partitions), make_renderer(rendering), plan)
             from pipelines.render.figures import (
                 draw_figures,  # here: matplotlib is a second that a run without work can save
             )

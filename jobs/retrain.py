@@ -20,7 +20,7 @@ from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import describe, load, parse_arguments, to_yaml
 from pipelines.spark.sources import is_unchanged
 from pipelines.store.provenance import code_digest, code_version
-from training.retraining.batch import Order
+from training.retraining.batch import RetrainingPlan
 from training.retraining.service import attempt, journal_of, status
 from training.retraining.settings import Retrain
 
@@ -28,11 +28,11 @@ JOBS = Path(__file__).parent
 CONF = JOBS.parent / "conf"
 
 
-def order(settings: Retrain, arguments: Sequence[str]) -> Order:
+def order(settings: Retrain, arguments: Sequence[str]) -> RetrainingPlan:
     datasets = load(NoisyDatasets, CONF / "make_noisy_datasets.yaml", settings.for_datasets(settings.size_px, ""))
     listing = datasets.dataset.listing()
     fingerprints = [datasets.fingerprint(cell, "") for cell in datasets.cells]
-    return Order(
+    return RetrainingPlan(
         settings=settings,
         jobs=JOBS,
         root=datasets.dataset_folder,

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.geometry import Geometry, Roi
 from pipelines.noise import Image, Noise, generator
-from pipelines.store.cell_rows import Block
+from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.schema import CLEAN, Cell
 from pipelines.store.statistics import Pixels, difference_energy, energy
 
@@ -40,17 +40,17 @@ class Rendering(NamedTuple):
             sizes_px=sizes, variants={name: self.variants[name] for name in self.variants if name in names}
         )
 
-    def blocks(self, originals: Sequence[Original]) -> Iterator[Block]:
+    def cell_rows(self, originals: Sequence[Original]) -> Iterator[NoisyRows]:
         """The images in every size and variant, in the order given, one noise kind after the other, so that no more
         than the blocks of one kind are in memory."""
         clean = {size: pixels for (_, size), pixels in self._render({CLEAN: None}, originals).items()}
         signal = {size: energy(pixels) for size, pixels in clean.items()}
         if CLEAN in self.variants:
             for size, pixels in clean.items():
-                yield Block(size, CLEAN, pixels, signal[size], np.zeros(len(originals), np.uint64))
+                yield NoisyRows(size, CLEAN, pixels, signal[size], np.zeros(len(originals), np.uint64))
         for levels in self._levels_by_kind():
             for (variant, size), pixels in self._render(levels, originals).items():
-                yield Block(size, variant, pixels, signal[size], difference_energy(pixels, clean[size]))
+                yield NoisyRows(size, variant, pixels, signal[size], difference_energy(pixels, clean[size]))
 
     def _levels_by_kind(self) -> list[dict[str, Noise | None]]:
         kinds: defaultdict[str, dict[str, Noise | None]] = defaultdict(dict)

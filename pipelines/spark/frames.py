@@ -15,10 +15,10 @@ from pipelines.errors import SourceError
 from pipelines.geometry import Roi
 from pipelines.noise import Image
 from pipelines.render.rendering import Original, Rendering
-from pipelines.store.attacked_images import AttackedBlock
-from pipelines.store.cell_rows import Block
+from pipelines.store.attacked_images import AttackedRows
+from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.contents import pixels_of
-from pipelines.store.generated_images import GeneratedBlock
+from pipelines.store.generated_images import GeneratedRows
 from pipelines.store.schema import AttackedImages, GeneratedImages, SourceImages, Split
 
 __all__ = [
@@ -71,14 +71,14 @@ def read_image(reader: FileReader, location: Location) -> Image:
     return decode(data)
 
 
-def make_renderer(rendering: Rendering) -> Callable[[], Callable[[pa.Table], Iterator[Block]]]:
-    """For store.write_datasets: PlacedImage rows → blocks, each image decoded once."""
+def make_renderer(rendering: Rendering) -> Callable[[], Callable[[pa.Table], Iterator[NoisyRows]]]:
+    """For writer.write_datasets: PlacedImage rows → blocks, each image decoded once."""
 
-    def make() -> Callable[[pa.Table], Iterator[Block]]:
+    def make() -> Callable[[pa.Table], Iterator[NoisyRows]]:
         reader = FileReader()
 
-        def expand(rows: pa.Table) -> Iterator[Block]:
-            return rendering.blocks([_original(reader, row) for row in rows.to_pylist()])
+        def expand(rows: pa.Table) -> Iterator[NoisyRows]:
+            return rendering.cell_rows([_original(reader, row) for row in rows.to_pylist()])
 
         return expand
 
@@ -114,7 +114,7 @@ class RowGroup(NamedTuple):
 def row_groups_frame(
     spark: SparkSession, row_groups: Sequence[tuple[Split, str, int, int]], partitions: int | None
 ) -> DataFrame:
-    """For store.write_datasets, a row for each (split, file, number, rows) of a dataset that is to be attacked, in
+    """For writer.write_datasets, a row for each (split, file, number, rows) of a dataset that is to be attacked, in
     `partitions` partitions, by default one for each file."""
     parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, *_ in row_groups))}
     frame_rows = [
@@ -126,7 +126,7 @@ def row_groups_frame(
 
 Made = TypeVar("Made", AttackedImages, GeneratedImages)
 Made_co = TypeVar("Made_co", covariant=True)
-AnyBlock = TypeVar("AnyBlock", AttackedBlock, GeneratedBlock)
+AnyRows = TypeVar("AnyRows", AttackedRows, GeneratedRows)
 
 
 class MakeStep(Protocol[Made_co]):
@@ -137,28 +137,28 @@ class MakeStep(Protocol[Made_co]):
     ) -> Callable[[SourceImages], Iterable[Made_co]]: ...
 
 
-def make_attacker(make_step: MakeStep[AttackedImages]) -> Callable[[], Callable[[pa.Table], Iterator[AttackedBlock]]]:
-    """For store.write_datasets: RowGroup rows → blocks. `make_step` is called once per task, on its executor."""
-    return _make_blocks(make_step, AttackedBlock.each)
+def make_attacker(make_step: MakeStep[AttackedImages]) -> Callable[[], Callable[[pa.Table], Iterator[AttackedRows]]]:
+    """For writer.write_datasets: RowGroup rows → blocks. `make_step` is called once per task, on its executor."""
+    return _make_cell_rows(make_step, AttackedRows.each)
 
 
 def make_generator(
     make_step: MakeStep[GeneratedImages],
-) -> Callable[[], Callable[[pa.Table], Iterator[GeneratedBlock]]]:
+) -> Callable[[], Callable[[pa.Table], Iterator[GeneratedRows]]]:
     """The same for a generator."""
-    return _make_blocks(make_step, GeneratedBlock.each)
+    return _make_cell_rows(make_step, GeneratedRows.each)
 
 
-def _make_blocks(
-    make_step: MakeStep[Made], blocks: Callable[[SourceImages, Iterable[Made]], Iterator[AnyBlock]]
-) -> Callable[[], Callable[[pa.Table], Iterator[AnyBlock]]]:
-    def make() -> Callable[[pa.Table], Iterator[AnyBlock]]:
+def _make_cell_rows(
+    make_step: MakeStep[Made], blocks: Callable[[SourceImages, Iterable[Made]], Iterator[AnyRows]]
+) -> Callable[[], Callable[[pa.Table], Iterator[AnyRows]]]:
+    def make() -> Callable[[pa.Table], Iterator[AnyRows]]:
         task = TaskContext.get()
         assert task is not None
         gpu = task.resources().get("gpu")
         step = make_step(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
 
-        def expand(rows: pa.Table) -> Iterator[AnyBlock]:
+        def expand(rows: pa.Table) -> Iterator[AnyRows]:
             (row,) = rows.to_pylist()
             source = _source_images(row["path"], row["position"], row["rows"])
             return blocks(source, step(source))

@@ -24,7 +24,7 @@ from pipelines.errors import SourceError, StoreError
 from pipelines.geometry import Geometry, Roi
 from pipelines.noise.estimation import noise_std_grey
 from pipelines.spark.frames import read_image
-from pipelines.store.folders import held, staging_folder, swap, write_durably
+from pipelines.store.folders import lock_folder, staging_folder, swap, write_durably
 from pipelines.store.schema import Scores
 from pipelines.store.writer import cause_of
 
@@ -227,7 +227,7 @@ def _staging(target: Path, shown: Path) -> Iterator[Path]:
     """An empty hidden folder beside `target` for one process, gone when the block ends; so is what a killed run left
     in it. Raises StoreError."""
     staging = staging_folder(target)
-    with held(staging, shown, "output"):
+    with lock_folder(staging, shown, "output"):
         for left in staging.iterdir():
             shutil.rmtree(left, ignore_errors=True)
         try:

@@ -130,7 +130,7 @@ def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) ->
 
 
 def parts_frame(spark: SparkSession, source: Source, partitions: int | None) -> DataFrame:
-    """The source's images for store.write_datasets, in `partitions` partitions, by default one for each part."""
+    """The source's images for writer.write_datasets, in `partitions` partitions, by default one for each part."""
     return in_parts(rows_frame(spark, PlacedImage, source.placed), partitions or 1 + source.placed[-1].part)
 
 

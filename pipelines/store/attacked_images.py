@@ -21,7 +21,7 @@ from pipelines.store.schema import (
 )
 from pipelines.store.statistics import Decibels, Tally
 
-__all__ = ["AttackTally", "AttackedBlock", "attack_statistics"]
+__all__ = ["AttackTally", "AttackedRows", "attack_statistics"]
 
 
 @dataclass
@@ -94,7 +94,7 @@ def attack_statistics(tallies: Mapping[Split, Tally]) -> dict[Split, AttackStati
     return found or None
 
 
-class AttackedBlock(NamedTuple):
+class AttackedRows(NamedTuple):
     """A row group of source images, in [0, 1] and with ‖x‖² of each, and what became of it."""
 
     source: SourceImages
@@ -103,7 +103,7 @@ class AttackedBlock(NamedTuple):
     images: AttackedImages
 
     @classmethod
-    def each(cls, source: SourceImages, made: Iterable[AttackedImages]) -> "Iterator[AttackedBlock]":
+    def each(cls, source: SourceImages, made: Iterable[AttackedImages]) -> "Iterator[AttackedRows]":
         """One for each of `made`."""
         clean = source.pixels.astype(np.float32) / np.float32(255)
         signal = _energies(clean)

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pipelines.store.schema import Split, parquet_schema
 from pipelines.store.statistics import Energies, Pixels, Tally
 
-__all__ = ["Block", "Countable", "binary_column"]
+__all__ = ["CellRows", "NoisyRows", "binary_column"]
 
 
-class Countable(Protocol):
+class CellRows(Protocol):
     """One row group of a part file."""
 
     @property
@@ -24,7 +24,7 @@ class Countable(Protocol):
         """The row group and its sums; `rows` are those of the frame that it was made from."""
 
 
-class Block(NamedTuple):
+class NoisyRows(NamedTuple):
     """N images of one size and variant: pixels (N, size_px² · 3), ‖clean‖² and ‖noisy − clean‖² of each (N,)."""
 
     size_px: int

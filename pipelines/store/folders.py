@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.errors import StoreError
 
-__all__ = ["held", "staging_folder", "swap", "write_durably"]
+__all__ = ["lock_folder", "staging_folder", "swap", "write_durably"]
 
 
 def staging_folder(folder: Path) -> Path:
@@ -17,7 +17,7 @@ def staging_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path, shown: Path, key: str) -> Iterator[None]:
+def lock_folder(folder: Path, shown: Path, key: str) -> Iterator[None]:
     """Makes `folder` where it is missing and holds it; the lock goes with the process, however it ends. Raises
     StoreError, which names `shown` and the setting that says where it is."""
     try:

@@ -10,17 +10,17 @@ from pipelines.store.cell_rows import binary_column
 from pipelines.store.schema import GeneratedImages, SourceImages, Split, parquet_schema
 from pipelines.store.statistics import Tally
 
-__all__ = ["GeneratedBlock"]
+__all__ = ["GeneratedRows"]
 
 
-class GeneratedBlock(NamedTuple):
+class GeneratedRows(NamedTuple):
     """A row group of source images, and those that a generator has put in their places, under the same labels."""
 
     source: SourceImages
     images: GeneratedImages
 
     @classmethod
-    def each(cls, source: SourceImages, made: Iterable[GeneratedImages]) -> "Iterator[GeneratedBlock]":
+    def each(cls, source: SourceImages, made: Iterable[GeneratedImages]) -> "Iterator[GeneratedRows]":
         """One for each of `made`."""
         return (cls(source, images) for images in made)
 

@@ -23,16 +23,16 @@ from pyspark.sql.types import StructType
 from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
 from pipelines.store.attacked_images import attack_statistics
-from pipelines.store.cell_rows import Countable
+from pipelines.store.cell_rows import CellRows
 from pipelines.store.contents import check_files
-from pipelines.store.folders import held, staging_folder, swap, write_durably
+from pipelines.store.folders import lock_folder, staging_folder, swap, write_durably
 from pipelines.store.part_files import PartFile, by_part
 from pipelines.store.schema import CARD_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, dataset_card
 from pipelines.store.statistics import Tally
 
 __all__ = ["Plan", "cause_of", "damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
 
-Expand = Callable[[pa.Table], Iterator[Countable]]
+Expand = Callable[[pa.Table], Iterator[CellRows]]
 """Turns rows of the frame into blocks, one per cell."""
 MakeExpand = Callable[[], Expand]
 """Called once per task."""
@@ -99,7 +99,7 @@ def outdated(
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[None]:
     """Holds `root` for one writer, without what a killed one has left in the staging folder. Raises StoreError."""
-    with held(root, root, "output_root"):
+    with lock_folder(root, root, "output_root"):
         shutil.rmtree(staging_folder(root), ignore_errors=True)
         yield
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.attacks import Examples
+from training.attacks import LabelledImages
 from training.models import Normalize
 
 SIZE_PX = 16
@@ -31,19 +31,21 @@ def weights(network: nn.Sequential) -> NDArray[np.float64]:
     return network[1].weight.detach().double().numpy()
 
 
-def grey_examples(network: nn.Module, count: int, size_px: int = 6, seed: int = 0, spread: float = 0.2) -> Examples:
+def grey_examples(
+    network: nn.Module, count: int, size_px: int = 6, seed: int = 0, spread: float = 0.2
+) -> LabelledImages:
     """Images around mid-grey, far from 0 and 1, labelled as the network predicts them."""
     drawn = torch.Generator().manual_seed(seed)
     images = 0.5 + spread * (torch.rand(count, 3, size_px, size_px, generator=drawn) - 0.5)
     return examples_of(images, network(images).argmax(1))
 
 
-def examples_of(images: torch.Tensor, labels: torch.Tensor, seed: int = 0) -> Examples:
-    return Examples(images, labels, [f"image-{number}" for number in range(len(images))], seed)
+def examples_of(images: torch.Tensor, labels: torch.Tensor, seed: int = 0) -> LabelledImages:
+    return LabelledImages(images, labels, [f"image-{number}" for number in range(len(images))], seed)
 
 
-def in_float64(examples: Examples) -> Examples:
-    return Examples(examples.images.double(), examples.labels, examples.image_ids, examples.seed)
+def in_float64(examples: LabelledImages) -> LabelledImages:
+    return LabelledImages(examples.images.double(), examples.labels, examples.image_ids, examples.seed)
 
 
 def discs(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,7 +81,7 @@ def small_cnn() -> nn.Sequential:
     return network.eval()
 
 
-def disc_examples(count: int, seed: int = 2) -> Examples:
+def disc_examples(count: int, seed: int = 2) -> LabelledImages:
     """Discs that the small network predicts rightly."""
     images, labels = discs(2 * count, seed)
     right = small_cnn()(images).argmax(1) == labels

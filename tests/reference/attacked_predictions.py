@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from small_datasets import STATISTICS, Small
 
 from pipelines.store.schema import FORMAT_VERSION, MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
-from training.evaluation.classifiers.attack_facts import Attacked
+from training.evaluation.classifiers.attack_facts import AttackFacts
 from training.evaluation.classifiers.predicting import Predictions
 
 SPREAD = Spread(mean=None, min=None, max=None, infinite=0)
@@ -41,7 +41,7 @@ def predicted(
     attack = None
     if not variant.startswith(("clean", "gaussian")):
         ratios = np.array([33.0] * len(right) if snr_db is None else snr_db, np.float32)
-        attack = Attacked(NETWORK, source, "-" not in variant, ratios)
+        attack = AttackFacts(NETWORK, source, "-" not in variant, ratios)
     image_ids = np.array([f"test/{row:05d}" for row in range(len(right))])
     probabilities = np.eye(2, dtype=np.float32)[classes]
     return Predictions(image_ids, np.zeros(len(right), np.int64), classes, probabilities, "0", variant, attack)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.gans import Gan
+from training.gans import GanArchitecture
 from training.gans.dcgan import Dcgan
 from training.gans.run import Outside, open_gan
 from training.gans.settings import TrainGan
@@ -18,7 +18,7 @@ from training.streams.stream import Data
 from training.tracking import Tracking
 
 
-def gan_recipe(root: Path, gan: Gan | None = None, **fields: Any) -> TrainGan:
+def gan_recipe(root: Path, gan: GanArchitecture | None = None, **fields: Any) -> TrainGan:
     values: dict[str, Any] = {
         "gan": gan or Dcgan(channels=4, conditional=True),
         "data": Data(root=str(root), size_px=8),

@@ -9,7 +9,7 @@ from training.attacks.deepfool import Deepfool
 from training.attacks.ensemble import Ensemble
 from training.attacks.fgsm import Fgsm
 from training.attacks.gan import Gan
-from training.attacks.labelled_images import AttackError, Examples
+from training.attacks.labelled_images import AttackError, LabelledImages
 from training.attacks.one_pixel import OnePixel
 from training.attacks.pgd import Pgd
 from training.attacks.snr import Attacked, Eps, SnrDb, Strength
@@ -17,7 +17,15 @@ from training.attacks.square import Square
 from training.attacks.universal import Universal
 
 __all__ = [
-    "ATTACKS", "Attack", "AttackError", "Attacked", "Eps", "Examples", "FixedStrength", "MinimalPerturbation", "SnrDb",
+    "ATTACKS",
+    "Attack",
+    "AttackError",
+    "Attacked",
+    "Eps",
+    "FixedStrength",
+    "LabelledImages",
+    "MinimalPerturbation",
+    "SnrDb",
     "Strength",
 ]  # fmt: skip
 

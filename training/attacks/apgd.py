@@ -9,8 +9,8 @@ from training.attacks.balls import project, scatter_inside
 from training.attacks.contract import FixedStrength
 from training.attacks.deepfool import Deepfool
 from training.attacks.gradients import log_odds, logits_of
-from training.attacks.labelled_images import AttackError, Draws, Examples
-from training.attacks.worst_case import Worst
+from training.attacks.labelled_images import AttackError, Draws, LabelledImages
+from training.attacks.worst_case import WorstCase
 
 
 class Apgd(FixedStrength):
@@ -29,9 +29,9 @@ class Apgd(FixedStrength):
     targets: int = Field(default=9, ge=1, description="of targeted_dlr; all other classes, where there are fewer")
     start: Literal["random", "deepfool"] = "random"
 
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         draws = Draws.of(examples, f"{self.kind} {self.loss} {self.start}")
-        worst = Worst(network, examples, examples.images)
+        worst = WorstCase(network, examples, examples.images)
         targets = self._targets(network, examples)
         loss = _targeted_dlr if self.loss == "targeted_dlr" else _cross_entropy
         for _ in range(self.restarts):
@@ -43,7 +43,7 @@ class Apgd(FixedStrength):
                     worst.take(rows, found)
         return worst.images
 
-    def _targets(self, network: nn.Module, examples: Examples) -> torch.Tensor:
+    def _targets(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
         """(N, targets): classes to go to, the most probable first. Cross entropy has one column that says nothing."""
         if self.loss == "cross_entropy":
             return examples.labels[:, None]
@@ -55,7 +55,7 @@ class Apgd(FixedStrength):
         others = logits.scatter(1, examples.labels[:, None], -torch.inf)
         return others.topk(min(self.targets, classes - 1)).indices
 
-    def _first(self, network: nn.Module, examples: Examples, eps: torch.Tensor, draws: Draws) -> torch.Tensor:
+    def _first(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor, draws: Draws) -> torch.Tensor:
         if self.start == "random":
             return scatter_inside(examples.images, eps, self.norm, draws)
         nearest = Deepfool(norm=self.norm).perturb(network, examples)

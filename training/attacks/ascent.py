@@ -10,7 +10,7 @@ from torch import nn
 
 from training.attacks.balls import Norm, per_image, project, steepest
 from training.attacks.gradients import differentiate
-from training.attacks.labelled_images import Examples
+from training.attacks.labelled_images import LabelledImages
 
 __all__ = ["AimedLoss", "climb", "periods"]
 
@@ -27,7 +27,7 @@ class _Ascent:
     """The images still under way; `rows` says which of all they are."""
 
     rows: torch.Tensor
-    examples: Examples
+    examples: LabelledImages
     targets: torch.Tensor
     eps: torch.Tensor
     step: torch.Tensor
@@ -49,7 +49,8 @@ class _Ascent:
         if bool(keep.all()):
             return self
         kept: dict[str, Any] = {
-            name: value.at(keep) if isinstance(value, Examples) else value[keep] for name, value in vars(self).items()
+            name: value.at(keep) if isinstance(value, LabelledImages) else value[keep]
+            for name, value in vars(self).items()
         }
         return _Ascent(**kept)
 
@@ -90,7 +91,7 @@ class _Ascent:
 
 def climb(
     network: nn.Module,
-    examples: Examples,
+    examples: LabelledImages,
     eps: torch.Tensor,
     norm: Norm,
     steps: int,

@@ -11,7 +11,7 @@ from torch import nn
 
 from pipelines.settings import Settings
 from training.attacks.balls import Norm
-from training.attacks.labelled_images import AttackError, Examples
+from training.attacks.labelled_images import AttackError, LabelledImages
 from training.attacks.snr import Attacked, Eps, Meter, Strength
 
 __all__ = ["Attack", "FixedStrength", "MinimalPerturbation"]
@@ -45,13 +45,13 @@ class FixedStrength(Attack):
 
     norm: Norm = "linf"
 
-    def __call__(self, network: nn.Module, examples: Examples, strengths: Sequence[Strength]) -> list[Attacked]:
+    def __call__(self, network: nn.Module, examples: LabelledImages, strengths: Sequence[Strength]) -> list[Attacked]:
         """One result for each strength, in their order. `network`: (N, 3, S, S) in [0, 1] → logits (N, C), in
         evaluation mode. Raises AttackError."""
         check(network, examples)
         return self.run(network, examples, strengths)
 
-    def run(self, network: nn.Module, examples: Examples, strengths: Sequence[Strength]) -> list[Attacked]:
+    def run(self, network: nn.Module, examples: LabelledImages, strengths: Sequence[Strength]) -> list[Attacked]:
         meter = Meter(examples.images)
         attacked = []
         for strength in strengths:
@@ -60,7 +60,7 @@ class FixedStrength(Attack):
         return attacked
 
     @abstractmethod
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         """Adversarial images, float32 in [0, 1]; `eps` (N,), float32: each image's own. At 0 the image itself."""
 
     def radius(self, meter: Meter, strength: Strength) -> torch.Tensor:
@@ -76,18 +76,18 @@ class MinimalPerturbation(Attack):
     """Seeks a small perturbation that changes the prediction; where it finds none, or where the prediction is wrong
     already, the image stays as it is."""
 
-    def __call__(self, network: nn.Module, examples: Examples) -> Attacked:
+    def __call__(self, network: nn.Module, examples: LabelledImages) -> Attacked:
         """`network`: (N, 3, S, S) in [0, 1] → logits (N, C), in evaluation mode. Raises AttackError."""
         check(network, examples)
         images = self.perturb(network, examples)
         return Meter(examples.images).measure(images, images, None)
 
     @abstractmethod
-    def perturb(self, network: nn.Module, examples: Examples) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
         """Adversarial images, float32 in [0, 1]."""
 
 
-def check(network: nn.Module, examples: Examples) -> None:
+def check(network: nn.Module, examples: LabelledImages) -> None:
     """Raises AttackError."""
     examples.check()
     if network.training:

@@ -7,7 +7,7 @@ from torch import nn
 from training.attacks.balls import Norm, norms, per_image
 from training.attacks.contract import MinimalPerturbation
 from training.attacks.gradients import fooled, logits_of
-from training.attacks.labelled_images import AttackError, Examples
+from training.attacks.labelled_images import AttackError, LabelledImages
 
 SHORTEST_STEP = {"l2": 1e-4, "linf": 1e-6}
 """Exactly on a boundary the distance to it is zero, and the step would be too."""
@@ -28,7 +28,7 @@ class Deepfool(MinimalPerturbation):
     overshoot: float = Field(default=0.02, ge=0, allow_inf_nan=False)
     classes: int = Field(default=10, ge=2, description="as many as the network has, where it has fewer")
 
-    def perturb(self, network: nn.Module, examples: Examples) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
         result = examples.images.clone()
         with torch.no_grad():
             logits = logits_of(network, examples.images, examples)
@@ -51,7 +51,7 @@ class Deepfool(MinimalPerturbation):
         return result
 
     def _step(
-        self, network: nn.Module, points: torch.Tensor, examples: Examples, candidates: torch.Tensor
+        self, network: nn.Module, points: torch.Tensor, examples: LabelledImages, candidates: torch.Tensor
     ) -> torch.Tensor:
         """To the nearest of the boundaries between the label and `candidates` (N, K); zero where no gradient leads to
         any."""

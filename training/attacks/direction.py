@@ -8,7 +8,7 @@ from torch import nn
 
 from training.attacks.balls import per_image
 from training.attacks.contract import FixedStrength
-from training.attacks.labelled_images import Examples
+from training.attacks.labelled_images import LabelledImages
 from training.attacks.snr import Attacked, Eps, Meter, Strength
 
 __all__ = ["OneDirection"]
@@ -21,10 +21,10 @@ class OneDirection(FixedStrength):
     without a direction stays as it is, at an infinite ratio; a black one has no ratio and stays as it is, at NaN."""
 
     @abstractmethod
-    def direction(self, network: nn.Module, examples: Examples) -> tuple[torch.Tensor, Meter]:
+    def direction(self, network: nn.Module, examples: LabelledImages) -> tuple[torch.Tensor, Meter]:
         """(N, 3, S, S), of norm 1 in the attack's norm or zero, and what measures it."""
 
-    def run(self, network: nn.Module, examples: Examples, strengths: Sequence[Strength]) -> list[Attacked]:
+    def run(self, network: nn.Module, examples: LabelledImages, strengths: Sequence[Strength]) -> list[Attacked]:
         images = examples.images
         direction, meter = self.direction(network, examples)
         direction_norm = meter.noise_norms(direction)
@@ -39,6 +39,6 @@ class OneDirection(FixedStrength):
             attacked.append(meter.measure(unclamped.clamp(0, 1), unclamped, strength))
         return attacked
 
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         direction, _ = self.direction(network, examples)
         return torch.addcmul(examples.images, per_image(eps), direction).clamp_(0, 1)

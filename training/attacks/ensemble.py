@@ -5,9 +5,9 @@ from torch import nn
 
 from training.attacks.apgd import Apgd
 from training.attacks.contract import FixedStrength
-from training.attacks.labelled_images import Examples
+from training.attacks.labelled_images import LabelledImages
 from training.attacks.square import Square
-from training.attacks.worst_case import Worst
+from training.attacks.worst_case import WorstCase
 
 
 class Ensemble(FixedStrength):
@@ -30,8 +30,8 @@ class Ensemble(FixedStrength):
             Square(norm=self.norm),
         )
 
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
-        worst = Worst(network, examples, examples.images)
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
+        worst = WorstCase(network, examples, examples.images)
         for attack in self.members():
             if len(rows := worst.rows):
                 worst.take(rows, attack.perturb(network, examples.at(rows), eps[rows]))

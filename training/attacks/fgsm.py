@@ -6,7 +6,7 @@ from torch import nn
 from training.attacks.balls import steepest
 from training.attacks.direction import OneDirection
 from training.attacks.gradients import differentiate, log_odds
-from training.attacks.labelled_images import AttackError, Examples
+from training.attacks.labelled_images import AttackError, LabelledImages
 from training.attacks.snr import Meter
 from training.models import Normalize
 
@@ -23,7 +23,7 @@ class Fgsm(OneDirection):
     kind: ClassVar[str] = "fgsm"
     snr_space: Literal["pixel", "standardised"] = "pixel"
 
-    def direction(self, network: nn.Module, examples: Examples) -> tuple[torch.Tensor, Meter]:
+    def direction(self, network: nn.Module, examples: LabelledImages) -> tuple[torch.Tensor, Meter]:
         gradient = differentiate(network, examples.images, examples, log_odds).gradient
         if self.snr_space == "pixel":
             return steepest(gradient, self.norm), Meter(examples.images)

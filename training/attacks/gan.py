@@ -9,7 +9,7 @@ from torch import nn
 from pipelines.settings import PathOrName
 from training.attacks.balls import norms, per_image
 from training.attacks.direction import OneDirection
-from training.attacks.labelled_images import AttackError, Examples
+from training.attacks.labelled_images import AttackError, LabelledImages
 from training.attacks.snr import Meter
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Gan(OneDirection):
     def opened(self, files: Path) -> "Gan":
         return self.model_copy(update={"generator": str(files / file_name(self.generator))})
 
-    def direction(self, network: nn.Module, examples: Examples) -> tuple[torch.Tensor, Meter]:
+    def direction(self, network: nn.Module, examples: LabelledImages) -> tuple[torch.Tensor, Meter]:
         perturbation = _read(Path(self.generator), examples.images.device).perturbation(examples.images)
         length = per_image(norms(perturbation, self.norm))
         return perturbation / torch.where(length > 0, length, 1.0), Meter(examples.images)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from training.attacks.labelled_images import AttackError, Examples
+from training.attacks.labelled_images import AttackError, LabelledImages
 
 __all__ = ["Loss", "Point", "differentiate", "fooled", "log_odds", "logits_of", "margin"]
 
@@ -40,7 +40,7 @@ def fooled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return logits.argmax(1) != labels
 
 
-def logits_of(network: nn.Module, images: torch.Tensor, examples: Examples) -> torch.Tensor:
+def logits_of(network: nn.Module, images: torch.Tensor, examples: LabelledImages) -> torch.Tensor:
     """(N, C); `images` are the examples' in some changed form. Raises AttackError where a label is no class of it, or
     a logit is not finite."""
     logits: torch.Tensor = network(images.contiguous(memory_format=torch.channels_last))  # convolves twice as fast
@@ -57,7 +57,7 @@ def logits_of(network: nn.Module, images: torch.Tensor, examples: Examples) -> t
     return logits
 
 
-def differentiate(network: nn.Module, images: torch.Tensor, examples: Examples, loss: Loss) -> Point:
+def differentiate(network: nn.Module, images: torch.Tensor, examples: LabelledImages, loss: Loss) -> Point:
     """The loss at `images`, one forward and one backward pass; nothing is added to the parameters' gradients. Raises
     AttackError, naming the images, where a gradient is not finite."""
     with torch.enable_grad():

@@ -8,7 +8,7 @@ import torch
 
 from pipelines.errors import RoadsignError
 
-__all__ = ["AttackError", "Draws", "Examples", "generator"]
+__all__ = ["AttackError", "Draws", "LabelledImages", "generator"]
 
 MOST_IDS_NAMED = 5
 
@@ -18,7 +18,7 @@ class AttackError(RoadsignError):
 
 
 @dataclass(frozen=True)
-class Examples:
+class LabelledImages:
     """`images` (N, 3, S, S), float32 in [0, 1]; `labels` (N,), int64. An image's random numbers follow from `seed`, the
     attack's kind and its `image_id`, and from nothing else."""
 
@@ -30,11 +30,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.images)
 
-    def at(self, rows: torch.Tensor) -> "Examples":
+    def at(self, rows: torch.Tensor) -> "LabelledImages":
         """Those that a mask or indices (on any device) choose."""
         places = _places(rows)
         image_ids = [self.image_ids[place] for place in places]
-        return Examples(self.images[rows], self.labels[rows], image_ids, self.seed)
+        return LabelledImages(self.images[rows], self.labels[rows], image_ids, self.seed)
 
     def name(self, rows: torch.Tensor) -> str:
         """The first few image_ids of a mask, for a message."""
@@ -65,7 +65,7 @@ class Draws:
         self._device = device
 
     @classmethod
-    def of(cls, examples: Examples, kind: str) -> "Draws":
+    def of(cls, examples: LabelledImages, kind: str) -> "Draws":
         generators = [generator(examples.seed, kind, image_id) for image_id in examples.image_ids]
         return cls(generators, examples.images.device)
 

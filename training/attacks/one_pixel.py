@@ -6,7 +6,7 @@ from torch import nn
 
 from training.attacks.contract import MinimalPerturbation
 from training.attacks.gradients import fooled, log_odds, logits_of
-from training.attacks.labelled_images import Draws, Examples
+from training.attacks.labelled_images import Draws, LabelledImages
 
 DIFFERENTIAL_WEIGHT = 0.5
 COLOUR_MEAN, COLOUR_STD = 128 / 255, 127 / 255
@@ -31,7 +31,7 @@ class OnePixel(MinimalPerturbation):
     give_up: float = Field(default=0.05, ge=0, lt=1, description="0: never; larger: sooner")
     images_per_pass: int = Field(default=128, ge=1, description="bounds the memory; changes last bits at most")
 
-    def perturb(self, network: nn.Module, examples: Examples) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
         result = examples.images.clone()
         with torch.no_grad():
             rows = (~fooled(logits_of(network, examples.images, examples), examples.labels)).nonzero().flatten()
@@ -63,7 +63,7 @@ class OnePixel(MinimalPerturbation):
         return torch.cat([places, colours.clamp_(0, 1)], dim=3)
 
     def _evaluate(
-        self, network: nn.Module, examples: Examples, candidates: torch.Tensor
+        self, network: nn.Module, examples: LabelledImages, candidates: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Log odds against the label, and whether the prediction is another: both (N, population)."""
         owners = torch.arange(len(examples), device=candidates.device).repeat_interleave(self.population)

@@ -7,8 +7,8 @@ from torch import nn
 from training.attacks.balls import per_image, project, scatter_inside, steepest
 from training.attacks.contract import FixedStrength
 from training.attacks.gradients import differentiate, log_odds
-from training.attacks.labelled_images import Draws, Examples
-from training.attacks.worst_case import Worst
+from training.attacks.labelled_images import Draws, LabelledImages
+from training.attacks.worst_case import WorstCase
 
 
 class Pgd(FixedStrength):
@@ -30,19 +30,19 @@ class Pgd(FixedStrength):
             raise ValueError("restarts without random_start all find the same")
         return self
 
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         draws = Draws.of(examples, self.kind)
         images = self._climb(network, examples, eps, draws)
         if self.restarts == 1:
             return images
-        worst = Worst(network, examples, images)
+        worst = WorstCase(network, examples, images)
         for _ in range(self.restarts - 1):
             rows = worst.rows
             if len(rows):
                 worst.take(rows, self._climb(network, examples.at(rows), eps[rows], draws.at(rows)))
         return worst.images
 
-    def _climb(self, network: nn.Module, examples: Examples, eps: torch.Tensor, draws: Draws) -> torch.Tensor:
+    def _climb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor, draws: Draws) -> torch.Tensor:
         images = examples.images
         points = scatter_inside(images, eps, self.norm, draws) if self.random_start else images
         for _ in range(self.steps):

@@ -8,7 +8,7 @@ from torch import nn
 from training.attacks.balls import per_image
 from training.attacks.contract import FixedStrength
 from training.attacks.gradients import fooled, logits_of, margin
-from training.attacks.labelled_images import Draws, Examples
+from training.attacks.labelled_images import Draws, LabelledImages
 from training.attacks.square_proposals import NUMBERS, SQUARES
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -28,7 +28,7 @@ class Square(FixedStrength):
     queries: int = Field(default=5000, ge=1)
     first_fraction: float = Field(default=0.8, gt=0, le=1)
 
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         result = examples.images.clone()
         squares = SQUARES[self.norm]
         with torch.no_grad():

@@ -8,7 +8,7 @@ import torch
 from training.attacks.balls import Norm, per_image, project
 from training.attacks.labelled_images import Draws
 
-__all__ = ["NUMBERS", "SQUARES", "Squares"]
+__all__ = ["NUMBERS", "SQUARES", "SquareProposals"]
 
 NUMBERS = 8
 """Uniform random numbers of one query: row and column of two windows, three signs, one turn."""
@@ -16,7 +16,7 @@ TILES = 5
 """On each side of the image, at the start in L2."""
 
 
-class Squares(Protocol):
+class SquareProposals(Protocol):
     def first(self, images: torch.Tensor, eps: torch.Tensor, draws: Draws) -> torch.Tensor: ...
 
     def moved(
@@ -79,7 +79,7 @@ class L2Squares:
         return project(images + noise, images, eps, "l2")
 
 
-SQUARES: dict[Norm, Squares] = {"linf": LinfSquares(), "l2": L2Squares()}
+SQUARES: dict[Norm, SquareProposals] = {"linf": LinfSquares(), "l2": L2Squares()}
 
 
 def tile(side_px: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from training.attacks.balls import norms, per_image
 from training.attacks.contract import FixedStrength
 from training.attacks.deepfool import Deepfool
 from training.attacks.gradients import fooled, logits_of
-from training.attacks.labelled_images import Examples, generator
+from training.attacks.labelled_images import LabelledImages, generator
 from training.attacks.snr import Attacked, Meter, Strength
 
 NO_RADIUS = 1e-12
@@ -34,7 +34,7 @@ class Universal(FixedStrength):
     epochs: int = Field(default=10, ge=1)
     images_per_step: int = Field(default=1, ge=1)
 
-    def fit(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def fit(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         """The direction (3, S, S), of norm 1 at most; `eps` (N,): each image's radius."""
         some = eps > NO_RADIUS
         examples, eps = examples.at(some), eps[some]
@@ -49,7 +49,7 @@ class Universal(FixedStrength):
                 break
         return direction
 
-    def apply(self, examples: Examples, direction: torch.Tensor, strengths: Sequence[Strength]) -> list[Attacked]:
+    def apply(self, examples: LabelledImages, direction: torch.Tensor, strengths: Sequence[Strength]) -> list[Attacked]:
         """One result for each strength, in their order."""
         meter = Meter(examples.images)
         attacked = []
@@ -58,7 +58,7 @@ class Universal(FixedStrength):
             attacked.append(meter.measure(unclamped.clamp(0, 1), unclamped, strength))
         return attacked
 
-    def run(self, network: nn.Module, examples: Examples, strengths: Sequence[Strength]) -> list[Attacked]:
+    def run(self, network: nn.Module, examples: LabelledImages, strengths: Sequence[Strength]) -> list[Attacked]:
         meter = Meter(examples.images)
         directions = [self.fit(network, examples, self.radius(meter, strength)) for strength in strengths]
         return [
@@ -66,11 +66,11 @@ class Universal(FixedStrength):
             for direction, strength in zip(directions, strengths, strict=True)
         ]
 
-    def perturb(self, network: nn.Module, examples: Examples, eps: torch.Tensor) -> torch.Tensor:
+    def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
         return _added(examples, eps, self.fit(network, examples, eps))
 
     def _improved(
-        self, network: nn.Module, examples: Examples, eps: torch.Tensor, direction: torch.Tensor
+        self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor, direction: torch.Tensor
     ) -> torch.Tensor:
         shifted = dataclasses.replace(examples, images=_added(examples, eps, direction))
         further = Deepfool().perturb(network, shifted) - shifted.images
@@ -80,11 +80,11 @@ class Universal(FixedStrength):
             return direction.clamp(-1, 1)
         return direction / norms(direction[None], "l2").clamp_min(1)
 
-    def _fools(self, network: nn.Module, examples: Examples, eps: torch.Tensor, direction: torch.Tensor) -> float:
+    def _fools(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor, direction: torch.Tensor) -> float:
         with torch.no_grad():
             logits = logits_of(network, _added(examples, eps, direction), examples)
         return fooled(logits, examples.labels).float().mean().item()
 
 
-def _added(examples: Examples, eps: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+def _added(examples: LabelledImages, eps: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     return (examples.images + per_image(eps) * direction).clamp_(0, 1)

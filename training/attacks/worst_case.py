@@ -2,17 +2,17 @@ import torch
 from torch import nn
 
 from training.attacks.gradients import fooled, logits_of, margin
-from training.attacks.labelled_images import Examples
+from training.attacks.labelled_images import LabelledImages
 
-__all__ = ["Worst"]
+__all__ = ["WorstCase"]
 
 
-class Worst:
+class WorstCase:
     """Of several adversarial images of each example, the one whose margin is largest: what the network can least bear.
 
     `robust` (N,), bool, are the examples that none of them has fooled yet."""
 
-    def __init__(self, network: nn.Module, examples: Examples, first: torch.Tensor) -> None:
+    def __init__(self, network: nn.Module, examples: LabelledImages, first: torch.Tensor) -> None:
         self._network = network
         self._examples = examples
         self.images = first.clone()
@@ -32,7 +32,7 @@ class Worst:
         self._margins[rows[better]] = margins[better]
         self.robust[rows[is_fooled]] = False
 
-    def _look(self, images: torch.Tensor, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    def _look(self, images: torch.Tensor, examples: LabelledImages) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
             logits = logits_of(self._network, images, examples)
         return margin(logits, examples.labels), fooled(logits, examples.labels)

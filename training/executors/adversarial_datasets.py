@@ -18,7 +18,7 @@ from training.gans.trained import TrainedGan
 from training.streams.open_split import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
 from training.tracking import FoundModel, find_models
 
-__all__ = ["AdversarialDatasets", "AttackedData", "Order", "prepare"]
+__all__ = ["AdversarialDatasets", "AttackPlan", "AttackedData", "prepare"]
 
 SIGNIFICANT_DIGITS = 4
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -96,7 +96,7 @@ class AdversarialDatasets(Settings):
 
 
 @dataclass(frozen=True)
-class Order:
+class AttackPlan:
     """One run, ready to be done: the model, the attack with what it needs, the images of each split that are to be
     attacked, and a fingerprint by cell."""
 
@@ -148,7 +148,7 @@ class Order:
         return files[0].name, files
 
 
-def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classifier) -> Order:
+def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classifier) -> AttackPlan:
     """Opens the images and checks that the model is for them. Raises StreamError, AttackError, and where a generator
     has to be found TrackingError and CheckpointError."""
     shape, data = classifier.shape, settings.data
@@ -164,7 +164,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         for split in settings.splits
     }
     attack, generator = _with_generator(settings.attack, shape.size_px)
-    order = Order(found, classifier, attack, generator, source, {})
+    order = AttackPlan(found, classifier, attack, generator, source, {})
     fingerprint = order.manifest.fingerprint
     if ATTACKED in fingerprint:
         raise AttackError(

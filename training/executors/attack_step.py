@@ -16,8 +16,8 @@ from training.attacks import (
     Attack,
     Attacked,
     Eps,
-    Examples,
     FixedStrength,
+    LabelledImages,
     MinimalPerturbation,
     SnrDb,
     Strength,
@@ -65,7 +65,7 @@ class AttackStep:
             pixels = torch.from_numpy(source.pixels[rows]).permute(0, 3, 1, 2)
             images = pixels.to(torch.float32).div_(255)  # before it moves: a GPU divides with another last bit
             labels = torch.tensor(source.labels[rows], dtype=torch.int64, device=self.device)
-            examples = Examples(images.to(self.device), labels, source.image_ids[rows], self.seed)
+            examples = LabelledImages(images.to(self.device), labels, source.image_ids[rows], self.seed)
             with _watched(self.network, examples.images) as seen:
                 results = self._attacked(examples)
             before = seen[0] if seen else self._predicted(examples.images)
@@ -77,7 +77,7 @@ class AttackStep:
                 into.prediction_after[rows] = self._predicted(result.images).cpu().numpy()
         return made
 
-    def _attacked(self, examples: Examples) -> list[Attacked]:
+    def _attacked(self, examples: LabelledImages) -> list[Attacked]:
         if isinstance(self.attack, FixedStrength):
             return self.attack(self.network, examples, [one for one in self.strengths.values() if one is not None])
         assert isinstance(self.attack, MinimalPerturbation)

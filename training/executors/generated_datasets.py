@@ -26,7 +26,7 @@ from training.gans.trained import TrainedGan
 from training.streams.open_split import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
 from training.tracking import FoundModel
 
-__all__ = ["GeneratedDatasets", "GeneratedOrder", "ShippedGan", "prepare_generated"]
+__all__ = ["GeneratedDatasets", "GenerationPlan", "ShippedGan", "prepare_generated"]
 
 SPLIT: Split = "train"
 
@@ -55,7 +55,7 @@ class GeneratedDatasets(Settings):
 
 
 @dataclass(frozen=True)
-class GeneratedOrder:
+class GenerationPlan:
     """One run, ready to be done."""
 
     found: FoundModel
@@ -84,7 +84,7 @@ class GeneratedOrder:
         return {"content_digest": self.manifest.content_digest, "model": model}
 
 
-def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: TrainedGan) -> GeneratedOrder:
+def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: TrainedGan) -> GenerationPlan:
     """Opens the clean images. Raises StreamError, and SettingsError where the generator has no classes or not all."""
     if not gan.gan.conditional:
         raise SettingsError(f"model={settings.model}: {gan.gan.kind} is not conditional, so its images have no labels")
@@ -105,7 +105,7 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
         "compression": settings.compression,
     }
     cell = Cell(settings.data.geometry, gan.shape.size_px, f"gan-{settings.name or gan.gan.kind}")
-    return GeneratedOrder(found, gan, source, cell, fingerprint)
+    return GenerationPlan(found, gan, source, cell, fingerprint)
 
 
 @dataclass(frozen=True)

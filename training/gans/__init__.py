@@ -2,14 +2,14 @@
 
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
-from training.gans.contract import Gan, Players, Seen
+from training.gans.contract import GanArchitecture, Players, Seen
 from training.gans.dcgan import Dcgan
 from training.gans.vanilla import Vanilla
 from training.gans.wgan_gp import WganGp
 
-__all__ = ["GANS", "Gan", "Players", "Seen"]
+__all__ = ["GANS", "GanArchitecture", "Players", "Seen"]
 
-GANS: dict[str, type[Gan]] = {
+GANS: dict[str, type[GanArchitecture]] = {
     "vanilla": Vanilla,
     "conditional": Conditional,
     "dcgan": Dcgan,

@@ -7,7 +7,7 @@ from torch.nn.functional import softplus
 
 from pipelines.settings import PathOrName, choose, describe
 from training.attacks.gradients import log_odds, margin
-from training.gans.contract import Gan, Seen
+from training.gans.contract import GanArchitecture, Seen
 from training.gans.dcgan import DcganDiscriminator
 from training.gans.latents import LATENTS, ImageToImage, Latent
 from training.gans.perturber import LEAST_NORM, Perturber, largest_norm
@@ -22,7 +22,7 @@ def _latent(given: object) -> Any:
     return latent
 
 
-class Adversarial(Gan):
+class Adversarial(GanArchitecture):
     """A generator that sees an image and perturbs it so that a fixed `classifier` errs (C. Xiao et al., "Generating
     adversarial examples with adversarial networks", 2018): the loss that the proposal looks for.
 

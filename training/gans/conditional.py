@@ -2,11 +2,11 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from training.gans.contract import Gan
+from training.gans.contract import GanArchitecture
 from training.gans.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 
 
-class Conditional(Gan):
+class Conditional(GanArchitecture):
     """The paper's conditional GAN: its networks (Figures 6 and 7), with an embedding of the class, as many numbers as
     there are classes, joined to the noise and to the image (M. Mirza, S. Osindero, "Conditional generative adversarial
     nets", 2014). The paper prints no layers of its own for it."""

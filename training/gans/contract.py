@@ -12,7 +12,7 @@ from pipelines.settings import Settings, choose, describe
 from training.gans.latents import LATENTS, Gaussian, Latent
 from training.gans.losses import LOSSES, AdversarialLoss, LossName
 
-__all__ = ["Gan", "Players", "Seen"]
+__all__ = ["GanArchitecture", "Players", "Seen"]
 
 
 def _latent(given: object) -> Any:
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
     classifier: nn.Module | None = None
 
 
-class Gan(Settings):
+class GanArchitecture(Settings):
     """The architecture's settings, its loss and its latent; `build` makes the networks.
 
     `n_critic`: the discriminator learns in each step, the generator in every n_critic-th. `penalty`: the weight of the

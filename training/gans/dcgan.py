@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from training.gans.contract import Gan
+from training.gans.contract import GanArchitecture
 from training.gans.convolutions import doubled, halved, sides
 from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
 
@@ -14,7 +14,7 @@ SMALLEST_SIDE = 8
 WEIGHT_STD = 0.02
 
 
-class Dcgan(Gan):
+class Dcgan(GanArchitecture):
     """A. Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks"
     (2016): convolutions of stride 2, batch norm but at the image's end of both players, ReLU and LeakyReLU 0.2, tanh,
     weights N(0, 0.02).

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from training.gans import Gan
+from training.gans import GanArchitecture
 from training.gans.trained import GanShape, TrainedGan
 from training.streams.stream import Batches, to_unit_floats
 
@@ -37,7 +37,7 @@ class FixedSamples(NamedTuple):
         return torch.cat([row for pair in rows for row in pair])
 
 
-def fixed_samples(gan: Gan, shape: GanShape, train: Batches, seed: int) -> FixedSamples:
+def fixed_samples(gan: GanArchitecture, shape: GanShape, train: Batches, seed: int) -> FixedSamples:
     """Images come from the beginning of the first epoch."""
     if gan.conditional:
         labels = [label for label in shape.classes for _ in range(COLUMNS)]

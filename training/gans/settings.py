@@ -7,7 +7,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator
 
 from pipelines.settings import choose, describe
 from training.classifiers.settings import WITHOUT_EFFECT, TrainingRun, settings_fingerprint
-from training.gans import GANS, Gan
+from training.gans import GANS, GanArchitecture
 from training.gans.watch import Watch
 from training.streams.stream import Cache, Data
 
@@ -19,7 +19,7 @@ TO_LOOK_AT = {"sample_every_steps", "keep_epochs", "watch"}
 def _gan(given: object) -> Any:
     if isinstance(given, dict):  # a file of conf/gan/ also holds the recipe, to which the other keys refer
         given = {key: value for key, value in given.items() if key != "recipe"}
-    return given if isinstance(given, Gan) else choose(GANS, given)
+    return given if isinstance(given, GanArchitecture) else choose(GANS, given)
 
 
 class TrainGan(TrainingRun):
@@ -30,7 +30,7 @@ class TrainGan(TrainingRun):
     the end of each epoch the same latents are shown as a picture. `keep_epochs`: after which epochs the generator is
     kept besides the last one, as epoch-0020.pt."""
 
-    gan: Annotated[Gan, PlainValidator(_gan), PlainSerializer(describe)]
+    gan: Annotated[GanArchitecture, PlainValidator(_gan), PlainSerializer(describe)]
     data: Data
     classes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     epochs: int = Field(ge=1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from training.gans import Gan, Players, Seen
+from training.gans import GanArchitecture, Players, Seen
 from training.gans.losses import gradient_penalty
 from training.loop.ranks import Ranks
 
@@ -32,7 +32,7 @@ class GanStep:
     """Generated images have the labels of the real ones, so that both have the same classes equally often."""
 
     def __init__(
-        self, gan: Gan, players: Players, optimizers: Sequence[torch.optim.Optimizer], ranks: Ranks,
+        self, gan: GanArchitecture, players: Players, optimizers: Sequence[torch.optim.Optimizer], ranks: Ranks,
         classifier: nn.Module | None,
     ) -> None:  # fmt: skip
         self.gan = gan

@@ -11,7 +11,7 @@ from torch import nn
 from pipelines.errors import SettingsError, StreamError
 from pipelines.settings import choose, describe
 from training.classifiers.trained import check_counts, checked_about, weights_digest
-from training.gans import GANS, Gan, Players
+from training.gans import GANS, GanArchitecture, Players
 from training.gans.latents import NoiseImages, Source
 from training.gans.perturber import Perturber
 from training.loop.checkpoints import Checkpoint, CheckpointError, check_finite, fitting
@@ -42,7 +42,7 @@ class GanShape:
             train.source.size_px, max(map(max, filter(None, counts.values()))) + 1, tuple(sorted(classes or seen))
         )
 
-    def build(self, gan: Gan, seed: int) -> Players:
+    def build(self, gan: GanArchitecture, seed: int) -> Players:
         return gan.build(self.size_px, self.num_classes, seed)
 
 
@@ -54,7 +54,7 @@ class TrainedGan:
     `noise_images` is what a latent of that kind is drawn with (pipelines.render.noise_images has it)."""
 
     generator: nn.Module
-    gan: Gan
+    gan: GanArchitecture
     shape: GanShape
     about: Mapping[str, Any] = field(default_factory=dict)
     noise_images: NoiseImages | None = None

@@ -2,11 +2,11 @@ from typing import ClassVar, Literal
 
 from torch import nn
 
-from training.gans.contract import Gan
+from training.gans.contract import GanArchitecture
 from training.gans.perceptrons import PerceptronDiscriminator, PerceptronGenerator
 
 
-class Vanilla(Gan):
+class Vanilla(GanArchitecture):
     """The paper's GAN (Figures 6 and 7), layer for layer as printed; at other sizes the outermost layers follow."""
 
     kind: ClassVar[str] = "vanilla"

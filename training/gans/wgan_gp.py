@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from training.gans.contract import Gan
+from training.gans.contract import GanArchitecture
 from training.gans.convolutions import doubled, halved, sides
 from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
 
@@ -13,7 +13,7 @@ GENERATOR_CHANNELS = (512, 256, 128, 64)
 DOUBLINGS = 3
 
 
-class WganGp(Gan):
+class WganGp(GanArchitecture):
     """The report's Wasserstein GAN ("Robust classifier using GAN", section III), with the gradient penalty of
     I. Gulrajani et al. (2017): 10, and five steps of the critic for one of the generator.
 

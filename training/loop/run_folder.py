@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
-from training.tracking.locks import FolderError, held
+from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["RunError", "RunFolder", "find_runs", "hold_run_folder"]
 
@@ -84,7 +84,7 @@ def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, c
     process cannot go on with the same run. Raises RunError."""
     folder = _to_resume(runs_root, resume, fingerprint) or _new(runs_root, name, fingerprint, command)
     try:
-        with held(folder.path):
+        with lock_folder(folder.path):
             yield folder
     except FolderError as error:
         why = "this run is being trained by another process; wait for it, or stop it" if error.busy else error.reason

@@ -22,11 +22,11 @@ from training.retraining.drift.detection import DriftedError, find_drift, keep_p
 from training.retraining.drift.measures import Report
 from training.retraining.gate import Decision
 from training.retraining.lease import Lease
-from training.retraining.record import Batch, BatchError, Contender, Decided
+from training.retraining.record import BatchError, Contender, Decided, RetrainingBatch
 from training.retraining.settings import Retrain
 from training.tracking import CHAMPION, Registry, Spool, Version, end_run, find_models, send_kept
 
-__all__ = ["Order", "Outcome", "Retraining"]
+__all__ = ["Outcome", "Retraining", "RetrainingPlan"]
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Order:
+class RetrainingPlan:
     """What a batch is given: the jobs' scripts, the dataset's folder and its noisy variants, the raw images, and
     digests of the code and of the configuration. `unchanged`: the datasets are there, made of these raw images."""
 
@@ -60,19 +60,19 @@ class Order:
         """Of all that a challenger is made of."""
         return hashlib.sha256(f"{self.code} {self.configuration} {data}".encode()).hexdigest()
 
-    def batch(self) -> Batch:
+    def batch(self) -> RetrainingBatch:
         """The one that is to be gone on with, or a new one; its id is the same wherever the same is to be done."""
         key = self.key(self.listing.state())[:12]
         number = 1
-        while self.settings.force and Batch(self.settings.folder / f"{key}-{number}").closed:
+        while self.settings.force and RetrainingBatch(self.settings.folder / f"{key}-{number}").closed:
             number += 1
-        return Batch(self.settings.folder / f"{key}-{number}")
+        return RetrainingBatch(self.settings.folder / f"{key}-{number}")
 
 
 class Retraining:
     """Of the lease's holder alone."""
 
-    def __init__(self, order: Order, batch: Batch, lease: Lease, console: Console) -> None:
+    def __init__(self, order: RetrainingPlan, batch: RetrainingBatch, lease: Lease, console: Console) -> None:
         self.order = order
         self.settings = order.settings
         self.batch = batch

@@ -10,7 +10,7 @@ from training.evaluation.classifiers.files import replacing
 from training.loop.run_folder import RunFolder, find_runs
 from training.tracking import Version
 
-__all__ = ["Batch", "BatchError", "Contender", "Decided"]
+__all__ = ["BatchError", "Contender", "Decided", "RetrainingBatch"]
 
 
 class BatchError(RoadsignError):
@@ -35,7 +35,7 @@ class Contender(NamedTuple):
     classifier: Classifier
 
 
-class Batch:
+class RetrainingBatch:
     """<batch_id>/: seed-0/ … with the runs, evaluation/, batch.json once it is decided, `closed` once that is done."""
 
     def __init__(self, folder: Path) -> None:

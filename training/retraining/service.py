@@ -9,7 +9,7 @@ from rich.console import Console
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from pipelines.errors import RoadsignError
-from training.retraining.batch import Order, Retraining
+from training.retraining.batch import Retraining, RetrainingPlan
 from training.retraining.drift.detection import DriftedError
 from training.retraining.journal import Attempt, Journal
 from training.retraining.lease import Clock, Lease, LeaseBusyError, LeaseLostError, find_holder, leased
@@ -34,7 +34,7 @@ def journal_of(settings: Retrain) -> Journal:
     return Journal(settings.folder / "journal.jsonl")
 
 
-def attempt(settings: Retrain, order: Callable[[], Order], console: Console, clock: Clock = time.time) -> None:
+def attempt(settings: Retrain, order: Callable[[], RetrainingPlan], console: Console, clock: Clock = time.time) -> None:
     """One batch. Raises RoadsignError after that has been noted and told; BusyError where another process is in work.
 
     A batch that is stopped (Ctrl-C, SIGTERM) has no end in the journal, as a killed one: it is due at once."""
@@ -75,7 +75,7 @@ def status(settings: Retrain, clock: Clock = time.time) -> str:
     return "\n".join(f"{name}:  {text}" for name, text in lines.items())
 
 
-def _done(order: Order, lease: Lease, console: Console, begun: Attempt) -> Attempt:
+def _done(order: RetrainingPlan, lease: Lease, console: Console, begun: Attempt) -> Attempt:
     batch = order.batch()
     patiently = Retrying(
         retry=retry_if_exception_type(UnreachableError),

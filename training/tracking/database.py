@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from training.tracking.locks import FolderError, held
+from training.tracking.locks import FolderError, lock_folder
 from training.tracking.spool import TrackingError
 
 __all__ = ["DEFAULT_DATABASE", "database_of", "prepare", "uri_of"]
@@ -48,7 +48,7 @@ def prepare(database: Path, make: Callable[[Path], None]) -> None:
     """Makes the database where there is none: by `make` under another name, and whole when it appears. Two processes
     that begin at once get one database. Raises TrackingError where what is there is not a whole MLflow store."""
     try:
-        with held(database.parent, wait=True):
+        with lock_folder(database.parent, wait=True):
             if database.exists() and not database.is_file():
                 raise TrackingError(f"{database}: is no file; set MLFLOW_TRACKING_URI to {BEGINS} and a file's path")
             if database.is_file() and database.stat().st_size:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["FolderError", "held"]
+__all__ = ["FolderError", "lock_folder"]
 
 
 class FolderError(Exception):
@@ -20,7 +20,7 @@ class FolderError(Exception):
 
 
 @contextmanager
-def held(folder: Path, wait: bool = False) -> Iterator[None]:
+def lock_folder(folder: Path, wait: bool = False) -> Iterator[None]:
     """Makes `folder` where it is missing and holds it; the lock goes with the process, however it ends. Raises
     FolderError; with `wait` it is never busy."""
     try:

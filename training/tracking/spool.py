@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
-from training.tracking.locks import FolderError, held
+from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
 
@@ -46,7 +46,7 @@ class Spool:
         """The spool in `folder`, made where it is missing, for one writer; the lock goes with the process, however it
         ends. Raises SpoolBusyError, TrackingError."""
         try:
-            with held(folder):
+            with lock_folder(folder):
                 spool = cls(folder)
                 spool._drop_cut_line()
                 yield spool

@@ -16,7 +16,6 @@ from pipelines.datasets.files import SourceFiles
 from pipelines.datasets.gtsrb import Gtsrb
 from pipelines.errors import SourceError
 from pipelines.spark.frames import read_image
-from pipelines.store import writer as store
 
 IMAGES = fake_gtsrb.make_images()
 TEST_CSV = "Final_Test/Images/GT-final_test.csv"
@@ -220,7 +219,7 @@ def test_paths_that_are_not_utf_8_are_rejected_by_name(official: Path, tmp_path:
         Rejected(f"{official}/Final_Test/Images/Stra\\xdfe.ppm", "its name is not valid UTF-8; rename it"),
         Rejected(f"{official}/Final_Test/Images/alt\\xe4", "its name is not valid UTF-8; rename it"),
     ]
-    table = store.write_rejected(tmp_path, [*listed.rejected, Rejected("Stra\udcdfe.ppm", "from elsewhere")])
+    table = writer.write_rejected(tmp_path, [*listed.rejected, Rejected("Stra\udcdfe.ppm", "from elsewhere")])
     assert table.read_text(encoding="utf-8").splitlines()[-1] == "Stra\\udcdfe.ppm,from elsewhere"
 
 

@@ -46,7 +46,7 @@ def test_a_small_cnn_learns_synthetic_signs_and_fails_under_noise(tmp_path: Path
                 Original(image.image_id, decode(reader.read(Location(image.archive, image.path))), Roi(*image[-4:]))
                 for image in chosen
             ]
-            images[split] = {block.variant: block.pixels for block in rendering.blocks(originals)}
+            images[split] = {block.variant: block.pixels for block in rendering.cell_rows(originals)}
             labels[split] = torch.tensor([image.label for image in chosen])
     generator = torch.Generator().manual_seed(0)
     network = baseline_cnn()

@@ -18,7 +18,7 @@ from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random
 from pipelines.noise.salt_pepper import SaltPepper
 from pipelines.render.rendering import Original, Rendering
-from pipelines.store.cell_rows import Block
+from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.schema import Cell
 
 SIZES = (28, 40, 75)
@@ -54,14 +54,14 @@ def _rendering(geometry: Geometry | None = None, seed: int = 5) -> Rendering:
     return Rendering(geometry or CropOrPad(), SIZES, VARIANTS, seed)
 
 
-def _blocks(rendering: Rendering, originals: Sequence[Original] = ORIGINALS) -> dict[tuple[int, str], Block]:
-    blocks = list(rendering.blocks(originals))
+def _blocks(rendering: Rendering, originals: Sequence[Original] = ORIGINALS) -> dict[tuple[int, str], NoisyRows]:
+    blocks = list(rendering.cell_rows(originals))
     by_key = {(block.size_px, block.variant): block for block in blocks}
     assert len(by_key) == len(blocks)
     return by_key
 
 
-def _image(block: Block, row: int) -> Image:
+def _image(block: NoisyRows, row: int) -> Image:
     return block.pixels[row].reshape(block.size_px, block.size_px, 3)
 
 
@@ -170,6 +170,6 @@ def test_only_leaves_the_sizes_and_variants_that_are_needed() -> None:
 def test_clean_is_made_only_where_it_is_asked_for() -> None:
     """A run without the variant clean still knows each image's signal."""
     cells = [Cell("crop_or_pad", 28, "blur-max")]
-    (block,) = _rendering().only(cells).blocks(ORIGINALS)
+    (block,) = _rendering().only(cells).cell_rows(ORIGINALS)
     assert (block.size_px, block.variant) == (28, "blur-max")
     np.testing.assert_array_equal(block.signal, _blocks(_rendering())[28, "clean"].signal)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.store.attacked_images import AttackedBlock, AttackTally, attack_statistics
+from pipelines.store.attacked_images import AttackedRows, AttackTally, attack_statistics
 from pipelines.store.schema import MEASURED, AttackedImages, SourceImages, parquet_schema, row_digest
 from pipelines.store.statistics import Tally
 
 SIZE_PX = 6
 
 
-def block(count: int = 9, seed: int = 0) -> AttackedBlock:
+def block(count: int = 9, seed: int = 0) -> AttackedRows:
     """The first image is black, the second unchanged."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (count, SIZE_PX, SIZE_PX, 3), np.uint8)
@@ -28,10 +28,10 @@ def block(count: int = 9, seed: int = 0) -> AttackedBlock:
     labels, before, after = (random.integers(0, 3, count, np.int32) for _ in range(3))
     ids = [f"test/{seed:02d}{row:03d}" for row in range(count)]
     made = AttackedImages("fgsm-snr33", changed, *ratios, before, after)
-    return next(AttackedBlock.each(SourceImages(ids, labels, pixels), [made]))
+    return next(AttackedRows.each(SourceImages(ids, labels, pixels), [made]))
 
 
-def counted(one: AttackedBlock) -> tuple[pa.Table, AttackTally]:
+def counted(one: AttackedRows) -> tuple[pa.Table, AttackTally]:
     return one.counted(pa.table({}), "test")
 
 
@@ -76,7 +76,7 @@ def test_statistics_are_those_of_numpy() -> None:
 def test_row_groups_add_up_in_any_order_to_the_same_last_digit(order: Random) -> None:
     blocks = [block(count, seed) for seed, count in enumerate((9, 4, 7, 2))]
 
-    def total(those: list[AttackedBlock]) -> tuple[Any, ...]:
+    def total(those: list[AttackedRows]) -> tuple[Any, ...]:
         tally = AttackTally()
         for one in those:
             tally += counted(one)[1]

@@ -25,8 +25,8 @@ from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
 from pipelines.spark.sources import is_unchanged
-from pipelines.store import writer as store
-from pipelines.store.cell_rows import Block
+from pipelines.store import writer
+from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.folders import staging_folder
 from pipelines.store.schema import MANIFEST_NAME, Cell, Manifest
 
@@ -39,8 +39,8 @@ SMALL = (
 )
 HOLD_THE_LOCK = """
 import pathlib, sys
-from pipelines.store import writer as store
-with store.locked(pathlib.Path(sys.argv[1])):
+from pipelines.store import writer
+with writer.locked(pathlib.Path(sys.argv[1])):
     print(flush=True)
     input()
 """
@@ -310,10 +310,10 @@ def test_a_second_writer_is_refused_while_the_first_one_runs(tmp_path: Path) -> 
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(StoreError, match="another run is writing here"), store.locked(tmp_path):
+        with pytest.raises(StoreError, match="another run is writing here"), writer.locked(tmp_path):
             pass
         holder.kill()
-    with store.locked(tmp_path):
+    with writer.locked(tmp_path):
         pass
 
 
@@ -323,7 +323,7 @@ def test_a_failing_task_leaves_what_was_there_and_nothing_else(
     root = make(raw, tmp_path)
     before = files_of(root)
     victim = next((raw / "Final_Test" / "Images").glob("*.ppm"))
-    original = store.write_datasets
+    original = writer.write_datasets
 
     def spoil_then_write(*arguments: object) -> None:
         data = victim.read_bytes()
@@ -333,7 +333,7 @@ def test_a_failing_task_leaves_what_was_there_and_nothing_else(
         finally:
             victim.write_bytes(data)
 
-    monkeypatch.setattr(store, "write_datasets", spoil_then_write)
+    monkeypatch.setattr(writer, "write_datasets", spoil_then_write)
     with pytest.raises(StoreError, match=f"{victim}: was readable when the run began") as caught:
         make(raw, tmp_path, "seed=1")
     assert "nothing was changed" in str(caught.value)
@@ -350,31 +350,31 @@ def test_a_staging_folder_that_cannot_be_made_is_named(make: Make, raw: Path, tm
 def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> None:
     """Spark fails a job with its first failing task and does not wait for the others."""
     cell = Cell("crop_or_pad", 1, "clean")
-    plan = store.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1, "none")
+    plan = writer.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1, "none")
     plan.staging.mkdir(parents=True)
 
-    def expand(rows: pa.Table) -> Iterator[Block]:
-        yield Block(1, "clean", np.zeros((1, 3), np.uint8), np.ones(1), np.zeros(1))
+    def expand(rows: pa.Table) -> Iterator[NoisyRows]:
+        yield NoisyRows(1, "clean", np.zeros((1, 3), np.uint8), np.ones(1), np.zeros(1))
 
     def parts() -> Iterator[pa.RecordBatch]:
         for part in range(3):  # a part is written when the next one begins
             if part == 2:
                 assert len(list(plan.staging.rglob("*.parquet"))) == 1
-                store._clear(plan)
+                writer._clear(plan)
             yield pa.RecordBatch.from_pylist(
                 [{"image_id": f"{part}", "label": 0, "split": "train", "part": part, "part_in_split": part}]
             )
 
     with pytest.raises(FileNotFoundError):
-        store.StagingWriter(plan, lambda: expand).write(parts())
+        writer.StagingWriter(plan, lambda: expand).write(parts())
     assert not list(tmp_path.iterdir())
 
 
 def test_counts_that_do_not_add_up_are_never_published(tmp_path: Path) -> None:
     cell = Cell("crop_or_pad", 28, "clean")
-    plan = store.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1000, "none")
+    plan = writer.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1000, "none")
     with pytest.raises(StoreError, match=r"\{\} images written, \{'train': 2\} expected"):
-        store.publish(plan, [store.Written()])
+        writer.publish(plan, [writer.Written()])
     assert not plan.root.exists()
 
 

@@ -10,7 +10,7 @@ import torch
 from attacked_networks import CLASSES, SIZE_PX, accuracy, disc_examples, small_cnn
 from torch import nn
 
-from training.attacks import Eps, Examples
+from training.attacks import Eps, LabelledImages
 from training.attacks.apgd import Apgd
 from training.attacks.balls import Norm, norms
 from training.attacks.deepfool import Deepfool
@@ -43,12 +43,12 @@ def toolbox(network: nn.Module) -> Any:
     return PyTorchClassifier(network, nn.CrossEntropyLoss(), shape, CLASSES, clip_values=(0, 1), device_type="cpu")
 
 
-def generate(attack: Any, examples: Examples) -> torch.Tensor:
+def generate(attack: Any, examples: LabelledImages) -> torch.Tensor:
     np.random.seed(0)  # noqa: NPY002 - the toolbox draws from the global generator
     return torch.from_numpy(attack.generate(examples.images.numpy(), examples.labels.numpy()))
 
 
-def robust(images: torch.Tensor, examples: Examples) -> float:
+def robust(images: torch.Tensor, examples: LabelledImages) -> float:
     return accuracy(small_cnn(), images, examples.labels)
 
 
@@ -57,7 +57,7 @@ def test_fgsm_and_pgd_are_the_same(evasion: ModuleType, norm: Norm, order: float
     """On a network that is less sure of itself: where a probability is 1 in float32, the toolbox's cross entropy has no
     right gradient any more. And far from 0 and 1: in L2 the toolbox cuts before it projects, and we after it."""
     examples, network = disc_examples(100), copy.deepcopy(small_cnn())
-    examples = Examples(0.2 + 0.6 * examples.images, examples.labels, examples.image_ids)
+    examples = LabelledImages(0.2 + 0.6 * examples.images, examples.labels, examples.image_ids)
     network.append(Cooler())
     classifier = toolbox(network)
     one = evasion.FastGradientMethod(classifier, norm=order, eps=eps)
@@ -106,7 +106,7 @@ def test_deepfool_has_the_same_norms(evasion: ModuleType, classifier: Any) -> No
 def test_one_pixel_fools_as_many(evasion: ModuleType, classifier: Any) -> None:
     examples = disc_examples(30)
     further = Deepfool()(small_cnn(), examples).images
-    examples = Examples(torch.lerp(examples.images, further, 0.7), examples.labels, examples.image_ids)
+    examples = LabelledImages(torch.lerp(examples.images, further, 0.7), examples.labels, examples.image_ids)
     found = OnePixel(pixels=3, population=100, generations=20)(small_cnn(), examples).images
     theirs = generate(evasion.PixelAttack(classifier, th=3, es=1, max_iter=20), examples).clamp(0, 1)
     assert 0.05 < robust(found, examples) < 0.95

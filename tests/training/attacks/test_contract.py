@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.settings import choose, describe
-from training.attacks import ATTACKS, Attack, Attacked, AttackError, Eps, Examples, FixedStrength, SnrDb, Strength
+from training.attacks import ATTACKS, Attack, Attacked, AttackError, Eps, FixedStrength, LabelledImages, SnrDb, Strength
 from training.attacks.balls import norms
 
 SHORT: dict[str, dict[str, object]] = {
@@ -31,7 +31,7 @@ MEMBERS = [
 ]
 
 
-def attacked(attack: Attack, examples: Examples, strength: Strength) -> Attacked:
+def attacked(attack: Attack, examples: LabelledImages, strength: Strength) -> Attacked:
     if isinstance(attack, FixedStrength):
         return attack(small_cnn(), examples, [strength])[0]
     return attack(small_cnn(), examples)  # type: ignore[operator]
@@ -99,9 +99,9 @@ def test_network_and_examples_stay_as_they_are(attack: Attack) -> None:
 def test_bad_examples_and_networks_in_training_are_refused(attack: Attack) -> None:
     examples = disc_examples(3)
     with pytest.raises(AttackError, match=r"outside of \[0, 1\]"):
-        attacked(attack, Examples(examples.images * 255, examples.labels, examples.image_ids), Eps(0.1))
+        attacked(attack, LabelledImages(examples.images * 255, examples.labels, examples.image_ids), Eps(0.1))
     with pytest.raises(AttackError, match=rf"labels \[{CLASSES}\] of .*image-0"):
-        attacked(attack, Examples(examples.images, examples.labels * 0 + CLASSES, examples.image_ids), Eps(0.1))
+        attacked(attack, LabelledImages(examples.images, examples.labels * 0 + CLASSES, examples.image_ids), Eps(0.1))
     network = linear(4).train()
     with pytest.raises(AttackError, match="training mode"):
         attack(network, grey_examples(network, 2), *([[Eps(0.1)]] if isinstance(attack, FixedStrength) else []))  # type: ignore[operator]
@@ -133,7 +133,7 @@ def test_the_menu_is_plain_and_its_keys_name_its_files(repository: Path) -> None
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_every_minimal_or_search_attack_leaves_wrongly_predicted_images_alone(norm: str) -> None:
     examples = disc_examples(4)
-    wrong = Examples(examples.images, (examples.labels + 1) % CLASSES, examples.image_ids)
+    wrong = LabelledImages(examples.images, (examples.labels + 1) % CLASSES, examples.image_ids)
     for kind in ("apgd", "square", "deepfool", "one_pixel"):
         values = {**SHORT[kind], **({"norm": norm} if kind != "one_pixel" else {})}
         assert torch.equal(attacked(ATTACKS[kind].model_validate(values), wrong, Eps(0.3)).images, wrong.images)

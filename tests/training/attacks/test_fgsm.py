@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from training.attacks import AttackError, Eps, Examples, SnrDb
+from training.attacks import AttackError, Eps, LabelledImages, SnrDb
 from training.attacks.fgsm import Fgsm
 from training.models import MODELS, Normalize
 
@@ -127,7 +127,7 @@ def test_all_strengths_share_one_pass_and_come_in_their_order() -> None:
 
 def test_standardised_space_measures_and_steps_after_normalization() -> None:
     examples = disc_examples(10)
-    examples = Examples(0.3 + 0.4 * examples.images, examples.labels, examples.image_ids)
+    examples = LabelledImages(0.3 + 0.4 * examples.images, examples.labels, examples.image_ids)
     (found,) = Fgsm(snr_space="standardised")(small_cnn(), examples, [SnrDb(33)])
     normalize = Normalize(MEAN, STD).double()
     signal = normalize(examples.images.double()).flatten(1)

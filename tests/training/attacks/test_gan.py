@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_attacks import SIZE_PX, classifier
 
-from training.attacks import AttackError, Eps, Examples, SnrDb
+from training.attacks import AttackError, Eps, LabelledImages, SnrDb
 from training.attacks.gan import Gan, file_name
 from training.gans.adversarial import Adversarial
 from training.gans.trained import GanShape, TrainedGan
@@ -30,11 +30,11 @@ def attack(generator: TrainedGan, tmp_path: Path) -> Gan:
     return Gan(generator=generator.digest).opened(tmp_path)
 
 
-def examples() -> Examples:
+def examples() -> LabelledImages:
     """The first image is black; none of the values is so near to an end of [0, 1] that it would be cut."""
     images = 0.2 + 0.6 * torch.rand((5, 3, SIZE_PX, SIZE_PX), generator=torch.Generator().manual_seed(1))
     images[0] = 0
-    return Examples(images, torch.arange(5), [f"test/{row:05d}" for row in range(5)])
+    return LabelledImages(images, torch.arange(5), [f"test/{row:05d}" for row in range(5)])
 
 
 def test_images_are_what_the_generator_adds_brought_to_the_ratio(attack: Gan, generator: TrainedGan) -> None:

@@ -7,11 +7,11 @@ from attacked_networks import accuracy, disc_examples, examples_of, grey_example
 from torch import nn
 
 from training.attacks.deepfool import Deepfool
-from training.attacks.labelled_images import Draws, Examples
+from training.attacks.labelled_images import Draws, LabelledImages
 from training.attacks.one_pixel import OnePixel, _children
 
 
-def near_the_boundary(count: int, way: float = 0.9) -> Examples:
+def near_the_boundary(count: int, way: float = 0.9) -> LabelledImages:
     """Discs a part of the way to where Deepfool leads them."""
     examples = disc_examples(count)
     further = Deepfool()(small_cnn(), examples).images

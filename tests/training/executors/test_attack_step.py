@@ -7,7 +7,7 @@ from attacked_networks import CLASSES, SIZE_PX, discs, small_cnn
 from torch import nn
 
 from pipelines.store.schema import SourceImages
-from training.attacks import AttackError, Eps, Examples, SnrDb
+from training.attacks import AttackError, Eps, LabelledImages, SnrDb
 from training.attacks.fgsm import Fgsm
 from training.attacks.pgd import Pgd
 from training.classifiers.trained import Classifier, Shape
@@ -37,7 +37,7 @@ def test_a_row_group_is_the_attack_on_its_batches() -> None:
     for start in (0, 8, 16):
         rows = slice(start, start + 8)
         labels = torch.from_numpy(images.labels[rows]).long()
-        examples = Examples(unit_floats(images)[rows], labels, images.image_ids[rows], 3)
+        examples = LabelledImages(unit_floats(images)[rows], labels, images.image_ids[rows], 3)
         for one, expected in zip(made, Fgsm()(small_cnn(), examples, list(SNRS.values())), strict=True):
             np.testing.assert_array_equal(one.pixels[rows], expected.images.permute(0, 2, 3, 1).numpy())
             np.testing.assert_array_equal(one.snr_db[rows], expected.snr_db.float().numpy())

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from pipelines.errors import SettingsError
-from training.gans import GANS, Gan
+from training.gans import GANS, GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
 from training.gans.dcgan import Dcgan
@@ -34,7 +34,7 @@ FIGURE_6 = """Sequential(
   (3): LeakyReLU(negative_slope=0.2, inplace=True)
   (4): Linear(in_features=256, out_features=1, bias=True)
 )"""
-MEMBERS: list[Gan] = [
+MEMBERS: list[GanArchitecture] = [
     Vanilla(),
     Conditional(),
     Dcgan(channels=4),
@@ -46,7 +46,7 @@ NAMES = ["vanilla", "conditional", "dcgan", "dcgan-conditional-spectral", "wgan_
 LABELS = torch.tensor([0, 2])
 
 
-def drawn(gan: Gan, size_px: int, count: int = 2) -> torch.Tensor:
+def drawn(gan: GanArchitecture, size_px: int, count: int = 2) -> torch.Tensor:
     return torch.rand(count, *gan.latent.shape(size_px), generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -93,7 +93,7 @@ def test_the_wgan_has_the_reports_sides_and_channels_at_32_px_and_no_batch_norm(
 
 @pytest.mark.parametrize("gan", MEMBERS, ids=NAMES)
 @pytest.mark.parametrize("size_px", [8, 28, 33, 50])
-def test_every_member_makes_images_of_every_size_and_judges_them(gan: Gan, size_px: int) -> None:
+def test_every_member_makes_images_of_every_size_and_judges_them(gan: GanArchitecture, size_px: int) -> None:
     generator, discriminator = gan.build(size_px, 3, 0)
     made = generator(drawn(gan, size_px), LABELS)
     assert made.shape == (2, 3, size_px, size_px)
@@ -112,7 +112,7 @@ def test_every_latent_goes_into_every_generator(kind: str, latent: str) -> None:
 
 
 @pytest.mark.parametrize("gan", MEMBERS, ids=NAMES)
-def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone(gan: Gan) -> None:
+def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone(gan: GanArchitecture) -> None:
     state = torch.random.get_rng_state()
     one, same, other = (gan.build(8, 3, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -123,7 +123,7 @@ def test_weights_follow_from_the_seed_and_leave_the_global_generator_alone(gan: 
 
 
 @pytest.mark.parametrize("gan", MEMBERS, ids=NAMES)
-def test_the_class_changes_what_conditional_players_do_and_nothing_else(gan: Gan) -> None:
+def test_the_class_changes_what_conditional_players_do_and_nothing_else(gan: GanArchitecture) -> None:
     generator, discriminator = (player.eval() for player in gan.build(8, 3, 0))
     latent = drawn(gan, 8)
     with torch.no_grad():

@@ -4,13 +4,13 @@ import torch
 from small_gans import gan_recipe, gan_training
 from small_runs import write_dataset
 
-from training.gans import Gan
+from training.gans import GanArchitecture
 from training.gans.dcgan import Dcgan
 from training.gans.latents.image_to_image import ImageToImage
 from training.gans.samples import FixedSamples, fixed_samples
 
 
-def fixed(root: Path, gan: Gan) -> FixedSamples:
+def fixed(root: Path, gan: GanArchitecture) -> FixedSamples:
     opened = gan_training(gan_recipe(write_dataset(root), gan))
     return fixed_samples(gan, opened.shape, opened.train, 0)
 

@@ -5,7 +5,7 @@ import torch
 from small_gans import stripes
 
 from pipelines.errors import SettingsError
-from training.gans import Gan
+from training.gans import GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.dcgan import Dcgan
 from training.gans.latents.noise_image import NoiseImage
@@ -17,7 +17,7 @@ SHAPE = GanShape(8, 5, (0, 1, 4))
 LABELS = torch.tensor([0, 4, 1, 1])
 
 
-def made(gan: Gan, seed: int = 0) -> TrainedGan:
+def made(gan: GanArchitecture, seed: int = 0) -> TrainedGan:
     return TrainedGan(SHAPE.build(gan, seed).generator.eval(), gan, SHAPE, {"seed": seed}, stripes)
 
 

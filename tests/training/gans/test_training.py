@@ -11,7 +11,7 @@ from torch import nn
 
 from pipelines.errors import SettingsError, StreamError
 from training.classifiers.training import DivergedError
-from training.gans import Gan
+from training.gans import GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
 from training.gans.dcgan import Dcgan
@@ -67,7 +67,7 @@ def test_it_is_what_a_plain_loop_does(root: Path) -> None:
     ],
     ids=["dcgan", "spectral", "wgan_gp"],
 )
-def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, gan: Gan) -> None:
+def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, gan: GanArchitecture) -> None:
     settings = gan_recipe(root, gan)
     straight = gan_training(settings)
     expected = run_epochs(straight, 2)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.loop.run_folder import RunFolder
-from training.retraining.record import Batch, BatchError, Decided
+from training.retraining.record import BatchError, Decided, RetrainingBatch
 
 
 def write_run(folder: Path, **record: object) -> Path:
@@ -13,7 +13,7 @@ def write_run(folder: Path, **record: object) -> Path:
 
 
 def test_a_seed_is_trained_when_one_of_its_runs_was_trained_to_its_end(tmp_path: Path) -> None:
-    batch = Batch(tmp_path / "b-1")
+    batch = RetrainingBatch(tmp_path / "b-1")
     assert batch.finished_run(0) is None
     write_run(batch.runs_of(0) / "first", run_id="a")
     assert batch.finished_run(0) is None
@@ -26,20 +26,20 @@ def test_a_seed_is_trained_when_one_of_its_runs_was_trained_to_its_end(tmp_path:
 def test_a_folder_without_a_whole_record_does_not_stop_a_batch(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    batch = Batch(tmp_path / "b-1")
+    batch = RetrainingBatch(tmp_path / "b-1")
     (batch.runs_of(0) / "left").mkdir(parents=True)
     (batch.runs_of(0) / "empty").mkdir()
     (batch.runs_of(0) / "empty" / "run.json").touch()
     done = write_run(batch.runs_of(0) / "whole", run_id="b", finished=True)
     found = batch.finished_run(0)
     assert found is not None and found.path == done
-    assert Batch(tmp_path / "c-1").overtaken() == []
+    assert RetrainingBatch(tmp_path / "c-1").overtaken() == []
     for name in ("left", "empty"):
         assert f"{batch.runs_of(0) / name}: passed over" in caplog.text
 
 
 def test_overtaken_are_the_tracked_runs_that_other_batches_have_not_finished(tmp_path: Path) -> None:
-    earlier, batch = Batch(tmp_path / "a-1"), Batch(tmp_path / "b-1")
+    earlier, batch = RetrainingBatch(tmp_path / "a-1"), RetrainingBatch(tmp_path / "b-1")
     assert batch.overtaken() == []
     write_run(earlier.runs_of(0) / "done", run_id="finished", finished="2026-01-01")
     write_run(earlier.runs_of(1) / "killed", run_id="killed")
@@ -50,11 +50,11 @@ def test_overtaken_are_the_tracked_runs_that_other_batches_have_not_finished(tmp
 
 
 def test_a_decision_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    batch = Batch(tmp_path / "b-1")
+    batch = RetrainingBatch(tmp_path / "b-1")
     batch.folder.mkdir()
     decided = Decided(None, "1", True, "Promoted: there was no champion.", "run")
     batch.decide(decided)
-    assert Batch(tmp_path / "b-1").decided == decided
+    assert RetrainingBatch(tmp_path / "b-1").decided == decided
     (batch.folder / "batch.json").write_text("{")
     with pytest.raises(BatchError, match=r"batch\.json: not readable .*; remove it"):
         _ = batch.decided

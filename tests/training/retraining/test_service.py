@@ -11,9 +11,9 @@ from webhook_receiver import Receiver
 from pipelines.datasets import Listing
 from pipelines.errors import SourceError
 from pipelines.settings import load
-from training.retraining.batch import Order, Outcome, Retraining
+from training.retraining.batch import Outcome, Retraining, RetrainingPlan
 from training.retraining.lease import leased
-from training.retraining.record import Batch, BatchError, Decided
+from training.retraining.record import BatchError, Decided, RetrainingBatch
 from training.retraining.service import BusyError, attempt, journal_of, status
 from training.retraining.settings import Retrain
 from training.tracking import UnreachableError
@@ -37,15 +37,15 @@ def settings(folder: Path, *overrides: str) -> Retrain:
     return load(Retrain, CONF / "retrain.yaml", ["dataset.kind=synthetic_signs", *places, *overrides])
 
 
-def broken() -> Order:
+def broken() -> RetrainingPlan:
     raise SourceError("raw/: no images")
 
 
-def crashing() -> Order:
+def crashing() -> RetrainingPlan:
     raise ZeroDivisionError("a bug")
 
 
-def stopped() -> Order:
+def stopped() -> RetrainingPlan:
     raise SystemExit(143)
 
 
@@ -106,8 +106,8 @@ def test_a_webhook_that_nobody_answers_changes_nothing(
     assert "warning: nobody was told" in capsys.readouterr().err
 
 
-def order_of(given: Retrain, folder: Path) -> Order:
-    return Order(given, folder, folder, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
+def order_of(given: Retrain, folder: Path) -> RetrainingPlan:
+    return RetrainingPlan(given, folder, folder, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
 
 
 def test_a_batch_goes_on_when_its_tracking_server_is_back(
@@ -156,12 +156,12 @@ def test_the_status_says_when_the_next_batch_is_due(tmp_path: Path) -> None:
 
 
 def test_what_was_decided_is_kept_and_a_damaged_record_is_named(tmp_path: Path) -> None:
-    batch = Batch(tmp_path / "b1")
+    batch = RetrainingBatch(tmp_path / "b1")
     assert batch.decided is None and not batch.closed
     decided = Decided(None, "1", True, "Promoted: “first”.", "r1")
     batch.decide(decided)
     batch.close()
-    assert Batch(tmp_path / "b1").decided == decided and batch.closed
+    assert RetrainingBatch(tmp_path / "b1").decided == decided and batch.closed
     (tmp_path / "b1" / "batch.json").write_text("{")
     with pytest.raises(BatchError, match=r"b1/batch\.json: not readable"):
         _ = batch.decided

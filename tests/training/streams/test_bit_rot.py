@@ -15,7 +15,7 @@ from small_datasets import Small
 from pipelines.errors import SourceError, StreamError
 from pipelines.spark.frames import _source_images
 from pipelines.store.schema import MANIFEST_NAME, Cell
-from training.evaluation.classifiers.attack_facts import read_attacked
+from training.evaluation.classifiers.attack_facts import read_attack_facts
 from training.streams.open_split import open_split
 from training.streams.stream import Data, open_stream
 
@@ -161,7 +161,7 @@ def test_what_is_known_of_attacked_images_is_not_read_damaged_silently(tmp_path:
     data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
     path.write_bytes(data)
     with pytest.raises(StreamError, match=rf"{path}, row group 1: cannot be read .*CRC"):
-        read_attacked(source, variant)
+        read_attack_facts(source, variant)
 
 
 def relabelled(folder: Path, label: int) -> None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from training.tracking.locks import FolderError, held
+from training.tracking.locks import FolderError, lock_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from training.tracking.locks import held
-with held(Path(sys.argv[1])):
+from training.tracking.locks import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -22,19 +22,19 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path) -> None:
     assert holder.stdout is not None
     with holder.stdout:
         assert holder.stdout.readline() == "held\n"
-    with pytest.raises(FolderError) as refused, held(folder):
+    with pytest.raises(FolderError) as refused, lock_folder(folder):
         pass
     assert refused.value.busy
     holder.kill()
     holder.wait()
-    with held(folder):
+    with lock_folder(folder):
         pass
 
 
 def test_where_no_folder_can_be_the_reason_is_given(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     reason = r"file/b: cannot be made or opened \(Not a directory\)"
-    with pytest.raises(FolderError, match=reason) as refused, held(tmp_path / "file" / "b"):
+    with pytest.raises(FolderError, match=reason) as refused, lock_folder(tmp_path / "file" / "b"):
         pass
     assert not refused.value.busy
 

@@ -11,11 +11,11 @@ from pipelines.store.schema import ATTACKED
 from training.streams.open_split import AGAIN, OpenSplit, RowGroup
 from training.streams.parquet_pieces import ParquetDatasetPiece
 
-__all__ = ["Attacked", "read_attacked"]
+__all__ = ["AttackFacts", "read_attack_facts"]
 
 
 @dataclass(frozen=True)
-class Attacked:
+class AttackFacts:
     """`network` is the digest of the network that was attacked, `source` the variant whose images were. `seeks` is
     whether the attack sought the smallest perturbation instead of one of a given strength. `snr_db` (N,), float32, is
     of the stored images in order of their ids: +inf where nothing was changed, NaN where the image is black."""
@@ -31,12 +31,12 @@ class Attacked:
         ratios: NDArray[np.float64] = 10 ** (-self.snr_db.astype(np.float64) / 20)
         return ratios
 
-    def at(self, rows: NDArray[np.bool_]) -> "Attacked":
+    def at(self, rows: NDArray[np.bool_]) -> "AttackFacts":
         """Of some of the images."""
         return replace(self, snr_db=self.snr_db[rows])
 
 
-def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:
+def read_attack_facts(source: OpenSplit, variant: str) -> AttackFacts | None:
     """None where the images are not adversarial. Only two small columns are read. Raises StreamError."""
     opened = source.variants[variant]
     facts = opened.manifest.fingerprint
@@ -45,7 +45,7 @@ def read_attacked(source: OpenSplit, variant: str) -> Attacked | None:
     tables = [_two_columns(source, group) for group in opened.row_groups]
     image_ids = np.concatenate([np.array(table["image_id"].to_pylist()) for table in tables])
     snr_db = np.concatenate([table["snr_db"].to_numpy() for table in tables])
-    return Attacked(
+    return AttackFacts(
         facts[ATTACKED], facts["attacked_variant"], facts["strength"] is None, snr_db[np.argsort(image_ids)]
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.errors import RoadsignError
 from pipelines.store.schema import CLEAN, Split
 from training.classifiers.trained import Classifier
-from training.evaluation.classifiers.attack_facts import Attacked, read_attacked
+from training.evaluation.classifiers.attack_facts import AttackFacts, read_attack_facts
 from training.streams.stream import Batch, Data, open_stream, to_unit_floats
 
 __all__ = ["EvaluationError", "Predictions", "on_same_images", "predict", "torch_device"]
@@ -39,7 +39,7 @@ class Predictions:
     probabilities: NDArray[np.float32]
     dataset_digest: str
     variant: str = CLEAN
-    attack: Attacked | None = None
+    attack: AttackFacts | None = None
     steady: bool = True
 
     @property
@@ -116,7 +116,7 @@ def _predict_variant(
 ) -> dict[str, Predictions]:
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
     digest = stream.source.variants[variant].manifest.content_digest
-    attack = read_attacked(stream.source, variant)
+    attack = read_attack_facts(stream.source, variant)
     steady = dict.fromkeys(classifiers, True)
     image_ids: list[str] = []
     labels: list[torch.Tensor] = []

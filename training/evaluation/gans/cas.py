@@ -12,7 +12,7 @@ from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
 from training.evaluation.classifiers.metrics import Measurement, wilson
-from training.evaluation.gans.images_in_memory import HeldEpochs, HeldImages
+from training.evaluation.gans.images_in_memory import EpochsInMemory, ImagesInMemory
 from training.loop.ranks import Ranks
 from training.models import MODELS, Model
 from training.streams.stream import Data, to_unit_floats
@@ -34,7 +34,7 @@ class Cas(Settings):
     batch_size: int = Field(default=128, ge=1)
 
     def __call__(
-        self, train: HeldImages, test: HeldImages, num_classes: int, seed: int, device: torch.device
+        self, train: ImagesInMemory, test: ImagesInMemory, num_classes: int, seed: int, device: torch.device
     ) -> Measurement:
         """The accuracy on `test` of a classifier trained on `train`, whose labels are the conditions that its images
         were made for (S. Ravuri, O. Vinyals, "Classification accuracy score for conditional generative models", 2019,
@@ -42,7 +42,7 @@ class Cas(Settings):
         shape = Shape(int(train.pixels.shape[-1]), num_classes, *_channels(train))
         training = ClassifierTraining(
             self._recipe(shape.size_px, seed), shape, Ranks(device),
-            HeldEpochs(train, seed, self.batch_size), HeldEpochs(test, seed, 512),
+            EpochsInMemory(train, seed, self.batch_size), EpochsInMemory(test, seed, 512),
         )  # fmt: skip
         for _ in range(self.epochs):
             for _ in training.steps():
@@ -61,7 +61,7 @@ class Cas(Settings):
         )  # fmt: skip
 
 
-def _channels(images: HeldImages) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _channels(images: ImagesInMemory) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation of each channel; of a channel without any, 1 divides."""
     sums, squares = (torch.zeros(3, dtype=torch.float64) for _ in range(2))
     for pixels in torch.split(images.pixels, 1024):

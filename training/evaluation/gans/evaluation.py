@@ -22,7 +22,7 @@ from training.evaluation.gans.features import ClassifierFeatures, Extractor
 from training.evaluation.gans.figures import draw_nearest, draw_samples
 from training.evaluation.gans.flags import Thresholds
 from training.evaluation.gans.generating import RealSplits, generate, uniform_noise
-from training.evaluation.gans.images_in_memory import HeldImages
+from training.evaluation.gans.images_in_memory import ImagesInMemory
 from training.evaluation.gans.inception import InceptionFeatures
 from training.evaluation.gans.measures import ImageSet, Measures, Neighbours, RealImages, describe_images
 from training.evaluation.gans.table import GanSubject, Score, make_gan_table
@@ -154,7 +154,7 @@ class Subject(NamedTuple):
     """Images that are measured, and whether they have labels."""
 
     name: str
-    images: HeldImages
+    images: ImagesInMemory
     conditional: bool
 
 
@@ -176,7 +176,7 @@ def _subjects(
         yield Subject(name, made, gan.gan.conditional)
     drawn = splits.train.drawn(min(count, len(splits.train.labels)), np.random.default_rng([seed, 1]))
     for name, images in ((REAL, drawn), (NOISE, uniform_noise(drawn, seed))):
-        yield Subject(name + splits.described, images, True)
+        yield Subject(name + splits.class_list, images, True)
 
 
 def _key(settings: GanEvaluation, extractors: Sequence[Extractor], subjects: Iterable[GanSubject]) -> str:

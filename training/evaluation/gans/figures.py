@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from training.evaluation.classifiers.figures import save, show
-from training.evaluation.gans.images_in_memory import HeldImages
+from training.evaluation.gans.images_in_memory import ImagesInMemory
 from training.evaluation.gans.measures import ImageSet, Neighbours
 from training.gans.figures import draw_grid
 from training.streams.stream import to_unit_floats
@@ -19,7 +19,7 @@ SHOWN = 8
 INK = "0.2"
 
 
-def draw_samples(images: HeldImages, by_class: bool, path: Path) -> Path:
+def draw_samples(images: ImagesInMemory, by_class: bool, path: Path) -> Path:
     """The first images: a row for each class, or where they have none, ten rows. Raises EvaluationError."""
     rows = torch.arange(min(COLUMNS * COLUMNS, len(images.labels)))
     if by_class:

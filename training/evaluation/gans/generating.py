@@ -8,7 +8,7 @@ import torch
 from pipelines.errors import SettingsError
 from pipelines.store.schema import Split
 from training.evaluation.classifiers.predicting import EvaluationError
-from training.evaluation.gans.images_in_memory import HeldImages, read_images
+from training.evaluation.gans.images_in_memory import ImagesInMemory, read_images
 from training.gans.trained import TrainedGan
 from training.streams.stream import Data, to_unit_floats
 
@@ -17,12 +17,12 @@ __all__ = ["RealSplits", "generate", "uniform_noise"]
 
 class RealSplits(NamedTuple):
     """Real images of one size: those of training, those that generated images are compared with, and those whose
-    labels, or which themselves, the generator begins with. `described` names the classes where some are left out."""
+    labels, or which themselves, the generator begins with. `class_list` names the classes where some are left out."""
 
-    train: HeldImages
-    test: HeldImages
-    conditions: HeldImages
-    described: str = ""
+    train: ImagesInMemory
+    test: ImagesInMemory
+    conditions: ImagesInMemory
+    class_list: str = ""
 
     @classmethod
     def read(cls, data: Data, split: Split, conditions: Split) -> "RealSplits":
@@ -50,8 +50,8 @@ class RealSplits(NamedTuple):
 
 
 def generate(
-    gan: TrainedGan, name: str, conditions: HeldImages, count: int, seed: int, batch_size: int, device: torch.device
-) -> HeldImages:
+    gan: TrainedGan, name: str, conditions: ImagesInMemory, count: int, seed: int, batch_size: int, device: torch.device
+) -> ImagesInMemory:
     """`count` images under the labels, and where the generator takes them from the images, of `conditions`, which are
     drawn without replacement, all over again where there are fewer. They are rounded to 256 grey levels, as real ones
     are. Raises EvaluationError where an image is not finite, or where the generator refuses."""
@@ -69,11 +69,11 @@ def generate(
                 f"{name}: makes images that are not finite; its training has diverged, train it again"
             )
         parts.append(images.mul(255).round().to(torch.uint8).cpu())
-    return HeldImages(torch.cat(parts), given.labels, gan.digest)
+    return ImagesInMemory(torch.cat(parts), given.labels, gan.digest)
 
 
-def uniform_noise(like: HeldImages, seed: int) -> HeldImages:
+def uniform_noise(like: ImagesInMemory, seed: int) -> ImagesInMemory:
     """Values independent and uniform in 0 … 255, under the same labels."""
     draw = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, like.pixels.shape, generator=draw, dtype=torch.uint8)
-    return HeldImages(pixels, like.labels, f"uniform seed {seed}")
+    return ImagesInMemory(pixels, like.labels, f"uniform seed {seed}")

@@ -11,30 +11,30 @@ from training.evaluation.classifiers.predicting import EvaluationError
 from training.streams.order import Share, generator
 from training.streams.stream import Batch, Data, Epochs, open_stream
 
-__all__ = ["HeldEpochs", "HeldImages", "read_images"]
+__all__ = ["EpochsInMemory", "ImagesInMemory", "read_images"]
 
 
-class HeldImages(NamedTuple):
+class ImagesInMemory(NamedTuple):
     """`pixels` (N, 3, S, S), uint8; `labels` (N,), int64; `digest` says of which dataset or generator."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
     digest: str
 
-    def chosen(self, rows: torch.Tensor) -> "HeldImages":
+    def chosen(self, rows: torch.Tensor) -> "ImagesInMemory":
         return self._replace(pixels=self.pixels[rows], labels=self.labels[rows])
 
-    def drawn(self, count: int, random: np.random.Generator) -> "HeldImages":
+    def drawn(self, count: int, random: np.random.Generator) -> "ImagesInMemory":
         """`count` of them in random order; all of them over again where there are fewer."""
         rounds = -(-count // len(self.labels))
         order = np.concatenate([random.permutation(len(self.labels)) for _ in range(rounds)])
         return self.chosen(torch.from_numpy(order[:count]))
 
 
-class HeldEpochs(Epochs):
+class EpochsInMemory(Epochs):
     """Epochs of images in memory, in another order each, as a function of (seed, epoch) alone."""
 
-    def __init__(self, held: HeldImages, seed: int, batch_size: int) -> None:
+    def __init__(self, held: ImagesInMemory, seed: int, batch_size: int) -> None:
         super().__init__(len(held.labels), seed, Share(0, 1, batch_size))
         self.held = held
 
@@ -47,7 +47,7 @@ class HeldEpochs(Epochs):
             yield Batch(ids, chosen.pixels, chosen.labels, torch.from_numpy(valid))
 
 
-def read_images(data: Data, split: Split) -> HeldImages:
+def read_images(data: Data, split: Split) -> ImagesInMemory:
     """All clean images of a split, in order of their ids. Raises StreamError, and EvaluationError where pixels are not
     of 256 grey levels."""
     stream = open_stream(data.model_copy(update={"mixture": {CLEAN: 1.0}}), split, seed=0, batch_size=512)
@@ -57,7 +57,7 @@ def read_images(data: Data, split: Split) -> HeldImages:
     batches = list(stream.epoch(0))
     valid = torch.cat([batch.valid for batch in batches])
     ids = np.array([image_id for batch in batches for image_id in batch.image_ids])
-    held = HeldImages(
+    held = ImagesInMemory(
         torch.cat([batch.images.contiguous() for batch in batches])[valid],
         torch.cat([batch.labels for batch in batches])[valid].long(),
         variant.manifest.content_digest,

@@ -25,7 +25,7 @@ from training.evaluation.gans.distributions import (
     nearest,
 )
 from training.evaluation.gans.features import Extractor, Features
-from training.evaluation.gans.images_in_memory import HeldImages
+from training.evaluation.gans.images_in_memory import ImagesInMemory
 from training.evaluation.gans.table import Score
 
 __all__ = ["ImageSet", "Measures", "Neighbours", "RealImages", "describe_images"]
@@ -38,7 +38,7 @@ NO_LABELS = "the generator is not conditional, so its images have no labels"
 class ImageSet(NamedTuple):
     """Images, and what extractors say of them; the first is a classifier of ours, by which neighbours are found."""
 
-    images: HeldImages
+    images: ImagesInMemory
     features: Sequence[Features]
 
     @property
@@ -156,7 +156,7 @@ class Measures(Settings):
         yield Score("nearer_to_training", nearer, n, n_train, classifier)
 
     def _cas(
-        self, cas: Cas, made: HeldImages, real: RealImages, conditional: bool, seed: int, device: torch.device
+        self, cas: Cas, made: ImagesInMemory, real: RealImages, conditional: bool, seed: int, device: torch.device
     ) -> Score:
         if not conditional:
             return Score("cas", None, len(made.labels), note=NO_LABELS)
@@ -165,6 +165,6 @@ class Measures(Settings):
         return Score("cas", found.value, len(made.labels), len(test.labels), low=found.low, high=found.high)
 
 
-def describe_images(images: HeldImages, extractors: Sequence[Extractor], batch_size: int) -> ImageSet:
+def describe_images(images: ImagesInMemory, extractors: Sequence[Extractor], batch_size: int) -> ImageSet:
     """Raises EvaluationError."""
     return ImageSet(images, [extractor(images.pixels, batch_size) for extractor in extractors])

@@ -5,7 +5,7 @@ import pytest
 from attacked_predictions import write_attacked
 from small_datasets import Small
 
-from training.evaluation.classifiers.attack_facts import read_attacked
+from training.evaluation.classifiers.attack_facts import read_attack_facts
 from training.streams.open_split import open_split
 
 NETWORK = 64 * "a"
@@ -18,9 +18,9 @@ def test_what_the_files_say_of_adversarial_images(
     small = Small({"test": [[3, 4]]}, size_px=8)
     root = small.write(tmp_path)
     write_attacked(small, root, variant, NETWORK, strength)
-    found = read_attacked(open_split(str(root), "crop_or_pad", 8, [variant], "test"), variant)
+    found = read_attack_facts(open_split(str(root), "crop_or_pad", 8, [variant], "test"), variant)
     assert found is not None
     assert (found.network, found.source, found.seeks) == (NETWORK, "clean", strength is None)
     np.testing.assert_array_equal(found.snr_db, np.arange(20, 27, dtype=np.float32))
     assert found.relative_perturbations[:2] == pytest.approx([0.1, 10 ** (-21 / 20)])
-    assert read_attacked(open_split(str(root), "crop_or_pad", 8, ["clean"], "test"), "clean") is None
+    assert read_attack_facts(open_split(str(root), "crop_or_pad", 8, ["clean"], "test"), "clean") is None

@@ -8,16 +8,16 @@ from small_datasets import Small
 
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.gans.generating import RealSplits, generate, uniform_noise
-from training.evaluation.gans.images_in_memory import HeldImages
+from training.evaluation.gans.images_in_memory import ImagesInMemory
 from training.streams.stream import Data
 
 CPU = torch.device("cpu")
 
 
-def conditions(count: int = 30) -> HeldImages:
+def conditions(count: int = 30) -> ImagesInMemory:
     draw = torch.Generator().manual_seed(9)
     pixels = torch.randint(256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
-    return HeldImages(pixels, torch.arange(count) % 43, "0")
+    return ImagesInMemory(pixels, torch.arange(count) % 43, "0")
 
 
 def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() -> None:
@@ -55,9 +55,9 @@ def test_splits_are_read_and_left_at_the_generators_classes(tmp_path: Path) -> N
     root = Small({"train": [[60]], "validation": [[20]], "test": [[50]]}, size_px=8).write(tmp_path)
     splits = RealSplits.read(Data(root=str(root), size_px=8), "test", "validation")
     assert [len(images.labels) for images in (splits.train, splits.test, splits.conditions)] == [60, 50, 20]
-    assert (splits.num_classes, splits.of_classes(tuple(range(43))).described) == (43, "")
+    assert (splits.num_classes, splits.of_classes(tuple(range(43))).class_list) == (43, "")
     some = splits.of_classes((3, 5))
-    assert some.described == " of 3, 5"
+    assert some.class_list == " of 3, 5"
     assert some.train.labels.tolist() == [3, 5, 3, 5]
     assert some.num_classes == 6
     with pytest.raises(EvaluationError, match=r"the conditions images have none of the generator's classes \[30\]"):

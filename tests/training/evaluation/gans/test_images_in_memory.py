@@ -6,16 +6,16 @@ import torch
 from small_datasets import Small
 
 from training.evaluation.classifiers.predicting import EvaluationError
-from training.evaluation.gans.images_in_memory import HeldEpochs, HeldImages, read_images
+from training.evaluation.gans.images_in_memory import EpochsInMemory, ImagesInMemory, read_images
 from training.streams.stream import Data
 
 SMALL = Small({"train": [[7, 6], [4]], "test": [[5]]}, size_px=4)
 
 
-def held(count: int) -> HeldImages:
+def held(count: int) -> ImagesInMemory:
     """Each image says its row."""
     rows = torch.arange(count)
-    return HeldImages(rows.to(torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).clone(), rows, "0")
+    return ImagesInMemory(rows.to(torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).clone(), rows, "0")
 
 
 def test_a_split_is_read_whole_in_order_of_ids(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_images_that_are_no_uint8_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_epoch_shows_every_image_once_and_each_epoch_in_another_order() -> None:
-    epochs = HeldEpochs(held(10), seed=1, batch_size=4)
+    epochs = EpochsInMemory(held(10), seed=1, batch_size=4)
     assert len(epochs) == 3
     orders = []
     for epoch in (0, 1, 0):

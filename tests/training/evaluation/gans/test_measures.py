@@ -7,7 +7,7 @@ import untrained_gans
 
 from training.evaluation.gans.cas import Cas
 from training.evaluation.gans.features import ClassifierFeatures, Extractor
-from training.evaluation.gans.images_in_memory import HeldImages
+from training.evaluation.gans.images_in_memory import ImagesInMemory
 from training.evaluation.gans.measures import ImageSet, Measures, Neighbours, RealImages, describe_images
 from training.evaluation.gans.table import Score
 from training.models.baseline_cnn import BaselineCnn
@@ -16,10 +16,10 @@ CPU = torch.device("cpu")
 MEASURES = Measures(kid_subsets=3, kid_subset_size=50, inception_splits=2)
 
 
-def held(count: int, seed: int, classes: int = 4) -> HeldImages:
+def held(count: int, seed: int, classes: int = 4) -> ImagesInMemory:
     draw = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
-    return HeldImages(pixels, torch.arange(count) % classes, str(seed))
+    return ImagesInMemory(pixels, torch.arange(count) % classes, str(seed))
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def real(extractors: Sequence[Extractor]) -> RealImages:
 
 
 def measured(
-    images: HeldImages, real: RealImages, conditional: bool = True, measures: Measures = MEASURES
+    images: ImagesInMemory, real: RealImages, conditional: bool = True, measures: Measures = MEASURES
 ) -> dict[str, Score]:
     made = describe_images(images, real.extractors, 64)
     scores = measures(made, Neighbours.of(made, real.train), real, conditional, 0, CPU)
