@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.datasets.download import GTSRB_ARCHIVES, DownloadSettings, archive_folder, fetch
-from pipelines.errors import run_job
+from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "conf" / "download_dataset.yaml"

@@ -12,21 +12,16 @@ from pathlib import Path
 
 import torch
 
-from pipelines.errors import run_job
 from pipelines.job.console import make_console
+from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
 from training.evaluation.classifiers.table import tracked_metrics
 from training.evaluation.robustness.evaluation import (
-    EvaluatedModel,
-    Evaluation,
-    Result,
-    evaluate,
-    folder_name,
-    write_result,
-)
+    EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result,
+)  # fmt: skip
 from training.tracking import find_models, reopened_run
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"

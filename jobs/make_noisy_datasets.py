@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from pipelines.datasets import Listing
-from pipelines.errors import run_job
 from pipelines.job.console import make_console
+from pipelines.job.run import run_job
 from pipelines.render import report
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.render.rendering import Rendering

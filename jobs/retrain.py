@@ -14,8 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.errors import run_job
 from pipelines.job.console import make_console
+from pipelines.job.run import run_job
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import describe, load, parse_arguments, to_yaml
 from pipelines.spark.sources import is_unchanged

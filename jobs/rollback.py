@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.errors import run_job
+from pipelines.job.run import run_job
 from pipelines.settings import Settings, parse_arguments
 from training.tracking import ModelName, Registry
 

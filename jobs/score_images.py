@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from pyspark.sql import SparkSession
 
-from pipelines.errors import run_job
 from pipelines.job.console import make_console
+from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from pipelines.spark import session
 from pipelines.spark.scores import Scoring, Summary, refuse_strangers, write_scores

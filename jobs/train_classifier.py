@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.errors import run_job
 from pipelines.job.console import make_console
+from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from pipelines.spark import session
 from pipelines.store import provenance

@@ -23,7 +23,7 @@ SLEEPER = """
 import sys, tempfile, time
 from pathlib import Path
 from pipelines.spark import session
-from pipelines.errors import run_job
+from pipelines.job.run import run_job
 
 def job(_):
     tempfile.mkdtemp(prefix="roadsign-models-")

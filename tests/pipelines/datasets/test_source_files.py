@@ -16,6 +16,7 @@ from pipelines.datasets.files import SourceFiles
 from pipelines.datasets.gtsrb import Gtsrb
 from pipelines.errors import SourceError
 from pipelines.spark.frames import read_image
+from pipelines.store import writer
 
 IMAGES = fake_gtsrb.make_images()
 TEST_CSV = "Final_Test/Images/GT-final_test.csv"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SettingsError, StoreError, run_job
+from pipelines.errors import SettingsError, StoreError
+from pipelines.job.run import run_job
 from pipelines.spark import session
 
 

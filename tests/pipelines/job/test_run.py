@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import SettingsError, StoreError, describe_refusal, run_job
+from pipelines.errors import SettingsError, StoreError, describe_refusal
+from pipelines.job.run import run_job
 
 
 def ended(error: BaseException) -> int:
@@ -92,10 +93,10 @@ def test_sigterm_lets_a_job_clear_up() -> None:
 def test_a_reader_that_goes_and_a_poor_terminal_give_no_traceback(
     job: str, encoding: str, code: int, said: str
 ) -> None:
-    program = f"import sys; from pipelines.errors import run_job; sys.exit(run_job(lambda _: {job}, []))"
+    program = f"import sys; from pipelines.job.run import run_job; sys.exit(run_job(lambda _: {job}, []))"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONIOENCODING": encoding}, cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONIOENCODING": encoding}, cwd=Path(__file__).parents[3],
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         if code:

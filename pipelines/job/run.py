@@ -1,0 +1,55 @@
+"""How every job ends: in one line and an exit code, whatever it ends with."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+
+from pipelines.errors import RoadsignError, SettingsError, describe_refusal
+from pipelines.job.process import tidy_process
+
+__all__ = ["run_job"]
+
+
+def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
+    """The exit code of a job: 0, or that of the RoadsignError that it raised, whose message alone is printed; 1 for
+    what the system refused (a full disk …), in one line; 130 after Ctrl-C. SIGTERM ends a job with 143, after it has
+    cleared up."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks stops no job
+    try:
+        with tidy_process():
+            _refuse_mangled(arguments)
+            job(arguments)
+            sys.stdout.flush()
+    except RoadsignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still flushes at its end
+        print("error: whoever read the output has gone, so the job has stopped", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {describe_refusal(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as error:
+        print("error: " + "; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
+        return 130
+    return 0
+
+
+def _refuse_mangled(arguments: Sequence[str]) -> None:
+    """spark-submit passes arguments on in the encoding of its locale: in C and POSIX an ü arrives as ??. Raises
+    SettingsError."""
+    doubtful = [argument for argument in arguments if "?" in argument]
+    if not doubtful or "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return
+    from pipelines.spark.session import java_encoding  # here: jobs without Spark can do without
+
+    encoding = java_encoding()
+    if encoding.upper() not in ("UTF-8", "UTF8"):
+        raise SettingsError(
+            f"{doubtful[0]!r}: spark-submit runs in a locale without UTF-8 (Java says {encoding}) and may have put ? "
+            "in place of other letters; set LC_ALL=C.UTF-8 for spark-submit"
+        )
