@@ -12,22 +12,20 @@ from pathlib import Path
 
 import torch
 
-from pipelines.job.console import make_console
+from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
 from training.evaluation.classifiers.table import tracked_metrics
-from training.evaluation.robustness.evaluation import (
-    EvaluatedModel, Evaluation, Result, evaluate, folder_name, write_result,
-)  # fmt: skip
+from training.evaluation.robustness import evaluation
 from training.tracking import find_models, reopened_run
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
 
 
-def read_models(references: Sequence[str], device: torch.device) -> dict[str, EvaluatedModel]:
+def read_models(references: Sequence[str], device: torch.device) -> dict[str, evaluation.EvaluatedModel]:
     """By name; where two have the same name, by name and the beginning of their weights' digest."""
     found = find_models(references)
     often = Counter(model.name for model in found)
@@ -35,16 +33,16 @@ def read_models(references: Sequence[str], device: torch.device) -> dict[str, Ev
     for model in found:
         classifier = Classifier.read(model.path, device)
         name = model.name if often[model.name] == 1 else f"{model.name}-{classifier.digest[:8]}"
-        models[name] = EvaluatedModel(classifier, model.run_id)
+        models[name] = evaluation.EvaluatedModel(classifier, model.run_id)
     return models
 
 
-def track(models: Mapping[str, EvaluatedModel], result: Result, folder: Path) -> None:
+def track(models: Mapping[str, evaluation.EvaluatedModel], result: evaluation.Result, folder: Path) -> None:
     """Adds each model's metrics, tables, figures and reports to the run that it comes from."""
     for name, model in models.items():
         if model.run is None:
             continue
-        own = folder / folder_name(name)
+        own = folder / evaluation.folder_name(name)
         with reopened_run(own, model.run) as run:
             run.log_metrics(tracked_metrics(result.table, name))
             for path in (*sorted(folder.glob("*.*")), own / "figures", own / "reports"):
@@ -53,18 +51,18 @@ def track(models: Mapping[str, EvaluatedModel], result: Result, folder: Path) ->
 
 def run(arguments: Sequence[str]) -> None:
     console = make_console()
-    settings, dry_run = parse_arguments(Evaluation, CONFIG, __doc__ or "", arguments)
+    settings, dry_run = parse_arguments(evaluation.Evaluation, CONFIG, __doc__ or "", arguments)
     device = torch_device(settings.device)
     models = read_models(settings.models, device)
     if dry_run:
         console.print(to_yaml(settings))
         console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
         return
-    result = evaluate(settings, models, device, console)
+    result = evaluation.evaluate(settings, models, device, console)
     console.print(accuracies(result.table))
     for flag in result.flags:
         console.print(f"not to be relied on: {flag}")
-    folder = write_result(settings, models, result)
+    folder = evaluation.write_result(settings, models, result)
     track(models, result, folder)
     console.print(f"tables, figures and reports: {folder}")
 

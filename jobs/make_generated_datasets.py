@@ -14,7 +14,7 @@ import torch
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines.job.console import make_console
+from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.render import report
 from pipelines.render.noise_images import NoiseLevels

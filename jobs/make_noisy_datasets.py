@@ -12,8 +12,8 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from rich.console import Console
 
+from pipelines.console import make_console
 from pipelines.datasets import Listing
-from pipelines.job.console import make_console
 from pipelines.job.run import run_job
 from pipelines.render import report
 from pipelines.render.noisy_datasets import NoisyDatasets

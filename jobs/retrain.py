@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.job.console import make_console
+from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import describe, load, parse_arguments, to_yaml

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from pyspark.sql import SparkSession
 
-from pipelines.job.console import make_console
+from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from pipelines.spark import session

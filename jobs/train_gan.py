@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.job.console import make_console
+from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.render.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml

@@ -20,9 +20,9 @@ from tenacity import (
     wait_random,
 )
 
+from pipelines.console import make_console
 from pipelines.datasets.extraction import extract_safely
 from pipelines.errors import SourceError
-from pipelines.job.console import make_console
 from pipelines.settings import LocalPath, Settings
 
 __all__ = [

@@ -8,9 +8,10 @@ from training.attacks.ascent import climb
 from training.attacks.balls import project, scatter_inside
 from training.attacks.contract import FixedStrength
 from training.attacks.deepfool import Deepfool
-from training.attacks.gradients import log_odds, logits_of
+from training.attacks.gradients import logits_of
 from training.attacks.labelled_images import AttackError, Draws, LabelledImages
 from training.attacks.worst_case import WorstCase
+from training.objectives.margins import log_odds
 
 
 class Apgd(FixedStrength):

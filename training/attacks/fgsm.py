@@ -5,10 +5,11 @@ from torch import nn
 
 from training.attacks.balls import steepest
 from training.attacks.direction import OneDirection
-from training.attacks.gradients import differentiate, log_odds
+from training.attacks.gradients import differentiate
 from training.attacks.labelled_images import AttackError, LabelledImages
 from training.attacks.snr import Meter
 from training.models import Normalize
+from training.objectives.margins import log_odds
 
 
 class Fgsm(OneDirection):

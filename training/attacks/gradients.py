@@ -8,7 +8,7 @@ from torch import nn
 
 from training.attacks.labelled_images import AttackError, LabelledImages
 
-__all__ = ["Loss", "Point", "differentiate", "fooled", "log_odds", "logits_of", "margin"]
+__all__ = ["Loss", "Point", "differentiate", "fooled", "logits_of"]
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(logits (N, C), labels (N,)) → (N,), which an attack makes large."""
@@ -20,19 +20,6 @@ class Point(NamedTuple):
     loss: torch.Tensor
     gradient: torch.Tensor
     fooled: torch.Tensor
-
-
-def log_odds(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """log Σ_{k≠y} exp z_k − z_y, of which cross entropy is the softplus: it has the same order and, up to a positive
-    factor, the same gradient, but neither runs into float32's limits where the network is sure of itself."""
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.logsumexp(1) - _at(logits, labels)
-
-
-def margin(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """max_{k≠y} z_k − z_y: positive where another class wins."""
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return others.amax(1) - _at(logits, labels)
 
 
 def fooled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -69,7 +56,3 @@ def differentiate(network: nn.Module, images: torch.Tensor, examples: LabelledIm
     if not finite.all():
         raise AttackError(f"the network's gradient is not finite for {examples.name(~finite)}")
     return Point(values.detach(), gradient, fooled(logits.detach(), examples.labels))
-
-
-def _at(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return logits.gather(1, labels[:, None])[:, 0]

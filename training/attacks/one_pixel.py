@@ -5,8 +5,9 @@ from pydantic import Field
 from torch import nn
 
 from training.attacks.contract import MinimalPerturbation
-from training.attacks.gradients import fooled, log_odds, logits_of
+from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import Draws, LabelledImages
+from training.objectives.margins import log_odds
 
 DIFFERENTIAL_WEIGHT = 0.5
 COLOUR_MEAN, COLOUR_STD = 128 / 255, 127 / 255

@@ -6,9 +6,10 @@ from torch import nn
 
 from training.attacks.balls import per_image, project, scatter_inside, steepest
 from training.attacks.contract import FixedStrength
-from training.attacks.gradients import differentiate, log_odds
+from training.attacks.gradients import differentiate
 from training.attacks.labelled_images import Draws, LabelledImages
 from training.attacks.worst_case import WorstCase
+from training.objectives.margins import log_odds
 
 
 class Pgd(FixedStrength):

@@ -7,9 +7,10 @@ from torch import nn
 
 from training.attacks.balls import per_image
 from training.attacks.contract import FixedStrength
-from training.attacks.gradients import fooled, logits_of, margin
+from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import Draws, LabelledImages
 from training.attacks.square_proposals import NUMBERS, SQUARES
+from training.objectives.margins import margin
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Queries, of 10,000, after which squares have half the area (section 4)."""

@@ -1,8 +1,9 @@
 import torch
 from torch import nn
 
-from training.attacks.gradients import fooled, logits_of, margin
+from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import LabelledImages
+from training.objectives.margins import margin
 
 __all__ = ["WorstCase"]
 

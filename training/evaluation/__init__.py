@@ -1,1 +1,5 @@
-"""What classifiers are worth on the variants of a dataset: predictions, metrics, the tidy table, figures, reports."""
+"""From trained networks and datasets to tables, intervals and figures.
+
+classifiers/: predictions and what is measured on them; robustness/: noises and attacks, and the evaluation as a whole;
+gans/: generated images against real ones. The only importers of matplotlib in training besides gans/figures.py.
+Imported by jobs, retraining and, for figures, gans."""

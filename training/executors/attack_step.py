@@ -22,7 +22,6 @@ from training.attacks import (
     SnrDb,
     Strength,
 )
-from training.executors.shipped import ShippedAttack
 from training.executors.task_device import read_network, task_device
 
 __all__ = ["AttackStep"]
@@ -50,12 +49,16 @@ class AttackStep:
         self.device = device
 
     @classmethod
-    def opened(cls, shipped: ShippedAttack, path: Path, threads: int, gpu: str | None) -> "AttackStep":
-        """With `threads` threads, on the GPU of that address or on the CPU. Raises CheckpointError, ExecutorError."""
+    def opened(
+        cls, path: Path, attack: Mapping[str, Any], strengths: Mapping[str, Mapping[str, float] | None], seed: int,
+        batch_size: int, threads: int, gpu: str | None,
+    ) -> "AttackStep":  # fmt: skip
+        """The classifier at `path` under the attack that `attack` describes, with `threads` threads, on the GPU of that
+        address or on the CPU. Raises CheckpointError, ExecutorError."""
         device = task_device(threads, gpu)
-        strengths = {name: _strength(strength) for name, strength in shipped.strengths.items()}
-        attack = choose(ATTACKS, dict(shipped.attack)).opened(path.parent)
-        return cls(read_network(path, device), attack, strengths, shipped.seed, shipped.batch_size, device)
+        opened = choose(ATTACKS, dict(attack)).opened(path.parent)
+        by_variant = {name: _strength(strength) for name, strength in strengths.items()}
+        return cls(read_network(path, device), opened, by_variant, seed, batch_size, device)
 
     def __call__(self, source: SourceImages) -> list[AttackedImages]:
         """One for each variant. Raises AttackError, which names images."""

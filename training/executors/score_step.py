@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.store.schema import Scores
-from training.executors.shipped import ExecutorError
+from training.executors.errors import ExecutorError
 from training.executors.task_device import read_network, task_device
 
 __all__ = ["ScoreStep"]

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import RoadsignError
+from training.executors.errors import ExecutorError
 
 if TYPE_CHECKING:
     from training.executors.attack_step import AttackStep
     from training.executors.score_step import ScoreStep
 
-__all__ = ["ExecutorError", "ShippedAttack", "ShippedClassifier"]
-
-
-class ExecutorError(RoadsignError):
-    """An executor cannot do what is asked of it."""
+__all__ = ["ShippedAttack", "ShippedClassifier"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,9 @@ class ShippedAttack:
         """On an executor. Raises ExecutorError where it has no torch."""
         with _needing_torch():
             from training.executors.attack_step import AttackStep
-        return AttackStep.opened(self, files / self.file, threads, gpu)
+        return AttackStep.opened(
+            files / self.file, self.attack, self.strengths, self.seed, self.batch_size, threads, gpu
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from training.classifiers.trained import Classifier
-from training.executors.shipped import ExecutorError
+from training.executors.errors import ExecutorError
 from training.loop.ranks import keep_freed_memory
 
 __all__ = ["read_network", "task_device"]

@@ -6,11 +6,11 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from pipelines.settings import PathOrName, choose, describe
-from training.attacks.gradients import log_odds, margin
 from training.gans.contract import GanArchitecture, Seen
 from training.gans.dcgan import DcganDiscriminator
 from training.gans.latents import LATENTS, ImageToImage, Latent
 from training.gans.perturber import LEAST_NORM, Perturber, largest_norm
+from training.objectives.margins import log_odds, margin
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -5,7 +5,6 @@ import math
 import torch
 from torch import nn
 
-from training.attacks.balls import per_image
 from training.gans.convolutions import doubled, halved, sides
 
 __all__ = ["LEAST_NORM", "Perturber", "largest_norm"]
@@ -44,8 +43,8 @@ class Perturber(nn.Module):
         raw: torch.Tensor = self.model(latent).float()
         if self.eps is not None:
             return self.eps * raw.tanh()
-        norms = per_image(torch.linalg.vector_norm(raw, dim=(1, 2, 3))).clamp(min=LEAST_NORM)
-        radius = per_image(largest_norm(latent.add(1).div(2), None, self.snr_db))
+        norms: torch.Tensor = torch.linalg.vector_norm(raw, dim=(1, 2, 3), keepdim=True).clamp(min=LEAST_NORM)
+        radius = largest_norm(latent.add(1).div(2), None, self.snr_db).view(-1, 1, 1, 1)
         return raw / norms * radius * (norms / radius.clamp(min=LEAST_NORM)).tanh()
 
 

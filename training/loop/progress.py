@@ -27,7 +27,7 @@ class Training(Protocol):
 
 
 def make_console(*, quiet: bool) -> Console:
-    """As pipelines.job.console has it for the jobs: text is never markup, and no path is broken into lines."""
+    """As pipelines.console has it for the jobs: text is never markup, and no path is broken into lines."""
     return Console(quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 

@@ -1,1 +1,2 @@
-"""Retraining in service: whether a challenger takes the champion's place, who may decide it, and what has drifted."""
+"""New raw images in, a better champion out: the batch and its steps, the gate, the lease, the schedule; drift/ compares
+new images with those of the champion's training. Imported by jobs alone."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from pipelines.job.console import make_console
+from pipelines.console import make_console
 from pipelines.render import report
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
@@ -47,7 +47,7 @@ def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_consoles_are_made_in_two_places_without_markup() -> None:
-    """Of jobs and pipelines, and of training, which knows nothing of pipelines.job.console; and no text is markup where
+    """Of jobs and pipelines, and of training, which knows nothing of pipelines.console; and no text is markup where
     rich takes it for that whatever the console says."""
     makers = []
     for path in [
@@ -65,4 +65,4 @@ def test_consoles_are_made_in_two_places_without_markup() -> None:
             if name == "status" and "console" in ast.unparse(node.func):
                 assert ast.unparse(node.args[0]).startswith("Text("), path
             assert name != "from_markup", path
-    assert sorted(makers) == ["pipelines/job/console.py", "training/loop/progress.py"]
+    assert sorted(makers) == ["pipelines/console.py", "training/loop/progress.py"]

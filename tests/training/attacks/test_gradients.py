@@ -6,7 +6,8 @@ from attacked_networks import disc_examples, grey_examples, linear, small_cnn
 from torch import nn
 
 from training.attacks import AttackError
-from training.attacks.gradients import differentiate, fooled, log_odds, logits_of, margin
+from training.attacks.gradients import differentiate, fooled, logits_of
+from training.objectives.margins import log_odds, margin
 
 
 def test_cross_entropy_is_the_softplus_of_the_log_odds() -> None:

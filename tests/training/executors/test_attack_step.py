@@ -12,7 +12,8 @@ from training.attacks.fgsm import Fgsm
 from training.attacks.pgd import Pgd
 from training.classifiers.trained import Classifier, Shape
 from training.executors.attack_step import AttackStep
-from training.executors.shipped import ExecutorError, ShippedAttack
+from training.executors.errors import ExecutorError
+from training.executors.shipped import ShippedAttack
 from training.models.baseline_cnn import BaselineCnn
 
 CPU = torch.device("cpu")

@@ -4,8 +4,8 @@ import torch
 from attacked_networks import SIZE_PX, discs, small_cnn
 from torch import nn
 
+from training.executors.errors import ExecutorError
 from training.executors.score_step import ScoreStep
-from training.executors.shipped import ExecutorError
 
 CPU = torch.device("cpu")
 
