@@ -22,8 +22,8 @@ from pipelines.settings import load
 from training.gans.losses import gradient_penalty
 from training.gans.run import Outside, open_gan
 from training.gans.settings import TrainGan
-from training.gans.step import has_batch_norm
 from training.gans.training import GanTraining
+from training.loop.players import has_batch_norm
 from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.streams.stream import to_unit_floats
 

@@ -57,7 +57,7 @@ def test_killed_and_resumed_it_gives_the_same_generator_bit_for_bit(root: Path, 
     job.send_signal(signal.SIGKILL)
     assert job.wait() == -signal.SIGKILL
     assert train(cwd, (sys.executable,), root, *settings).digest == straight.digest
-    assert "going on after epoch" in (cwd / "log").read_text()
+    assert "after epoch" in (cwd / "log").read_text()
 
 
 def test_two_ranks_learn_what_one_with_their_joint_batch_size_learns(root: Path, tmp_path: Path) -> None:

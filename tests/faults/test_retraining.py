@@ -109,10 +109,10 @@ def test_the_status_tells_what_was_and_what_will_be(place: Place) -> None:
 def test_a_batch_that_fails_leaves_the_champion_and_says_so(place: Place) -> None:
     done = place.run('training=["epochs=1", "lr=1e30"]')
     assert done.returncode == 1
-    assert "train_classifier ended with exit code 1: the loss is" in done.stderr
+    assert "train_classifier ended with exit code 1: loss/train is" in done.stderr
     assert place.aliases() == {"champion": "1"}
     last = place.journal()[-1]
-    assert last["outcome"] == "failed" and last["exit_code"] == 1 and "the loss is" in last["sentence"]
+    assert last["outcome"] == "failed" and last["exit_code"] == 1 and "loss/train is" in last["sentence"]
 
 
 @pytest.mark.parametrize(

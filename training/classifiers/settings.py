@@ -11,6 +11,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
 from training.augmentation.augmentation import Augmentation
 from training.models import MODELS, Model
+from training.objectives import OBJECTIVES, CrossEntropy, Objective
 from training.streams.stream import Cache, Data
 from training.tracking import Tracking
 
@@ -26,6 +27,10 @@ def _model(given: object) -> Model:
     if isinstance(given, dict):  # a file of conf/model/ also holds the recipe, to which the other keys refer
         given = {key: value for key, value in given.items() if key != "recipe"}
     return choose(MODELS, given)
+
+
+def _objective(given: object) -> Objective:
+    return given if isinstance(given, Objective) else choose(OBJECTIVES, given)
 
 
 class TrainingRun(Settings):
@@ -55,13 +60,18 @@ class TrainClassifier(TrainingRun):
     """`model` trained on `data`; with all ranks together, a step takes batch_size · ranks images.
 
     The optimizer is AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019), which without
-    weight_decay is Adam. The learning rate is `lr` throughout, or under "one_cycle" rises linearly to `lr` during
-    `warmup_fraction` of all steps and falls to zero along a cosine. `keep`: the weights of the last epoch, or of the
-    one with the best accuracy on the validation tracks."""
+    weight_decay is Adam. `objective`, a member of training.objectives, says what is minimized. The learning rate is
+    `lr` throughout, or under "one_cycle" rises linearly to `lr` during `warmup_fraction` of all steps and falls to zero
+    along a cosine. `keep`: the weights of the last epoch, or of the one with the best accuracy on the validation
+    tracks."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
     augmentation: Augmentation
+    objective: Annotated[Objective, PlainValidator(_objective), PlainSerializer(describe)] = Field(
+        default=CrossEntropy(),
+        exclude_if=lambda objective: objective == CrossEntropy(),  # so that older runs keep their fingerprints
+    )
     epochs: int = Field(ge=1)
     lr: float = Field(gt=0, allow_inf_nan=False)
     schedule: Literal["constant", "one_cycle"]

@@ -1,9 +1,9 @@
-"""The loop that trains a classifier: the same weights for the same settings, whenever it is stopped and resumed.
-
-Random numbers of a step are a function of (seed, epoch, step) alone, so a checkpoint needs no generator's state."""
+"""One step of a classifier, and what its training keeps: the weights that are best on the validation tracks."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,22 +11,20 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from pipelines.errors import RoadsignError
 from training.augmentation.augmentation import DRAWS
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Classifier, Shape
-from training.loop.pace import Pace
+from training.loop.players import Player, StepHook, has_batch_norm
 from training.loop.ranks import Ranks
+from training.loop.sums import StepSums
+from training.loop.training import Training
+from training.objectives import Given
 from training.streams.stream import Batch, Epochs, to_unit_floats
 
-__all__ = ["ClassifierTraining", "DivergedError"]
+__all__ = ["ClassifierTraining"]
 
-STEPS_BETWEEN_CHECKS = 20
-"""Of the losses: each check waits for the device."""
-
-
-class DivergedError(RoadsignError):
-    """The loss is no number any more."""
+LEAST_ROWS = 2
+"""Of a batch for batch norm, which has no variance of one."""
 
 
 class Best(NamedTuple):
@@ -35,57 +33,59 @@ class Best(NamedTuple):
     weights: dict[str, torch.Tensor]
 
 
-class ClassifierTraining:
-    """Network, optimizer, and how far they have come: `epoch` epochs and `step` steps of the next one."""
+class ClassifierTraining(Training):
+    """`hooks` run after each step of the optimizer."""
 
     def __init__(
-        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs
-    ) -> None:
+        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs,
+        hooks: Sequence[StepHook] = (),
+    ) -> None:  # fmt: skip
         self.settings = settings
         self.shape = shape
-        self.ranks = ranks
-        self.train = train
         self.validation = validation
         self.network = shape.build(settings.model, settings.seed).to(memory_format=torch.channels_last)
         self.network.to(ranks.device)
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self._player = Player(self.network, optimizer, hooks=hooks)
+        parts = (f"loss/{part}/train" for part in settings.objective.parts)
+        super().__init__(settings, ranks, train, {"classifier": self._player}, ("loss/train", "accuracy/train", *parts))
         self._parallel = ranks.parallel(self.network)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-        )
-        self.epoch = 0
-        self.step = 0
+        self._has_batch_norm = has_batch_norm(self.network)
+        self._features: dict[str, torch.Tensor] = {}
         self.best: Best | None = None
-        self.metrics: dict[str, float] = {}
-        """Of the last epoch that was finished."""
-        self.pace = Pace()
-        self._sums = self._zeros()
-        self._unchecked: list[tuple[list[str], torch.Tensor]] = []
 
-    def steps(self) -> Iterator[float | None]:
-        """Trains to the end of the epoch. Yields after each step: the epoch's mean loss so far where it has just been
-        looked at. Raises DivergedError."""
-        self.network.train()
-        self.pace = Pace()
-        for batch in self.pace.timed(self.train.epoch(self.epoch, self.step)):
-            self._train_on(batch)
-            self.step += 1
-            due = len(self._unchecked) == STEPS_BETWEEN_CHECKS or self.step == len(self.train)
-            yield self._check() if due else None
+    def train_on(self, batch: Batch) -> StepSums:
+        share, device = self.train.share, self.ranks.device
+        seeds = self.seeds()
+        random = np.random.Generator(np.random.PCG64(seeds))
+        draws = random.random((DRAWS, share.global_batch_size), np.float32)
+        own = slice(share.rank * share.batch_size, (share.rank + 1) * share.batch_size)
+        images, labels, valid = _on(batch, device)
+        images, labels = self.settings.augmentation(images, labels, torch.from_numpy(draws[:, own]).to(device))
+        count = share.own_valid(self.step, self.train.images)
+        if self._has_batch_norm and count < share.batch_size:  # padding must not enter the statistics
+            rows = slice(min(max(count, LEAST_ROWS), share.batch_size))
+            images, labels, valid = images[rows], labels[rows], valid[rows]
+        self._set_lr()
+        given = Given(
+            self.network, self._logits, self._loss, images, labels, batch.image_ids[: len(labels)],
+            np.random.Generator(np.random.PCG64(seeds.spawn(share.world_size)[share.rank])), self._features, self.epoch,
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), self._watched_layers():
+            torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
+            losses = self.settings.objective(given)
+        loss = (losses.total * valid).sum()
+        # The mean over the valid images of all ranks, whose gradients DDP averages.
+        self._player.learn(loss * share.world_size / share.valid(self.step, self.train.images))
+        correct = ((losses.logits.argmax(1) == labels) & valid).sum()
+        parts = {f"loss/{name}/train": ((part.detach() * valid).sum(), count) for name, part in losses.parts.items()}
+        return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts}
+
+    def epoch_metrics(self) -> dict[str, float]:
+        return {"lr": self._player.optimizer.param_groups[0]["lr"], **self._validate()}
 
     def finish_epoch(self) -> None:
-        """Validates, counts the epoch, and takes its metrics over all ranks."""
-        loss, correct, images = self.ranks.sum(self._sums).tolist()
-        pace = self.pace.metrics(self.train.share.global_batch_size)
-        self.metrics = {
-            "loss/train": loss / images,
-            "accuracy/train": correct / images,
-            "lr": self.optimizer.param_groups[0]["lr"],
-            **pace,
-            **self._validate(),
-        }
-        self.epoch += 1
-        self.step = 0
-        self._sums = self._zeros()
+        super().finish_epoch()
         accuracy = self.metrics["accuracy/validation"]
         if self.best is None or accuracy > self.best.accuracy:
             self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.network.state_dict())))
@@ -96,26 +96,11 @@ class ClassifierTraining:
         best = self.best if self.settings.keep == "best" else None
         return best.accuracy if best else self.metrics["accuracy/validation"]
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint; every rank must call it, and has the same then. Raises DivergedError."""
-        self._check()
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": self.ranks.sum(self._sums),
-            "best": self.best and self.best._asdict(),
-            "metrics": self.metrics,
-        }
+    def other_state(self) -> dict[str, Any]:
+        return {"best": self.best and self.best._asdict()}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self._sums = state["sums"] if self.ranks.is_first else self._zeros()
+    def load_other_state(self, state: Mapping[str, Any]) -> None:
         self.best = state["best"] and Best(**state["best"])
-        self.metrics = state["metrics"]
 
     def classifier(self, about: Mapping[str, Any]) -> Classifier:
         """What has been trained, with the weights that `keep` asks for, on the CPU."""
@@ -125,68 +110,54 @@ class ClassifierTraining:
         network.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
         return Classifier(network.eval(), self.settings.model, self.shape, about)
 
-    def _train_on(self, batch: Batch) -> None:
-        share, device = self.train.share, self.ranks.device
-        random = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence([self.settings.seed, self.epoch], spawn_key=(self.step,)))
-        )
-        draws = random.random((DRAWS, share.global_batch_size), np.float32)
-        own = slice(share.rank * share.batch_size, (share.rank + 1) * share.batch_size)
-        images, labels, valid = _on(batch, device)
-        images, labels = self.settings.augmentation(images, labels, torch.from_numpy(draws[:, own]).to(device))
-        progress = (self.epoch + self.step / len(self.train)) / self.settings.epochs
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.lr_at(progress)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
-            logits = self._logits(self._parallel, images)
-        losses = cross_entropy(logits, labels, reduction="none", label_smoothing=self.settings.label_smoothing) * valid
-        loss = losses.sum()
-        self.optimizer.zero_grad()
-        # The mean over the valid images of all ranks, whose gradients DDP averages.
-        torch.autograd.backward(loss * share.world_size / share.valid(self.step, self.train.images))
-        self.optimizer.step()
-        self._sums += _sums(loss.detach(), logits, labels, valid)
-        self._unchecked.append((batch.image_ids, loss.detach()))
+    @property
+    def _loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        return partial(cross_entropy, reduction="none", label_smoothing=self.settings.label_smoothing)
 
-    def _validate(self) -> dict[str, float]:
-        self.network.eval()
-        sums = self._zeros()
-        with torch.inference_mode():
-            for batch in self.validation.epoch(0):
-                images, labels, valid = _on(batch, self.ranks.device)
-                logits = self._logits(self.network, images)
-                sums += _sums((cross_entropy(logits, labels, reduction="none") * valid).sum(), logits, labels, valid)
-        loss, correct, images_seen = self.ranks.sum(sums).tolist()
-        return {"loss/validation": loss / images_seen, "accuracy/validation": correct / images_seen}
+    def _set_lr(self) -> None:
+        for group in self._player.optimizer.param_groups:
+            group["lr"] = self.settings.lr_at(self.progress)
 
-    def _logits(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        return self._logits_of(self._parallel, images)
+
+    def _logits_of(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
         with self.ranks.precision():
             logits: torch.Tensor = network(images)
         return logits.float()
 
-    def _check(self) -> float:
-        """The epoch's mean loss so far on this rank."""
-        losses = torch.stack([loss for _, loss in self._unchecked]).tolist() if self._unchecked else []
-        for (image_ids, _), loss in zip(self._unchecked, losses, strict=True):
-            if not np.isfinite(loss):
-                raise DivergedError(
-                    f"the loss is {loss} in epoch {self.epoch + 1} on the batch of {', '.join(image_ids)}; "
-                    f"are all pixels of these finite? If so, lower lr (it is {self.settings.lr:g})"
-                )
-        self._unchecked.clear()
-        loss, _, images = self._sums.tolist()
-        return float(loss / max(images, 1))
+    @contextmanager
+    def _watched_layers(self) -> Iterator[None]:
+        """Keeps the outputs of the layers that the objective asks for, until the step has been taken."""
+        layers = self.settings.objective.layers
+        if not layers:
+            yield
+            return
+        modules = dict(self.network.named_modules())
+        hooks = [modules[name].register_forward_hook(partial(self._keep_features, name)) for name in layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            self._features.clear()
 
-    def _zeros(self) -> torch.Tensor:
-        return torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
+    def _keep_features(self, name: str, _: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        self._features[name] = output
+
+    def _validate(self) -> dict[str, float]:
+        self.network.eval()
+        sums = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
+        with torch.inference_mode():
+            for batch in self.validation.epoch(0):
+                images, labels, valid = _on(batch, self.ranks.device)
+                logits = self._logits_of(self.network, images)
+                loss = (cross_entropy(logits, labels, reduction="none") * valid).sum()
+                correct = ((logits.argmax(1) == labels) & valid).sum()
+                sums += torch.stack([loss.double(), correct.double(), valid.sum().double()])
+        loss_sum, right, images_seen = self.ranks.sum(sums).tolist()
+        return {"loss/validation": loss_sum / images_seen, "accuracy/validation": right / images_seen}
 
 
 def _on(batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return to_unit_floats(batch.images, device), batch.labels.to(device), batch.valid.to(device)
-
-
-def _sums(loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Loss, correct images and images of a batch."""
-    correct = ((logits.argmax(1) == labels) & valid).sum()
-    return torch.stack([loss.double(), correct.double(), valid.sum().double()])

@@ -1,43 +1,22 @@
 """What a training says on the console while it runs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.loop.pace import Pace
-from training.streams.stream import Epochs
+from training.loop.training import Training
 
-__all__ = ["EpochProgress", "epoch_line", "gan_epoch_line", "make_console"]
-
-Losses = float | Mapping[str, float]
-"""One, or several by name."""
-
-
-class Training(Protocol):
-    """What is shown of a training."""
-
-    epoch: int
-    step: int
-    pace: Pace
-
-    def steps(self) -> Iterable[Losses | None]: ...
-
-
-def make_console(*, quiet: bool) -> Console:
-    """As pipelines.console has it for the jobs: text is never markup, and no path is broken into lines."""
-    return Console(quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)
+__all__ = ["EpochProgress", "losses_line", "pace_line"]
 
 
 class EpochProgress:
     """A bar per epoch: images per second, loss, and the share of time spent waiting for data."""
 
-    def __init__(self, console: Console, training: Training, batches: Epochs, epochs: int) -> None:
+    def __init__(self, console: Console, training: Training, epochs: int) -> None:
         self.console = console
         self.training = training
-        self.batches = batches
         self.epochs = epochs
 
     def steps(self) -> Iterator[None]:
@@ -46,16 +25,16 @@ class EpochProgress:
         with self._bar() as bar:
             task = bar.add_task(
                 f"epoch {training.epoch + 1}/{self.epochs}",
-                total=len(self.batches),
+                total=len(training.train),
                 completed=training.step,
                 rate="",
                 loss="",
             )
-            for loss in training.steps():
-                if loss is not None:
-                    pace = training.pace.metrics(self.batches.share.global_batch_size)
+            for means in training.steps():
+                if means is not None:
+                    pace = training.pace.metrics(training.train.share.global_batch_size)
                     rate = f"{pace['images_per_s']:,.0f} images/s, {pace['data_wait_share']:.0%} waiting for data"
-                    bar.update(task, completed=training.step, rate=rate, loss=_shown(loss))
+                    bar.update(task, completed=training.step, rate=rate, loss=losses_line(means))
                 yield
 
     @contextmanager
@@ -69,23 +48,10 @@ class EpochProgress:
             yield bar
 
 
-def epoch_line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
-    return (
-        f"epoch {epoch}/{epochs}: loss {metrics['loss/train']:.4f}, accuracy {metrics['accuracy/train']:.2%}; "
-        f"validation: loss {metrics['loss/validation']:.4f}, accuracy {metrics['accuracy/validation']:.2%}; "
-        f"{metrics['images_per_s']:,.0f} images/s, {metrics['data_wait_share']:.1%} waiting for data"
-    )
+def losses_line(metrics: Mapping[str, float]) -> str:
+    """Those of the metrics that are losses, by their names in MLflow."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name.startswith("loss/"))
 
 
-def gan_epoch_line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
-    losses = {name.removeprefix("loss/"): loss for name, loss in metrics.items() if name.startswith("loss/")}
-    return (
-        f"epoch {epoch}/{epochs}: {_shown(losses)}; {metrics['images_per_s']:,.0f} images/s, "
-        f"{metrics['data_wait_share']:.1%} waiting for data"
-    )
-
-
-def _shown(losses: Losses) -> str:
-    if isinstance(losses, float):
-        return f"loss {losses:.4f}"
-    return ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+def pace_line(metrics: Mapping[str, float]) -> str:
+    return f"{metrics['images_per_s']:,.0f} images/s, {metrics['data_wait_share']:.1%} waiting for data"

@@ -1,30 +1,23 @@
-"""What every training run has around its loop: streams, a folder that is held, a tracked run, checkpoints."""
+"""What every training run has around its loop: streams, a locked folder, a tracked run, checkpoints, the console."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
-from rich.console import Console
-
+from pipelines.console import make_console
 from pipelines.store.schema import Split
 from training.loop.checkpoints import Checkpoint, fitting
 from training.loop.machine import machine_facts
-from training.loop.ranks import Ranks
+from training.loop.progress import EpochProgress
+from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.loop.run_folder import RunFolder, hold_run_folder
+from training.loop.training import Training
 from training.streams.stream import Batches, Cache, Data, open_stream
 from training.tracking import DatasetUsed, TrackedRun, Tracking, tracked_run
 
-__all__ = [
-    "Command",
-    "Training",
-    "dataset_digests",
-    "opened_split",
-    "resumed",
-    "run_folder",
-    "save_checkpoint",
-    "tracked",
-]
+__all__ = ["Command", "TrackedTraining", "dataset_digests", "describe_training", "opened_split", "run_training"]
 
 
 class Command(NamedTuple):
@@ -42,7 +35,15 @@ class Recipe(Protocol):
     @property
     def batch_size(self) -> int: ...
     @property
+    def epochs(self) -> int: ...
+    @property
     def seed(self) -> int: ...
+    @property
+    def checkpoint_every_steps(self) -> int: ...
+    @property
+    def device(self) -> Literal["auto", "cpu", "cuda"]: ...
+    @property
+    def precision(self) -> Literal["float32", "bfloat16"]: ...
     @property
     def cache(self) -> Cache: ...
     @property
@@ -56,15 +57,105 @@ class Recipe(Protocol):
     def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
 
-class Training(Protocol):
-    """What can be stopped and gone on with."""
+class TrackedTraining(ABC):
+    """A training with its folder, its tracked run and its console. `run` is None on ranks other than the first, which
+    neither write nor log. `name` is of what is trained, for the run's name; `streams` are what it is trained and
+    validated on, `digests` of all that decides its weights besides the settings."""
 
-    ranks: Ranks
-    epoch: int
-    step: int
+    kind: ClassVar[str]
+    """What its checkpoints say that they are of."""
 
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: Mapping[str, Any], /) -> None: ...
+    def __init__(
+        self, training: Training, settings: Recipe, name: str, streams: Sequence[Batches], digests: Mapping[str, str]
+    ) -> None:
+        self.training = training
+        self.settings = settings
+        self.name = name
+        self.streams = streams
+        self.digests = dict(digests)
+        self.folder = RunFolder(Path())
+        self.run: TrackedRun | None = None
+        self.console = make_console(quiet=True)
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What is trained on what, in one line."""
+
+    @abstractmethod
+    def check_precision(self) -> None:
+        """Raises SettingsError where this processor computes the players wrongly in the precision of the settings."""
+
+    @abstractmethod
+    def epoch_line(self) -> str:
+        """What the console shows of an epoch that has ended."""
+
+    def after_step(self) -> None:  # noqa: B027 - most trainings have nothing to do here
+        """Called after each step that does not end an epoch."""
+
+    def after_epoch(self) -> None:  # noqa: B027
+        """Called when the epoch has its metrics, before its checkpoint."""
+
+    @abstractmethod
+    def finish(self, run: TrackedRun) -> None:
+        """Writes the model and logs it; on the first rank alone."""
+
+    def train(self) -> None:
+        """From where it is to the last epoch; a checkpoint after each, and within it where the settings ask for it."""
+        training, every = self.training, self.settings.checkpoint_every_steps
+        progress = EpochProgress(self.console, training, self.settings.epochs)
+        while training.epoch < self.settings.epochs:
+            for _ in progress.steps():
+                if training.step < len(training.train):
+                    self.after_step()
+                    if every and training.step % every == 0:
+                        self.save_checkpoint()
+            training.finish_epoch()
+            self.after_epoch()
+            self.console.print(f"epoch {training.epoch}/{self.settings.epochs}: {self.epoch_line()}")
+            if self.run:
+                self.run.log_metrics(training.metrics, training.epoch)
+            self.save_checkpoint()
+
+    def resume(self) -> None:
+        """Continues from the folder's checkpoint where there is one. Raises CheckpointError."""
+        if self.folder.checkpoint.is_file():
+            found = Checkpoint.read(self.folder.checkpoint, self.training.ranks.device, kind=self.kind)
+            with fitting(self.folder.checkpoint, "this training; give resume=never to begin anew"):
+                self.training.load_state(found.state)
+            place = f"epoch {self.training.epoch}, step {self.training.step}"
+            self.console.print(f"resuming {self.folder.path} after {place}")
+
+    def save_checkpoint(self) -> None:
+        state = self.training.state()
+        if self.training.ranks.is_first:
+            Checkpoint({"kind": self.kind}, state).write(self.folder.checkpoint)
+
+
+def run_training(settings: Recipe, command: Command, open_training: Callable[[Ranks], TrackedTraining]) -> None:
+    """One training run from its settings to a tracked model: on this device, or as one of many ranks. Only rank 0 logs
+    and writes. Raises RoadsignError."""
+    keep_freed_memory()
+    with ranks_on(settings.device, settings.precision) as ranks:
+        tracked = open_training(ranks)
+        tracked.console = make_console(quiet=not ranks.is_first)
+        tracked.console.print(tracked.describe())
+        tracked.check_precision()
+        with (
+            run_folder(settings, ranks, tracked.name, tracked.digests, command) as tracked.folder,
+            tracked_by_first(settings, ranks, tracked.streams, tracked.folder, command) as tracked.run,
+        ):
+            tracked.resume()
+            tracked.train()
+            if tracked.run:
+                tracked.finish(tracked.run)
+                tracked.folder.add_to_record(finished=True)
+                tracked.console.print(f"model: {tracked.folder.model}\nrun:   {tracked.run.run_id}")
+
+
+def describe_training(settings: Recipe, open_training: Callable[[Ranks], TrackedTraining]) -> str:
+    """What would be trained, in one line. Raises RoadsignError where it could not."""
+    with ranks_on(settings.device, settings.precision) as ranks:
+        return open_training(ranks).describe()
 
 
 def opened_split(settings: Recipe, ranks: Ranks, split: Split, classes: Sequence[int] | None = None) -> Batches:
@@ -96,7 +187,7 @@ def run_folder(
 
 
 @contextmanager
-def tracked(
+def tracked_by_first(
     settings: Recipe, ranks: Ranks, streams: Sequence[Batches], folder: RunFolder, command: Command
 ) -> Iterator[TrackedRun | None]:
     """The run on rank 0, None on the others."""
@@ -111,21 +202,6 @@ def tracked(
     ) as run:  # fmt: skip
         folder.add_to_record(run_id=run.run_id)
         yield run
-
-
-def resumed(training: Training, folder: RunFolder, kind: str, console: Console) -> None:
-    """Goes on with the folder's checkpoint where there is one. Raises CheckpointError."""
-    if folder.checkpoint.is_file():
-        found = Checkpoint.read(folder.checkpoint, training.ranks.device, kind=kind)
-        with fitting(folder.checkpoint, "this training; give resume=never to begin anew"):
-            training.load_state(found.state)
-        console.print(f"going on after epoch {training.epoch}, step {training.step} of {folder.path}")
-
-
-def save_checkpoint(training: Training, folder: RunFolder, kind: str) -> None:
-    state = training.state()
-    if training.ranks.is_first:
-        Checkpoint({"kind": kind}, state).write(folder.checkpoint)
 
 
 def _datasets(batches: Batches) -> list[DatasetUsed]:

@@ -62,11 +62,15 @@ class Share:
         return step * self.global_batch_size
 
     def valid(self, step: int, rows: int) -> int:
-        """How many rows of the global batch are no filling."""
+        """How many rows of the global batch are not padding."""
         return min(self.global_batch_size, rows - self.start(step))
 
+    def own_valid(self, step: int, rows: int) -> int:
+        """How many of this rank's rows are not padding; they come first."""
+        return min(max(self.valid(step, rows) - self.rank * self.batch_size, 0), self.batch_size)
+
     def rows(self, step: int, rows: int) -> tuple[Integers, NDArray[np.bool_]]:
-        """This rank's rows of a step in an epoch of `rows` rows, and which of them are no filling."""
+        """This rank's rows of a step in an epoch of `rows` rows, and which of them are not padding."""
         start = self.start(step)
         own = start + self.rank * self.batch_size + np.arange(self.batch_size, dtype=np.int64)
         return np.where(own < rows, own, start + (own - start) % (rows - start)), own < rows

@@ -8,7 +8,8 @@ from small_runs import STILL, recipe, training, write_dataset
 from torch.nn.functional import cross_entropy
 
 from training.augmentation.augmentation import Augmentation
-from training.classifiers.training import ClassifierTraining, DivergedError
+from training.classifiers.training import ClassifierTraining
+from training.loop.training import DivergedError
 from training.models.baseline_cnn import BaselineCnn
 from training.streams.stream import Data
 
@@ -147,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
 
     WithHole({"train": [[94]], "validation": [[20]]}, size_px=8, pixel_dtype="float32").write(tmp_path)
     broken = training(recipe(tmp_path, augmentation=Augmentation(flips="none")))
-    with pytest.raises(DivergedError, match=r"the loss is nan in epoch 1 on the batch of (train/\d+, )*train/00007"):
+    with pytest.raises(DivergedError, match=r"loss/train is nan in epoch 1 on the batch of (train/\d+, )*train/00007"):
         run(broken, 1)
 
 

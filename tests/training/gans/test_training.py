@@ -10,7 +10,6 @@ from small_runs import write_dataset
 from torch import nn
 
 from pipelines.errors import SettingsError, StreamError
-from training.classifiers.training import DivergedError
 from training.gans import GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
@@ -23,6 +22,7 @@ from training.gans.vanilla import Vanilla
 from training.gans.watch import Watch
 from training.gans.wgan_gp import WganGp
 from training.loop.ranks import Ranks
+from training.loop.training import DivergedError
 
 IMAGES = 94
 
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
 
     WithHole({"train": [[IMAGES]], "validation": [[20]]}, size_px=8, pixel_dtype="float32").write(tmp_path)
     with pytest.raises(
-        DivergedError, match=r"the discriminator loss is nan in epoch 1 on the batch of (train/\d+, )*train/00007"
+        DivergedError, match=r"loss/discriminator is nan in epoch 1 on the batch of (train/\d+, )*train/00007"
     ):
         run_epochs(gan_training(gan_recipe(tmp_path)), 1)
 

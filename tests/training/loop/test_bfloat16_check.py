@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pipelines.errors import SettingsError
 from training.classifiers.run import train_classifier
-from training.gans import GANS, Gan
+from training.gans import GANS, GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.convolutions import halved
 from training.gans.dcgan import Dcgan
@@ -89,7 +89,7 @@ def test_wrong_bfloat16_never_trains_silently(layer: type[nn.Linear], message: s
     [GANS["dcgan"](channels=4, spectral_norm=True), Adversarial(eps=0.1), GANS["wgan_gp"]()],
     ids=lambda gan: gan.kind,
 )
-def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are(gan: Gan) -> None:
+def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are(gan: GanArchitecture) -> None:
     """The critic of wgan_gp comes down to 1 × 1 images."""
     labels = torch.zeros(4, dtype=torch.int64)
     latent = torch.rand(4, *gan.latent.shape(8), generator=torch.Generator().manual_seed(1))

@@ -3,18 +3,12 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from training.loop.checkpoints import Checkpoint, CheckpointError
-from training.loop.run_folder import RunFolder
-from training.loop.tracked_training import resumed
 
 CPU = torch.device("cpu")
 WRITE_FOR_EVER = """
@@ -96,17 +90,6 @@ def test_a_checkpoint_without_settings_or_state_is_named(tmp_path: Path, content
     torch.save({"format": "roadsign-robustness checkpoint 1", **contents}, tmp_path / "last.pt")
     with pytest.raises(CheckpointError, match=r"last\.pt: damaged; its settings or its state are missing"):
         Checkpoint.read(tmp_path / "last.pt", CPU, kind="classifier")
-
-
-def test_a_state_that_does_not_fit_the_training_is_named(tmp_path: Path) -> None:
-    def load_state(state: Mapping[str, Any]) -> None:
-        state["optimizer"]["epoch"].keys()
-
-    for state in ({}, {"optimizer": 5}, {"optimizer": {"epoch": 3}}):
-        Checkpoint({"kind": "training"}, state).write(tmp_path / "checkpoint.pt")
-        training = SimpleNamespace(ranks=SimpleNamespace(device=CPU), load_state=load_state)
-        with pytest.raises(CheckpointError, match=r"checkpoint\.pt: does not fit this training; give resume=never"):
-            resumed(training, RunFolder(tmp_path), "training", Console())  # type: ignore[arg-type]
 
 
 def test_a_pickle_is_never_run(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""A network that learns: with an optimizer of its own, at its own rhythm, and what happens after each of its steps."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from training.loop.ranks import Ranks
+
+__all__ = ["Player", "StepHook", "has_batch_norm"]
+
+
+class StepHook(Protocol):
+    """Runs after the optimizer's step of a player: a moving average, Parseval's retraction, weight clipping."""
+
+    def step(self) -> None: ...
+
+
+class Player:
+    """`network` learns in every `every`-th step of the training. `hooks` run after each step of the optimizer, in
+    order."""
+
+    def __init__(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, every: int = 1, hooks: Sequence[StepHook] = ()
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.every = every
+        self.hooks = hooks
+        self._parameters = list(network.parameters())
+
+    def learns_at(self, steps_taken: int) -> bool:
+        """Whether it learns in the step after so many: with every=5 in the fifth, the tenth, …"""
+        return (steps_taken + 1) % self.every == 0
+
+    def learn(self, loss: torch.Tensor, ranks: Ranks | None = None) -> None:
+        """One step of the optimizer along the gradient of `loss`. With `ranks`, the gradient is that of this network's
+        parameters alone, averaged over the ranks; without, it is what backward leaves, which DistributedDataParallel
+        has averaged already."""
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss, inputs=self._parameters if ranks else None)
+        if ranks:
+            ranks.average_gradients(self.network)
+        self.optimizer.step()
+        for hook in self.hooks:
+            hook.step()
+
+    def gradient_norm(self) -> float | None:
+        """Of the latest gradient; None before the first one. Waits for the device."""
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        return float(nn.utils.get_total_norm(gradients)) if gradients else None
+
+    def state(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in network.modules())
