@@ -23,9 +23,6 @@ from training.streams.stream import Batch, Epochs, to_unit_floats
 
 __all__ = ["ClassifierTraining"]
 
-LEAST_ROWS = 2
-"""Of a batch for batch norm, which has no variance of one."""
-
 
 class Best(NamedTuple):
     epoch: int
@@ -63,8 +60,8 @@ class ClassifierTraining(Training):
         images, labels, valid = _on(batch, device)
         images, labels = self.settings.augmentation(images, labels, torch.from_numpy(draws[:, own]).to(device))
         count = share.own_valid(self.step, self.train.images)
-        if self._has_batch_norm and count < share.batch_size:  # padding must not enter the statistics
-            rows = slice(min(max(count, LEAST_ROWS), share.batch_size))
+        if self._has_batch_norm:
+            rows = share.without_padding(self.step, self.train.images)
             images, labels, valid = images[rows], labels[rows], valid[rows]
         self._set_lr()
         given = Given(

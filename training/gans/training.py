@@ -52,6 +52,7 @@ class GanTraining(Training):
             "discriminator": Player(discriminator, _adam(discriminator, settings)),
         }
         super().__init__(settings, ranks, train, learners, [f"loss/{name}" for name in loss_names(self.gan)])
+        self._has_batch_norm = any(has_batch_norm(player) for player in self.players)
         self._step = GanStep(self.gan, self.players, learners, ranks, classifier)
         self.watcher = Watcher(settings.watch)
         self.warnings: list[str] = []
@@ -100,13 +101,13 @@ class GanTraining(Training):
         draws = torch.Generator().manual_seed(int(self.seeds().generate_state(1, np.uint64)[0] >> 1))
         own = slice(share.rank * share.batch_size, (share.rank + 1) * share.batch_size)
         real = to_unit_floats(batch.images, device) * 2 - 1
-        latent = self._latent(real, draws, own)
-        shares = torch.rand(share.global_batch_size, generator=draws)[own]
-        valid = share.valid(self.step, self.train.images)
-        return Given(
-            real, batch.labels.to(device), latent.to(device, non_blocking=True), shares.to(device, non_blocking=True),
-            share.own_valid(self.step, self.train.images), share.world_size / valid,
-        )  # fmt: skip
+        latent = self._latent(real, draws, own).to(device, non_blocking=True)
+        shares = torch.rand(share.global_batch_size, generator=draws)[own].to(device, non_blocking=True)
+        count = share.own_valid(self.step, self.train.images)
+        rows = share.without_padding(self.step, self.train.images) if self._has_batch_norm else slice(None)
+        weight = share.world_size / share.valid(self.step, self.train.images)
+        labels = batch.labels.to(device)
+        return Given(real[rows], labels[rows], latent[rows], shares[rows], count, weight)
 
     def _latent(self, real: torch.Tensor, draws: torch.Generator, own: slice) -> torch.Tensor:
         latent, source = self.gan.latent, Source(real, self.noise_images)

@@ -69,6 +69,11 @@ class Share:
         """How many of this rank's rows are not padding; they come first."""
         return min(max(self.valid(step, rows) - self.rank * self.batch_size, 0), self.batch_size)
 
+    def without_padding(self, step: int, rows: int) -> slice:
+        """Which of this rank's rows may enter batch statistics: those that are not padding, but never fewer than two,
+        of which a variance can be had."""
+        return slice(max(self.own_valid(step, rows), min(2, self.batch_size)))
+
     def rows(self, step: int, rows: int) -> tuple[Integers, NDArray[np.bool_]]:
         """This rank's rows of a step in an epoch of `rows` rows, and which of them are not padding."""
         start = self.start(step)

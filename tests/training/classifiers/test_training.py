@@ -1,16 +1,20 @@
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from small_datasets import Small
 from small_runs import STILL, recipe, training, write_dataset
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from training.augmentation.augmentation import Augmentation
 from training.classifiers.training import ClassifierTraining
 from training.loop.training import DivergedError
+from training.models import Model
 from training.models.baseline_cnn import BaselineCnn
+from training.objectives import Given, Losses, Objective
 from training.streams.stream import Data
 
 
@@ -62,6 +66,70 @@ def test_it_is_what_a_plain_loop_does(root: Path) -> None:
         assert metrics[epoch]["accuracy/train"] == pytest.approx(correct / 94, abs=0.03)
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(ours.network.state_dict()[name], tensor, atol=2e-3, rtol=2e-3)
+
+
+class WithBatchNorm(Model):
+    kind: ClassVar[str] = "with_batch_norm"
+
+    def layers(self, size_px: int, num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, num_classes))
+
+
+def test_padding_never_enters_batch_statistics(root: Path) -> None:
+    """94 images in batches of 31: the last one has one image, and another one of its own batch for the variance."""
+    seen: list[int] = []
+    model = WithBatchNorm()
+    small = training(recipe(root, model=model, batch_size=16))
+    small.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    for _ in small.steps():
+        pass
+    assert seen == [16] * 5 + [14]
+    seen.clear()
+    single = training(recipe(root, model=model, batch_size=31))
+    single.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    for _ in single.steps():
+        pass
+    single.finish_epoch()
+    assert seen[:4] == [31, 31, 31, 2]
+    assert np.isfinite(single.metrics["loss/train"])
+
+
+class TwoLosses(Objective):
+    """Asks for the features of a layer and adds a batch of its own, as robust objectives do."""
+
+    kind: ClassVar[str] = "two_losses"
+    parts: ClassVar[tuple[str, ...]] = ("darker",)
+    layers: ClassVar[tuple[str, ...]] = ("1.0",)
+
+    def __call__(self, given: Given) -> Losses:
+        logits = given.logits_of(torch.cat([given.images, given.images / 2]))
+        assert given.features["1.0"].shape == (2 * len(given.images), 16, 8, 8)
+        bright, dark = logits.chunk(2)
+        darker = given.loss(dark, given.labels)
+        return Losses(given.loss(bright, given.labels) + darker, bright, {"darker": darker})
+
+
+def test_an_objective_may_look_at_layers_and_add_a_batch_and_hooks_run_after_each_step(root: Path) -> None:
+    class Counts:
+        steps = 0
+
+        def step(self) -> None:
+            self.steps += 1
+
+    counts = Counts()
+    settings = recipe(root, model=BaselineCnn(), augmentation=STILL, objective=TwoLosses())
+    plain = training(settings)
+    to_train = ClassifierTraining(settings, plain.shape, plain.ranks, plain.train, plain.validation, [counts])
+    first = next(iter(plain.train.epoch(0)))
+    images = first.images.float() / 255
+    with torch.no_grad():
+        dark = cross_entropy(to_train.network(images / 2), first.labels).item()
+        both = dark + cross_entropy(to_train.network(images), first.labels).item()
+    sums = to_train.train_on(first)
+    assert sums["loss/darker/train"][0].item() / 16 == pytest.approx(dark, rel=1e-4)
+    assert sums["loss/train"][0].item() / 16 == pytest.approx(both, rel=1e-4)
+    assert counts.steps == 1
+    assert not to_train._features
 
 
 def test_it_learns_by_heart_what_it_is_shown(root: Path) -> None:

@@ -153,6 +153,15 @@ def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
         run_epochs(gan_training(gan_recipe(tmp_path)), 1)
 
 
+def test_padding_never_enters_batch_statistics(root: Path) -> None:
+    training = gan_training(gan_recipe(root))
+    seen: list[int] = []
+    training.players.generator.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    for _ in training.steps():
+        pass
+    assert seen == [16] * 5 + [14]
+
+
 def test_a_vanished_gradient_is_a_warning(root: Path) -> None:
     training = gan_training(gan_recipe(root, watch=Watch(vanished_norm=1e9, checks=1)))
     run_epochs(training, 1)
