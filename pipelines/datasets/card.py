@@ -1,0 +1,70 @@
+"""What a data set says of itself: all that anyone else knows of it."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = ["NAME_PATTERN", "NOT_STATED", "DatasetCard", "Split"]
+
+Split = Literal["train", "validation", "test"]
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Of a data set: its folder under output_root bears it."""
+NOT_STATED = "not stated"
+"""Where the publisher says nothing, or nothing that we could verify."""
+
+
+class DatasetCard(BaseModel):
+    """Facts about a data set that do not follow from its pixels.
+
+    `class_names` is by label, so it also says how many classes there are, whether or not each of them has an image.
+    `group` says in words which images show one object and so count as one observation. `hflip` and `vflip` map a label
+    to the label of the image mirrored left to right or top to bottom; an image whose label is missing must not be
+    mirrored. `expected_classes` and `expected_counts` (images per split) are the publisher's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=f"^{NAME_PATTERN}$")
+    class_names: tuple[str, ...] = Field(min_length=2)
+    channels: Literal[1, 3]
+    group: str
+    hflip: dict[int, int] = Field(default_factory=dict)
+    vflip: dict[int, int] = Field(default_factory=dict)
+    expected_classes: int | None = None
+    expected_counts: dict[Split, int] = Field(default_factory=dict)
+    licence: str
+    citation: str
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def differences(self, counts: Mapping[Split, int]) -> list[str]:
+        """Sentences on what differs from the publisher's numbers, for a data set with `counts` images per split."""
+        found = []
+        if self.expected_classes not in (None, self.num_classes):
+            found.append(f"{self.num_classes} classes, where the publisher has {self.expected_classes}")
+        for split, expected in self.expected_counts.items():
+            if counts.get(split, 0) != expected:
+                found.append(f"{counts.get(split, 0):,} {split} images, where the publisher has {expected:,}")
+        return found
+
+    @field_validator("class_names")
+    @classmethod
+    def _each_name_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"class_names contains duplicates: {', '.join(duplicates)}")
+        if "" in names:
+            raise ValueError(f"class_names contains an empty name, that of label {names.index('')}")
+        return names
+
+    @model_validator(mode="after")
+    def _mirrors_are_of_its_labels(self) -> Self:
+        for key, mirror in (("hflip", self.hflip), ("vflip", self.vflip)):
+            for label, mirrored in mirror.items():
+                if not (0 <= label < self.num_classes and 0 <= mirrored < self.num_classes):
+                    raise ValueError(f"{key}: {label}: {mirrored} is outside the labels 0–{self.num_classes - 1}")
+                if mirror.get(mirrored) != label:
+                    raise ValueError(f"{key}: {label} becomes {mirrored}, so {mirrored} must become {label}")
+        return self

@@ -1,0 +1,23 @@
+"""Where publishers offer their data sets, as data: the download job does the fetching."""
+
+from typing import NamedTuple
+
+__all__ = ["Archive", "Published"]
+
+
+class Archive(NamedTuple):
+    """A file of a data set as its publisher offers it. A zip or tar.gz is unpacked under `folder` of the data set; any
+    other file (idx.gz, .mat) is put there as it is."""
+
+    name: str
+    md5: str
+    size_bytes: int
+    folder: str = "."
+
+
+class Published(NamedTuple):
+    """Each archive is at base_url + its name; `optional` ones are fetched on request only."""
+
+    base_url: str
+    archives: tuple[Archive, ...]
+    optional: tuple[Archive, ...] = ()
