@@ -1,0 +1,157 @@
+"""CIFAR's python batches, read without letting the pickle make or call anything of its own choice.
+
+The published files are Python 2 pickles of a dict with lists, strings and one uint8 array; Python 3 writes the same
+content in a few other ways. In a file, the names of NumPy's functions stand for the methods below, which build nothing
+but uint8 arrays; every other name is refused.
+"""
+
+import io
+import math
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.datasets.contract import Images
+from pipelines.errors import SourceError
+
+__all__ = ["SIDE_PX", "batch_images", "batch_labels", "label_names"]
+
+SIDE_PX = 32
+MOST_BYTES = 256 * 2**20
+"""CIFAR-100's train, the largest published batch, has 155 × 10⁶."""
+
+
+def batch_images(path: Path) -> Images:
+    """The images of a batch, N × 32 × 32 × RGB. Raises SourceError."""
+    return _pixels(path, _read_dict(path)).reshape(-1, 3, SIDE_PX, SIDE_PX).transpose(0, 2, 3, 1)
+
+
+def batch_labels(path: Path, key: str) -> list[int]:
+    """The labels under `key` of a batch, one for each of its images. Raises SourceError."""
+    batch = _read_dict(path)
+    labels = batch.get(key)
+    if not isinstance(labels, list) or any(type(label) is not int for label in labels):
+        raise SourceError(f"{path}: has no list of whole numbers under {key!r}; it has {', '.join(sorted(batch))}")
+    count = len(_pixels(path, batch))
+    if len(labels) != count:
+        raise SourceError(f"{path}: has {len(labels):,} {key} for its {count:,} images")
+    return labels
+
+
+def label_names(path: Path, key: str, count: int) -> tuple[str, ...]:
+    """The `count` class names under `key` of a meta file. Raises SourceError."""
+    names = _read_dict(path).get(key)
+    if not isinstance(names, list) or not all(isinstance(name, str | bytes) for name in names):
+        raise SourceError(f"{path}: has no list of names under {key!r}")
+    decoded = tuple(_text(name) for name in names)
+    if len(set(decoded)) != count or len(decoded) != count:
+        raise SourceError(f"{path}: has {len(decoded)} {key}, {len(set(decoded))} of them different, expected {count}")
+    return decoded
+
+
+class _DType(NamedTuple):
+    name: str
+
+    def __setstate__(self, state: object) -> None:
+        """Byte order and alignment, which single bytes do not have."""
+
+
+class _Array:
+    """What NumPy's __setstate__ is given."""
+
+    __slots__ = ("state",)
+    state: Any
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives bound methods, not functions, for the names: a pickle cannot set attributes of those."""
+
+    def __init__(self, path: Path, file: io.BytesIO) -> None:
+        super().__init__(file, fix_imports=False, encoding="bytes")
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        match module.replace("numpy._core", "numpy.core"), name:
+            case "numpy", "dtype":
+                return self._dtype
+            case "numpy", "ndarray":
+                return "ndarray"
+            case "numpy.core.multiarray", "_reconstruct":
+                return self._array
+            case "numpy.core.numeric", "_frombuffer":
+                return self._array_of_buffer
+            case "_codecs", "encode":
+                return self._bytes
+        raise SourceError(
+            f"{self._path}: asks for {module}.{name}, which a CIFAR batch does not contain; "
+            "the file may be an attack: delete it, and fetch it from its publisher"
+        )
+
+    def _dtype(self, name: str | bytes, *_: object) -> _DType:
+        if _text(name) != "u1":
+            raise SourceError(f"{self._path}: holds an array of {_text(name)!r}, expected uint8")
+        return _DType("u1")
+
+    def _array(self, *_: object) -> _Array:
+        return _Array()
+
+    def _array_of_buffer(self, data: bytes, dtype: object, shape: object, order: str) -> _Array:
+        array = _Array()
+        array.state = (1, shape, dtype, order == "F", data)
+        return array
+
+    def _bytes(self, text: str, encoding: str) -> bytes:
+        """How Python 3 writes bytes in protocol 2."""
+        if encoding != "latin1":
+            raise SourceError(f"{self._path}: asks for the encoding {encoding!r}, which a CIFAR batch does not contain")
+        return text.encode("latin1")
+
+
+def _read_dict(path: Path) -> dict[str, Any]:
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > MOST_BYTES:
+            raise SourceError(f"{path}: {size_bytes:,} bytes, more than any CIFAR batch ({MOST_BYTES:,})")
+        file = io.BytesIO(path.read_bytes())
+        value = _Unpickler(path, file).load()
+        rest = size_bytes - file.tell()
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"{path}: not readable ({error.strerror or error}); fetch it again") from None
+    except Exception as error:  # noqa: BLE001 - pickle fails on damaged bytes in whatever way it likes
+        reason = f"{type(error).__name__}: {error}"
+        raise SourceError(f"{path}: truncated, damaged or no pickle ({reason}); fetch it again") from None
+    if rest:
+        raise SourceError(f"{path}: {rest:,} bytes follow the end of the pickle; fetch it again")
+    if not isinstance(value, dict) or not all(isinstance(key, str | bytes) for key in value):
+        raise SourceError(f"{path}: holds a {type(value).__name__}, expected a dict with keys of text")
+    return {_text(key): item for key, item in value.items()}
+
+
+def _pixels(path: Path, batch: dict[str, Any]) -> NDArray[np.uint8]:
+    """N × 3072, whose rows are all red values, then all green, then all blue."""
+    width = 3 * SIDE_PX**2
+    array = batch.get("data")
+    if not isinstance(array, _Array):
+        raise SourceError(f"{path}: has no array under 'data'; it has {', '.join(sorted(batch))}")
+    try:
+        _, shape, dtype, is_fortran, data = array.state
+        count, columns = shape
+        raw = np.frombuffer(data, np.uint8)
+        is_right = isinstance(dtype, _DType) and len(raw) == math.prod(shape) and columns == width and count > 0
+    except (AttributeError, TypeError, ValueError):
+        raise SourceError(f"{path}: the array under 'data' is damaged; fetch it again") from None
+    if not is_right:
+        raise SourceError(f"{path}: 'data' is {shape} uint8 of {len(raw):,} bytes, expected N × {width}, N > 0")
+    return raw.reshape(count, columns, order="F" if is_fortran else "C")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin1") if isinstance(value, bytes) else value
