@@ -1,0 +1,158 @@
+"""A folder of images, one folder per class: any data set, in the layout of torchvision's ImageFolder."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field, field_validator
+
+from pipelines.datasets.card import NAME_PATTERN, NOT_STATED, DatasetCard, Split
+from pipelines.datasets.class_folders import (
+    class_folders,
+    class_names,
+    images_in,
+    is_image,
+    note_loose_files,
+    split_folders,
+)
+from pipelines.datasets.contract import ImageSource, Listing, SourceImage
+from pipelines.datasets.group_split import groups_across_splits, test_groups
+from pipelines.errors import SettingsError, SourceError
+
+__all__ = ["ImageFolder"]
+
+Mirror = Literal["none", "all"] | dict[str, str]
+
+
+class _File(NamedTuple):
+    """An image, the class and the split that its folders give it, and its group."""
+
+    path: Path
+    class_name: str
+    split: Split | None
+    group: str
+
+
+class ImageFolder(ImageSource):
+    """`root`/<class>/…/image, or `root`/{train,validation,test}/<class>/…/image. Classes are labelled in the order of
+    their sorted names. The image_id is the path below `root`.
+
+    Without split folders about `test_fraction` of each class's groups become the split test, chosen by the hash of
+    their names and `split_seed`; the rest is train, of which validation is split off as for any source. `group_pattern`
+    is searched for in each file name, and its named group `group` names the object shown; groups may span classes and
+    must not span splits. Without a pattern each image is a group of its own.
+
+    `hflip` and `vflip`: "all" where a mirrored image of every class is one of the same class, or the class that each
+    class becomes; a class that is not named is not mirrored. With `channels` 1 images are read as grey."""
+
+    kind: Literal["image_folder"] = "image_folder"
+    root: Path
+    name: str | None = Field(default=None, pattern=f"^{NAME_PATTERN}$")
+    channels: Literal[1, 3] = 3
+    group_pattern: str | None = None
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    split_seed: int = Field(default=0, ge=0)
+    hflip: Mirror = "none"
+    vflip: Mirror = "none"
+    licence: str = NOT_STATED
+    citation: str = NOT_STATED
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        try:
+            if pattern is not None and "group" not in re.compile(pattern).groupindex:
+                raise ValueError(r"has no named group, such as (?P<group>\d+)")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return pattern
+
+    @property
+    def dataset_name(self) -> str:
+        name = self.name or self.root.resolve().name
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise SettingsError(f"dataset.root={self.root}: {name!r} cannot name a data set; set dataset.name")
+        return name
+
+    def listing(self) -> Listing:
+        bases = split_folders(self.root)
+        classes = {split: class_folders(base) for split, base in bases.items()}
+        names = class_names(self.root, classes)
+        listing = Listing(f"{self.root}, a folder of {len(names)} classes", self._card(names))
+        for base in dict.fromkeys([self.root, *bases.values()]):
+            note_loose_files(base, listing)
+        files = [
+            _File(path, name, split, self._group(path))
+            for split, folders in classes.items()
+            for name, folder in folders.items()
+            for path in images_in(folder, listing)
+        ]
+        labels = {name: label for label, name in enumerate(names)}
+        for file, split in zip(files, self._splits(files), strict=True):
+            label, group = labels[file.class_name], file.group if self.group_pattern else None
+            listing.images.append(SourceImage(self._id(file.path), label, split, group, "", str(file.path)))
+        return listing
+
+    @classmethod
+    def recognise(cls, root: Path) -> str | None:
+        try:
+            base = split_folders(root).get("train", root)
+            folders = class_folders(base)
+            if len(folders) > 1 and all(any(map(is_image, folder.iterdir())) for folder in folders.values()):
+                return f"{len(folders)} folders of images" + ("" if base == root else f" in {base.name}/")
+        except (OSError, SourceError):
+            pass
+        return None
+
+    def _card(self, names: tuple[str, ...]) -> DatasetCard:
+        groups = f"images whose file names have the same group of {self.group_pattern}" if self.group_pattern else None
+        return DatasetCard(
+            name=self.dataset_name,
+            class_names=names,
+            channels=self.channels,
+            group=groups or "each image is one observation",
+            hflip=_label_map("hflip", self.hflip, names),
+            vflip=_label_map("vflip", self.vflip, names),
+            licence=self.licence,
+            citation=self.citation,
+        )
+
+    def _splits(self, files: Sequence[_File]) -> list[Split]:
+        given = [file.split for file in files if file.split is not None]
+        if not given:
+            in_test = test_groups(
+                [(file.class_name, file.group) for file in files], self.test_fraction, self.split_seed
+            )
+            return ["test" if file.group in in_test else "train" for file in files]
+        across = groups_across_splits((file.group, split) for file, split in zip(files, given, strict=True))
+        if across:
+            raise SourceError(
+                f"{self.root}: {len(across)} groups are in more than one split folder, {across[0]!r} the first; move "
+                "each group into one of them, or leave dataset.group_pattern out"
+            )
+        return given
+
+    def _group(self, path: Path) -> str:
+        if self.group_pattern is None:
+            return self._id(path)
+        match = re.search(self.group_pattern, path.name)
+        if match is None or not match["group"]:
+            raise SourceError(
+                f"{path}: its name has no group by dataset.group_pattern={self.group_pattern}; change the pattern so "
+                "that every image has one"
+            )
+        return match["group"]
+
+    def _id(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def _label_map(key: str, mirror: Mirror, names: tuple[str, ...]) -> dict[int, int]:
+    if not isinstance(mirror, dict):
+        return {label: label for label in range(len(names))} if mirror == "all" else {}
+    if unknown := sorted({*mirror, *mirror.values()} - set(names)):
+        raise SettingsError(f"dataset.{key}: {', '.join(unknown)} is no class; there are: {', '.join(names)}")
+    if wrong := [name for name, mirrored in mirror.items() if mirror.get(mirrored) != name]:
+        raise SettingsError(f"dataset.{key}: {wrong[0]} becomes {mirror[wrong[0]]}, which must become {wrong[0]} again")
+    return {names.index(name): names.index(mirrored) for name, mirrored in mirror.items()}
