@@ -103,10 +103,10 @@ def test_a_class_without_a_name_bears_its_wnid_and_that_is_said(root: Path) -> N
 
 
 def test_other_files_among_the_training_images_are_counted(root: Path) -> None:
-    for name in ("._n01443537_0.JPEG", "notes.txt"):
+    for name in ("0_notes.txt", "notes.txt"):
         (root / "train/n01443537/images" / name).write_bytes(b"")
     assert TinyImagenet200(root=root).listing().left_out[0] == (
-        "2 other files in train/ are left out: train/n01443537/images/._n01443537_0.JPEG, …"
+        "2 other files in train/ are left out: train/n01443537/images/0_notes.txt, …"
     )
 
 
