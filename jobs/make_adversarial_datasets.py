@@ -36,14 +36,16 @@ def make(spark: SparkSession, settings: AdversarialDatasets, order: AttackPlan, 
     with writer.locked(root), tempfile.TemporaryDirectory() as folder:
         outdated = writer.outdated(root, order.fingerprints, settings.data.verify)
         report.announce_replacements(console, root, outdated, settings.data.verify)
-        report.warn_of_small_disk(console, root, outdated, order.counts)
+        report.warn_of_small_disk(console, root, outdated, order.counts, order.manifest.card.channels)
         name, files = order.write_files(Path(folder))
         for file in files:
             spark.sparkContext.addFile(str(file))
         strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
         attack = ShippedAttack(name, describe(order.attack), strengths, settings.seed, settings.batch_size)
         facts = {**made_by(settings.batch_id), "torch": str(torch.__version__)}
-        plan = writer.Plan(root, outdated, order.counts, order.about(), facts, 1, settings.compression)
+        plan = writer.Plan(
+            root, order.manifest.card, outdated, order.counts, order.about(), facts, 1, settings.compression
+        )
         frame = row_groups_frame(spark, order.row_groups, settings.partitions)
         writer.write_datasets(frame, make_attacker(attack), plan)
 

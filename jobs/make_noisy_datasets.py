@@ -36,22 +36,25 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
         table = writer.write_rejected(root, source.rejected)
         refuse_damaged(source, settings.max_rejected_fraction, table)
         console.print(source.sentence())
-        wanted = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
+        wanted = {cell: settings.fingerprint(cell, source.digest, listing.card) for cell in settings.cells}
         outdated = writer.outdated(root, wanted, settings.verify)
         if outdated:
             report.announce_replacements(console, root, outdated, settings.verify)
-            report.warn_of_small_disk(console, root, outdated, source.counts)
+            report.warn_of_small_disk(console, root, outdated, source.counts, listing.card.channels)
             plan = writer.Plan(
-                root, outdated, source.counts, source.summary(), made_by(settings.batch_id),
+                root, listing.card, outdated, source.counts, source.summary(), made_by(settings.batch_id),
                 settings.images_per_row_group, settings.compression,
             )  # fmt: skip
-            rendering = Rendering(settings.geometry, settings.sizes_px, settings.chosen, settings.seed).only(outdated)
-            writer.write_datasets(parts_frame(spark, source, settings.partitions), make_renderer(rendering), plan)
+            rendering = Rendering(
+                settings.geometry, settings.sizes_px, settings.chosen, settings.seed, listing.card.channels
+            )
+            render = make_renderer(rendering.only(outdated), source.reading)
+            writer.write_datasets(parts_frame(spark, source, settings.partitions), render, plan)
             from pipelines.render.figures import (
                 draw_figures,  # here: matplotlib is a second that a run without work can save
             )
 
-            draw_figures(root, settings, source.listing.class_names)
+            draw_figures(root, settings)
     console.print(f"{len(outdated)} datasets made, {len(wanted) - len(outdated)} were there already, unchanged")
 
 

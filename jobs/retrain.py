@@ -31,7 +31,7 @@ CONF = JOBS.parent / "conf"
 def order(settings: Retrain, arguments: Sequence[str]) -> RetrainingPlan:
     datasets = load(NoisyDatasets, CONF / "make_noisy_datasets.yaml", settings.for_datasets(settings.size_px, ""))
     listing = datasets.dataset.listing()
-    fingerprints = [datasets.fingerprint(cell, "") for cell in datasets.cells]
+    fingerprints = [datasets.fingerprint(cell, "", listing.card) for cell in datasets.cells]
     return RetrainingPlan(
         settings=settings,
         jobs=JOBS,

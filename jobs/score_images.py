@@ -30,9 +30,8 @@ CONFIG = Path(__file__).parents[1] / "conf" / "score_images.yaml"
 def score(
     spark: SparkSession, settings: ScoreImages, found: FoundModel, classifier: Classifier, listed: ListedImages
 ) -> Summary:
-    scoring = Scoring(
-        settings.geometry_for(classifier.geometry), classifier.shape.size_px, settings.noisy_above_std_grey
-    )
+    shape, geometry = classifier.shape, settings.geometry_for(classifier.geometry)
+    scoring = Scoring(geometry, shape.size_px, shape.channels, settings.noisy_above_std_grey)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
         classifier.write(file)
@@ -53,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     (found,) = find_models([settings.model])
     classifier = Classifier.read(found.path, torch.device("cpu"))
     settings.geometry_for(classifier.geometry)
-    listed = list_images(settings.images, classifier.shape.size_px)
+    listed = list_images(settings.images, classifier.shape.size_px, classifier.shape.channels)
     console.print(f"{settings.images}: {listed.sentence()}")
     if dry_run:
         console.print(to_yaml(settings))

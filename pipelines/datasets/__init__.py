@@ -1,18 +1,31 @@
-"""The sources. A new one is one file here, with `listing()`, and one line in DATASETS."""
+"""The data sets. A new one is one file here, with a subclass of ImageSource, and one line in DATASETS. Its card
+says what the rest of the program knows of it."""
 
 from pathlib import Path
 from typing import Any
 
+from pipelines.datasets.card import DatasetCard
+from pipelines.datasets.cifar10 import Cifar10
+from pipelines.datasets.cifar100 import Cifar100
+from pipelines.datasets.contract import Containers, ImageSource
 from pipelines.datasets.decoding import UnreadableImageError, decode
-from pipelines.datasets.files import FileReader, Location
+from pipelines.datasets.fashion_mnist import FashionMnist
+from pipelines.datasets.files import FileReader
 from pipelines.datasets.gtsrb import Gtsrb
-from pipelines.datasets.listing import Listing, Rejected, SourceImage
+from pipelines.datasets.image_folder import ImageFolder
+from pipelines.datasets.listing import Listing, Location, Rejected, SourceImage
+from pipelines.datasets.mnist import Mnist
+from pipelines.datasets.recognition import recognise
+from pipelines.datasets.svhn import Svhn
 from pipelines.datasets.synthetic_signs import SyntheticSigns
+from pipelines.datasets.tiny_imagenet_200 import TinyImagenet200
 
 __all__ = [
     "DATASETS",
-    "Dataset",
+    "Containers",
+    "DatasetCard",
     "FileReader",
+    "ImageSource",
     "Listing",
     "Location",
     "Rejected",
@@ -23,17 +36,23 @@ __all__ = [
     "kind_found",
 ]  # fmt: skip
 
-Dataset = Gtsrb | SyntheticSigns
-
-DATASETS: dict[str, type[Dataset]] = {
+DATASETS: dict[str, type[ImageSource]] = {
     "gtsrb": Gtsrb,
     "synthetic_signs": SyntheticSigns,
+    "mnist": Mnist,
+    "fashion_mnist": FashionMnist,
+    "cifar10": Cifar10,
+    "cifar100": Cifar100,
+    "svhn": Svhn,
+    "tiny_imagenet_200": TinyImagenet200,
+    "image_folder": ImageFolder,
 }
 
 
 def kind_found(settings: dict[str, Any]) -> str:
-    """The kind that `kind: auto` stands for: gtsrb where a root is given or its default root is there, otherwise the
-    embedded synthetic signs."""
-    if settings.get("root") or Path(Gtsrb.model_fields["root"].default).is_dir():
-        return "gtsrb"
-    return "synthetic_signs"
+    """The kind that `kind: auto` stands for: the one that recognizes the root. Without a root it is gtsrb where its
+    default root is there, otherwise the drawn signs. Raises SourceError, with what is there, where none or several
+    recognize it."""
+    if root := settings.get("root"):
+        return recognise(Path(str(root)).expanduser(), DATASETS).kind
+    return "gtsrb" if Path(Gtsrb.model_fields["root"].default).is_dir() else "synthetic_signs"

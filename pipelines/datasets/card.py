@@ -20,7 +20,8 @@ class DatasetCard(BaseModel):
     `class_names` is by label, so it also says how many classes there are, whether or not each of them has an image.
     `group` says in words which images show one object and so count as one observation. `hflip` and `vflip` map a label
     to the label of the image mirrored left to right or top to bottom; an image whose label is missing must not be
-    mirrored. `expected_classes` and `expected_counts` (images per split) are the publisher's."""
+    mirrored. `expected_classes`, `expected_counts` (images per split) and `expected_groups` (of train) are
+    the publisher's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,6 +33,7 @@ class DatasetCard(BaseModel):
     vflip: dict[int, int] = Field(default_factory=dict)
     expected_classes: int | None = None
     expected_counts: dict[Split, int] = Field(default_factory=dict)
+    expected_groups: int | None = None
     licence: str
     citation: str
 
@@ -39,15 +41,15 @@ class DatasetCard(BaseModel):
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def differences(self, counts: Mapping[Split, int]) -> list[str]:
-        """Sentences on what differs from the publisher's numbers, for a data set with `counts` images per split."""
-        found = []
-        if self.expected_classes not in (None, self.num_classes):
-            found.append(f"{self.num_classes} classes, where the publisher has {self.expected_classes}")
-        for split, expected in self.expected_counts.items():
-            if counts.get(split, 0) != expected:
-                found.append(f"{counts.get(split, 0):,} {split} images, where the publisher has {expected:,}")
-        return found
+    def differences(self, counts: Mapping[Split, int], groups: int) -> str:
+        """How a copy with `counts` images per split and `groups` groups in train differs from the publisher's numbers,
+        or "": "26,640 of 39,209 train images"."""
+        numbers: list[tuple[int, int | None, str]] = [(self.num_classes, self.expected_classes, "classes")]
+        numbers += [(counts.get(split, 0), count, f"{split} images") for split, count in self.expected_counts.items()]
+        numbers.append((groups, self.expected_groups, "groups of train images"))
+        return ", ".join(
+            f"{there:,} of {whole:,} {name}" for there, whole, name in numbers if whole not in (None, there)
+        )
 
     @field_validator("class_names")
     @classmethod

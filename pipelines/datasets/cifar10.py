@@ -8,9 +8,11 @@ from typing import ClassVar, Literal
 
 from pipelines.datasets.card import NOT_STATED, DatasetCard, Split
 from pipelines.datasets.cifar_files import CITATION, add_batch, find_folder
-from pipelines.datasets.contract import Images, ImageSource, Listing
+from pipelines.datasets.contract import Images, ImageSource
+from pipelines.datasets.listing import Listing
 from pipelines.datasets.published import Archive, Published
 from pipelines.datasets.python_batches import batch_images, label_names
+from pipelines.settings import LocalPath
 
 __all__ = ["Cifar10"]
 
@@ -27,7 +29,7 @@ class Cifar10(ImageSource):
     all five batches, which is the order of torchvision."""
 
     kind: Literal["cifar10"] = "cifar10"
-    root: Path = Path("data/raw/cifar10")
+    root: LocalPath = Path("data/raw/cifar10")
 
     published: ClassVar[Published] = Published(
         "https://www.cs.toronto.edu/~kriz/",

@@ -8,9 +8,11 @@ from typing import ClassVar, Literal
 
 from pipelines.datasets.card import NOT_STATED, DatasetCard, Split
 from pipelines.datasets.cifar_files import CITATION, add_batch, find_folder
-from pipelines.datasets.contract import Images, ImageSource, Listing
+from pipelines.datasets.contract import Images, ImageSource
+from pipelines.datasets.listing import Listing
 from pipelines.datasets.published import Archive, Published
 from pipelines.datasets.python_batches import batch_images, label_names
+from pipelines.settings import LocalPath
 
 __all__ = ["Cifar100"]
 
@@ -25,7 +27,7 @@ class Cifar100(ImageSource):
     superclasses, which are a data set of their own, cifar100_coarse."""
 
     kind: Literal["cifar100"] = "cifar100"
-    root: Path = Path("data/raw/cifar100")
+    root: LocalPath = Path("data/raw/cifar100")
     labels: Literal["fine", "coarse"] = "fine"
 
     published: ClassVar[Published] = Published(

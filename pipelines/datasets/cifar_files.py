@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.datasets.card import Split
-from pipelines.datasets.contract import Listing, Rejected, SourceImage
+from pipelines.datasets.listing import Listing, Rejected, SourceImage
 from pipelines.datasets.published import Published
 from pipelines.datasets.python_batches import SIDE_PX, batch_labels
 from pipelines.errors import SourceError

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipelines.datasets.card import Split
-from pipelines.datasets.contract import Listing, Rejected
+from pipelines.datasets.listing import Listing, Rejected
 from pipelines.errors import SourceError
 
 __all__ = [

@@ -28,8 +28,14 @@ LOW_BYTES = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
 CONVERTED = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 
 
-def decode(data: bytes) -> Image:
-    """The image in `data` (PPM, PNG, JPEG or BMP) as uint8 (height, width, RGB). Raises UnreadableImageError."""
+def decode(data: bytes, channels: int = 3) -> Image:
+    """The image in `data` (PPM, PNG, JPEG, BMP or WebP) as uint8 (height, width, RGB), or with 1 of `channels` as
+    (height, width, luma of ITU-R BT.601). Raises UnreadableImageError."""
+    colour = _decode(data)
+    return colour if channels == 3 else np.asarray(PillowImage.fromarray(colour).convert("L"))[:, :, np.newaxis]
+
+
+def _decode(data: bytes) -> Image:
     try:
         with _opened(data) as image:
             width, height = image.size
@@ -43,13 +49,13 @@ def decode(data: bytes) -> Image:
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImageError("not a PPM, PNG, JPEG or BMP image") from None
+        raise UnreadableImageError("not a PPM, PNG, JPEG, BMP or WebP image") from None
     except Exception as error:  # noqa: BLE001 - decoders fail on hostile bytes in whatever way they like
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
 
 
 def _opened(data: bytes) -> ImageFile.ImageFile:
-    image = PillowImage.open(io.BytesIO(data), formats=("PPM", "PNG", "JPEG", "BMP"))
+    image = PillowImage.open(io.BytesIO(data), formats=("PPM", "PNG", "JPEG", "BMP", "WEBP"))
     assert isinstance(image, ImageFile.ImageFile)
     return image
 
@@ -58,7 +64,7 @@ def _portable(image: ImageFile.ImageFile, data: bytes) -> Image:
     """PBM, PGM and PPM. Pillow scales samples of more than 8 bits twice, and ignores bytes after the last pixel."""
     magic = re.match(rb"P[1-6](?=\s)", data)
     if magic is None or image.mode not in ("1", "L", "I", "RGB"):
-        raise UnreadableImageError("not a PPM, PNG, JPEG or BMP image")
+        raise UnreadableImageError("not a PPM, PNG, JPEG, BMP or WebP image")
     width, height = image.size
     _, _, start, arguments = image.tile[0]
     if magic[0] in (b"P1", b"P2", b"P3"):
@@ -91,11 +97,11 @@ def _to_8_bits(samples: NDArray[Any], largest: int) -> NDArray[np.uint8]:
 
 
 def _other(image: ImageFile.ImageFile, data: bytes) -> Image:
-    """PNG, JPEG and BMP."""
+    """PNG, JPEG, BMP and WebP."""
+    if getattr(image, "n_frames", 1) > 1:
+        raise UnreadableImageError("an animation; save the frame that is meant")
     if image.format == "PNG":
         refuse_damaged_png(data, MOST_PNG_BYTES)
-        if getattr(image, "n_frames", 1) > 1:
-            raise UnreadableImageError("an animation; save the frame that is meant")
     elif image.format == "BMP":
         refuse_damaged_bmp(data)
         bits = int.from_bytes(data[24:26] if data[14:18] == b"\x0c\0\0\0" else data[28:30], "little")

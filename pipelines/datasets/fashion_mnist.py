@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pipelines.datasets.card import DatasetCard
 from pipelines.datasets.mnist_files import MnistFiles
 from pipelines.datasets.published import Archive, Published
+from pipelines.settings import LocalPath
 
 __all__ = ["FashionMnist"]
 
@@ -18,7 +19,7 @@ class FashionMnist(MnistFiles):
     """A mirrored shoe or shirt is one of the same class, so hflip keeps every label."""
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
-    root: Path = Path("data/raw/fashion_mnist")
+    root: LocalPath = Path("data/raw/fashion_mnist")
 
     card: ClassVar[DatasetCard] = DatasetCard(
         name="fashion_mnist",

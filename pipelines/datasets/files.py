@@ -5,25 +5,15 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-from pipelines.datasets.listing import Rejected
+from pipelines.datasets.listing import Location, Rejected
 from pipelines.errors import SourceError
 
-__all__ = ["FileReader", "Location", "SourceFiles"]
+__all__ = ["FileReader", "SourceFiles"]
 
 MOST_BYTES = 256 * 2**20
 """No road-sign image comes near it; a zip member that claims more is not unpacked."""
-
-
-class Location(NamedTuple):
-    """A file: `path` on disk, or the member `path` of the zip `archive`."""
-
-    archive: str
-    path: str
-
-    def __str__(self) -> str:
-        return f"{self.archive}!{self.path}" if self.archive else self.path
 
 
 class FileReader:

@@ -5,34 +5,21 @@ sign recognition", Neural Networks 32, 2012.
 """
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pipelines.datasets.files import FileReader, Location, SourceFiles
+from pipelines.datasets.card import DatasetCard, Split
+from pipelines.datasets.contract import ImageSource
+from pipelines.datasets.files import FileReader, SourceFiles
 from pipelines.datasets.gtsrb_annotations import Annotation, AnnotationFile, read_annotations
-from pipelines.datasets.listing import Expected, Listing, Rejected, SourceImage
+from pipelines.datasets.gtsrb_card import CLASS_NAMES, DRAWN_STAMP, GTSRB_CARD
+from pipelines.datasets.listing import Listing, Location, Rejected, SourceImage
 from pipelines.errors import SourceError
-from pipelines.settings import LocalPath, Settings
+from pipelines.settings import LocalPath
 
-__all__ = ["CLASS_NAMES", "PUBLISHED", "Gtsrb"]
-
-CLASS_NAMES = (
-    "Speed limit (20km/h)", "Speed limit (30km/h)", "Speed limit (50km/h)", "Speed limit (60km/h)",
-    "Speed limit (70km/h)", "Speed limit (80km/h)", "End of speed limit (80km/h)", "Speed limit (100km/h)",
-    "Speed limit (120km/h)", "No passing", "No passing for vehicles over 3.5 metric tons",
-    "Right-of-way at the next intersection", "Priority road", "Yield", "Stop", "No vehicles",
-    "Vehicles over 3.5 metric tons prohibited", "No entry", "General caution", "Dangerous curve to the left",
-    "Dangerous curve to the right", "Double curve", "Bumpy road", "Slippery road", "Road narrows on the right",
-    "Road work", "Traffic signals", "Pedestrians", "Children crossing", "Bicycles crossing", "Beware of ice/snow",
-    "Wild animals crossing", "End of all speed and passing limits", "Turn right ahead", "Turn left ahead", "Ahead only",
-    "Go straight or right", "Go straight or left", "Keep right", "Keep left", "Roundabout mandatory",
-    "End of no passing", "End of no passing by vehicles over 3.5 metric tons",
-)  # fmt: skip
-"""By label (paper, Table 1)."""
-
-PUBLISHED = Expected(classes=43, train_images=39_209, train_tracks=1_307, test_images=12_630)
+__all__ = ["Gtsrb"]
 
 _ARCHIVES = (
     "GTSRB_Final_Training_Images.zip", "GTSRB_Final_Test_Images.zip", "GTSRB_Final_Test_GT.zip",
@@ -53,7 +40,7 @@ _HELP = (
 )
 
 
-class Gtsrb(Settings):
+class Gtsrb(ImageSource):
     """Finds by looking which layout lies under `root` (or in a folder GTSRB or gtsrb of it): the official zips as
     downloaded, the official folders, a mixture of both, torchvision's download, or Kaggle's copy. The same pixels have
     the same image_id in each, but for torchvision's, whose tracks are numbered in their own way.
@@ -64,15 +51,29 @@ class Gtsrb(Settings):
     root: LocalPath = Path("data/raw/GTSRB")
     allow_missing_classes: bool = False
 
+    card: ClassVar[DatasetCard] = GTSRB_CARD
+
+    @property
+    def dataset_name(self) -> str:
+        return self.card.name
+
     def listing(self) -> Listing:
-        """Every annotated image; what is missing of the published numbers stands in `found`. Raises SourceError where
-        there is no GTSRB, or only a part of it."""
+        """Every annotated image. Raises SourceError where there is no GTSRB, or only a part of it."""
         listing = self._listing()
-        missing = PUBLISHED.missing_classes(listing.images)
+        missing = listing.missing_classes()
         if missing and not self.allow_missing_classes:
             raise SourceError(f"{listing.found}: {_without_classes(missing, listing.rejected)}")
-        differences = PUBLISHED.differences(listing.images)
-        return replace(listing, found=f"{listing.found}: {differences}") if differences else listing
+        return listing
+
+    @classmethod
+    def recognise(cls, root: Path) -> str | None:
+        """The official archives, folders, torchvision's download or Kaggle's tables, in `root` or a folder GTSRB of
+        it."""
+        for base in (root, root / "GTSRB", root / "gtsrb", root / "gtsrb" / "GTSRB"):
+            for name in (*_ARCHIVES, "Final_Training", "Training", "Train.csv"):
+                if (base / name).exists() and not (base / DRAWN_STAMP).exists():
+                    return f"GTSRB's {name}"
+        return None
 
     def _listing(self) -> Listing:
         incomplete = None
@@ -97,7 +98,7 @@ class Gtsrb(Settings):
         raise SourceError(f"{self.root}: holds no GTSRB; {_HELP}; {_what_is_there(self.root)}")
 
 
-def _without_classes(missing: dict[str, list[int]], rejected: list[Rejected]) -> str:
+def _without_classes(missing: Mapping[Split, list[int]], rejected: list[Rejected]) -> str:
     classes = "; ".join(f"no {split} image of class {', '.join(map(str, labels))}" for split, labels in missing.items())
     cause = f"; {len(rejected)} lines or files are unusable, the first is {': '.join(rejected[0])}" if rejected else ""
     return (
@@ -170,7 +171,7 @@ def _match(found: str, files: SourceFiles, annotation_files: list[AnnotationFile
         raise SourceError(
             f"{found}: class folder {', '.join(empty)} is empty; the copy is not complete, fetch it again"
         )
-    listing = Listing(found, CLASS_NAMES, rejected=list(files.unusable))
+    listing = Listing(found, GTSRB_CARD, rejected=list(files.unusable))
     lower_case = {path.lower(): path for path in files.by_path}
     named: set[str] = set()
     accepted: set[str] = set()
@@ -208,12 +209,12 @@ def _source_image(annotation: Annotation, files: SourceFiles, accepted: set[str]
         return Rejected(annotation.where, f"{width} × {height} is no picture of a road sign")
     if not (0 <= x1 <= x2 < width and 0 <= y1 <= y2 < height):
         return Rejected(annotation.where, f"region ({x1}, {y1})–({x2}, {y2}) is not inside {width} × {height}")
-    numbers = (*files.by_path[annotation.image], width, height, x1, y1, x2, y2)
+    place = (*files.by_path[annotation.image], width, height, x1, y1, x2, y2)
     if test:
-        return SourceImage(f"test/{test[1]}", label, "test", "", *numbers)
+        return SourceImage(f"test/{test[1]}", label, "test", None, *place)
     if train is None:
         return Rejected(annotation.where, f"{annotation.image} is not named <track>_<frame>")
     folder, kaggle_folder, kaggle_prefix, track, frame = train.groups()
     if {int(part) for part in (folder, kaggle_folder, kaggle_prefix) if part} != {label}:
         return Rejected(annotation.where, f"label {label}, but {annotation.image} is of another class by its name")
-    return SourceImage(f"train/{label:05d}/{track}_{frame}", label, "train", f"{label:05d}/{track}", *numbers)
+    return SourceImage(f"train/{label:05d}/{track}_{frame}", label, "train", f"{label:05d}/{track}", *place)

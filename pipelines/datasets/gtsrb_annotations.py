@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pipelines.datasets.files import FileReader, Location
+from pipelines.datasets.files import FileReader
+from pipelines.datasets.listing import Location
 from pipelines.errors import SourceError
 
 __all__ = ["Annotation", "AnnotationFile", "read_annotations"]

@@ -1,11 +1,24 @@
 """What GTSRB, and the signs that we draw in its form, say of themselves."""
 
-from pathlib import Path
-
 from pipelines.datasets.card import NOT_STATED, DatasetCard
-from pipelines.datasets.gtsrb import CLASS_NAMES
 
-__all__ = ["GTSRB_CARD", "SYNTHETIC_SIGNS_CARD", "recognise_gtsrb", "recognise_synthetic_signs"]
+__all__ = ["CLASS_NAMES", "DRAWN_STAMP", "GTSRB_CARD", "SYNTHETIC_SIGNS_CARD"]
+
+CLASS_NAMES = (
+    "Speed limit (20km/h)", "Speed limit (30km/h)", "Speed limit (50km/h)", "Speed limit (60km/h)",
+    "Speed limit (70km/h)", "Speed limit (80km/h)", "End of speed limit (80km/h)", "Speed limit (100km/h)",
+    "Speed limit (120km/h)", "No passing", "No passing for vehicles over 3.5 metric tons",
+    "Right-of-way at the next intersection", "Priority road", "Yield", "Stop", "No vehicles",
+    "Vehicles over 3.5 metric tons prohibited", "No entry", "General caution", "Dangerous curve to the left",
+    "Dangerous curve to the right", "Double curve", "Bumpy road", "Slippery road", "Road narrows on the right",
+    "Road work", "Traffic signals", "Pedestrians", "Children crossing", "Bicycles crossing", "Beware of ice/snow",
+    "Wild animals crossing", "End of all speed and passing limits", "Turn right ahead", "Turn left ahead", "Ahead only",
+    "Go straight or right", "Go straight or left", "Keep right", "Keep left", "Roundabout mandatory",
+    "End of no passing", "End of no passing by vehicles over 3.5 metric tons",
+)  # fmt: skip
+"""By label (paper, Table 1)."""
+DRAWN_STAMP = "synthetic_signs.json"
+"""Lies beside signs that were drawn and not photographed."""
 
 _HFLIP = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)},
           19: 20, 20: 19, 33: 34, 34: 33, 36: 37, 37: 36, 38: 39, 39: 38}  # fmt: skip
@@ -22,6 +35,7 @@ GTSRB_CARD = DatasetCard(
     vflip=_VFLIP,
     expected_classes=43,
     expected_counts={"train": 39_209, "test": 12_630},
+    expected_groups=1_307,
     licence=NOT_STATED,
     citation="J. Stallkamp, M. Schlipsing, J. Salmen, C. Igel, Man vs. computer: Benchmarking machine learning "
     "algorithms for traffic sign recognition, Neural Networks 32, 2012",
@@ -36,17 +50,3 @@ SYNTHETIC_SIGNS_CARD = DatasetCard(
     licence="Apache-2.0, as this program, which draws them",
     citation="none; drawn, not photographed",
 )
-
-
-def recognise_gtsrb(root: Path) -> str | None:
-    """The official archives, folders or Kaggle's tables, in `root` or root/GTSRB, unless we have drawn them."""
-    for base in (root, root / "GTSRB"):
-        for name in ("Final_Training", "GTSRB_Final_Training_Images.zip", "Train.csv"):
-            if (base / name).exists() and not (base / "synthetic_signs.json").exists():
-                return f"GTSRB's {name}"
-    return None
-
-
-def recognise_synthetic_signs(root: Path) -> str | None:
-    """The stamp beside drawn signs."""
-    return "synthetic_signs.json" if (root / "synthetic_signs.json").is_file() else None

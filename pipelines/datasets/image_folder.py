@@ -16,9 +16,11 @@ from pipelines.datasets.class_folders import (
     note_loose_files,
     split_folders,
 )
-from pipelines.datasets.contract import ImageSource, Listing, SourceImage
+from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.group_split import groups_across_splits, test_groups
+from pipelines.datasets.listing import Listing, SourceImage
 from pipelines.errors import SettingsError, SourceError
+from pipelines.settings import LocalPath
 
 __all__ = ["ImageFolder"]
 
@@ -47,7 +49,7 @@ class ImageFolder(ImageSource):
     class becomes; a class that is not named is not mirrored. With `channels` 1 images are read as grey."""
 
     kind: Literal["image_folder"] = "image_folder"
-    root: Path
+    root: LocalPath
     name: str | None = Field(default=None, pattern=f"^{NAME_PATTERN}$")
     channels: Literal[1, 3] = 3
     group_pattern: str | None = None

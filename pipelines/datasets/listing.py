@@ -1,33 +1,58 @@
 """What a source says it holds, before any image is opened."""
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-__all__ = ["Expected", "Listing", "Rejected", "SourceImage"]
+from pipelines.datasets.card import DatasetCard, Split
+
+__all__ = ["Listing", "Location", "Rejected", "SourceImage"]
+
+
+class Location(NamedTuple):
+    """Where an image is: the file `path`, or the member `path` of the zip `archive`; with an `index`, the image of that
+    number (from 0) inside the container `path`."""
+
+    archive: str
+    path: str
+    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+
+    def __str__(self) -> str:
+        file = f"{self.archive}!{self.path}" if self.archive else self.path
+        return file if self.index is None else f"{file}[{self.index}]"
 
 
 class SourceImage(NamedTuple):
-    """One image of a source. `archive` is the zip that holds `path`, or "" where path is a file.
+    """One image of a source, in flat columns so that it can be a row of a Spark frame.
 
-    width_px, height_px and the region of interest are the annotation's, to be checked against the image itself. `track`
-    names the one physical sign that a run of training frames shows, or "" for a test image.
-    """
+    `group` names the object that the image shows; images of one group must not be on both sides of a split. None: the
+    image is a group of its own. Size and region of interest are those of an annotation, to be checked against the image
+    itself, or None where there is no annotation."""
 
     image_id: str
     label: int
-    split: Literal["train", "test"]
-    track: str
+    split: Split
+    group: str | None
     archive: str
     path: str
-    width_px: int
-    height_px: int
-    roi_x1: int
-    roi_y1: int
-    roi_x2: int
-    roi_y2: int
+    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    width_px: int | None = None
+    height_px: int | None = None
+    roi_x1: int | None = None
+    roi_y1: int | None = None
+    roi_x2: int | None = None
+    roi_y2: int | None = None
+
+    @property
+    def location(self) -> Location:
+        return Location(self.archive, self.path, self.index)
+
+    @property
+    def unit(self) -> str:
+        """The name of the object that the image shows: its group, or itself."""
+        return self.group or self.image_id
 
 
 class Rejected(NamedTuple):
@@ -37,50 +62,42 @@ class Rejected(NamedTuple):
     reason: str
 
 
-class Expected(NamedTuple):
-    """How much a whole copy of a published source holds: every class in train and in test, and so many images and
-    tracks."""
-
-    classes: int
-    train_images: int
-    train_tracks: int
-    test_images: int
-
-    def missing_classes(self, images: Iterable[SourceImage]) -> dict[str, list[int]]:
-        """By split, the classes of which there is no image; only splits with such a class."""
-        there = {(image.split, image.label) for image in images}
-        missing: dict[str, list[int]] = {}
-        for split in ("train", "test"):
-            for label in range(self.classes):
-                if (split, label) not in there:
-                    missing.setdefault(split, []).append(label)
-        return missing
-
-    def differences(self, images: Iterable[SourceImage]) -> str:
-        """In words, how the numbers of `images` differ from these, or "": "26,640 of 39,209 train images"."""
-        images = list(images)
-        train = sum(image.split == "train" for image in images)
-        numbers = (
-            (train, self.train_images, "train images"),
-            (len({image.track for image in images if image.track}), self.train_tracks, "tracks"),
-            (len(images) - train, self.test_images, "test images"),
-        )
-        return ", ".join(f"{there:,} of {whole:,} {name}" for there, whole, name in numbers if there != whole)
-
-
 @dataclass(frozen=True)
 class Listing:
-    """`found` says in words what was found where; `class_names` has one name per label."""
+    """`found` says in words what was found where; `left_out` in sentences what is there and is not used, which is not
+    the same as an image or annotation that should be usable and is not (`rejected`)."""
 
     found: str
-    class_names: tuple[str, ...]
+    card: DatasetCard
     images: list[SourceImage] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[Split, int]:
+        return dict(Counter(image.split for image in self.images))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user must be told: what is left out, what differs from the publisher's numbers, and classes without an
+        image."""
+        differences = self.card.differences(self.counts, len({image.group for image in self.images if image.group}))
+        remarks = [*self.left_out, *([differences] if differences else [])]
+        for split, labels in self.missing_classes().items():
+            remarks.append(f"no {split} image of class {', '.join(map(str, labels))}")
+        return remarks
+
+    def missing_classes(self) -> dict[Split, list[int]]:
+        """The labels of the card without an image, for train and test where there is any."""
+        there = {(image.split, image.label) for image in self.images}
+        splits: tuple[Split, ...] = ("train", "test")
+        missing = {split: [n for n in range(self.card.num_classes) if (split, n) not in there] for split in splits}
+        return {split: labels for split, labels in missing.items() if labels}
 
     def state(self) -> str:
-        """A digest of all that is listed and of every file's size and time of change, without opening one: while it is
-        the same, nothing has changed."""
-        digest = hashlib.sha256()
+        """A digest of all that is listed and of every file's size and time of change: while it is the same, nothing has
+        changed."""
+        digest = hashlib.sha256(self.card.model_dump_json().encode())
         for entry in (*self.images, *self.rejected):
             digest.update(f"{entry}\n".encode())
         for path in sorted({image.archive or image.path for image in self.images}):

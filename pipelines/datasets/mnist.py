@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pipelines.datasets.card import NOT_STATED, DatasetCard
 from pipelines.datasets.mnist_files import MnistFiles
 from pipelines.datasets.published import Archive, Published
+from pipelines.settings import LocalPath
 
 __all__ = ["Mnist"]
 
@@ -18,7 +19,7 @@ class Mnist(MnistFiles):
     """Labels are the digits. No mirror is safe."""
 
     kind: Literal["mnist"] = "mnist"
-    root: Path = Path("data/raw/mnist")
+    root: LocalPath = Path("data/raw/mnist")
 
     card: ClassVar[DatasetCard] = DatasetCard(
         name="mnist",

@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from pipelines.datasets.card import DatasetCard, Split
-from pipelines.datasets.contract import Images, ImageSource, Listing, Rejected, SourceImage
+from pipelines.datasets.contract import Images, ImageSource
 from pipelines.datasets.idx import check_idx, read_idx
+from pipelines.datasets.listing import Listing, Rejected, SourceImage
 from pipelines.errors import SourceError
 
 __all__ = ["MnistFiles"]

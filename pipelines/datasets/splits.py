@@ -1,54 +1,72 @@
-"""Which training images become validation: whole tracks, never single frames."""
+"""Which training images become validation: whole groups, never single images of one."""
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipelines.datasets import SourceImage
+from pipelines.datasets.listing import SourceImage
 
-__all__ = ["Duplicates", "find_duplicates", "validation_tracks"]
+__all__ = ["Duplicates", "find_duplicates", "validation_groups"]
 
 
 class Duplicates(NamedTuple):
-    """Pixel-identical images. `across_test` holds each group that has images of both train and test."""
+    """Pixel-identical images. `across_splits` holds each set of them that has images of several splits."""
 
     groups: int
     images: int
-    across_test: list[list[str]]
-    tracks: frozenset[str]
-    """The tracks that share an image with another track or with the test set."""
+    across_splits: list[list[str]]
+    shared: frozenset[str]
+    """The groups of training images that share an image with another group or another split."""
 
 
 def find_duplicates(images: Sequence[SourceImage], pixel_digests: Mapping[str, bytes]) -> Duplicates:
-    """Groups `images` by the digest of their pixels (by image_id)."""
+    """Sets of `images` with the same digest of their pixels (by image_id)."""
     by_digest: defaultdict[bytes, list[SourceImage]] = defaultdict(list)
     for image in images:
         by_digest[pixel_digests[image.image_id]].append(image)
-    groups = [group for group in by_digest.values() if len(group) > 1]
-    across_test = sorted(
-        sorted(image.image_id for image in group) for group in groups if len({image.split for image in group}) > 1
+    same = [found for found in by_digest.values() if len(found) > 1]
+    across_splits = sorted(
+        sorted(image.image_id for image in found) for found in same if len({image.split for image in found}) > 1
     )
-    shared = [group for group in groups if len({image.track for image in group}) > 1]
-    tracks = frozenset(image.track for group in shared for image in group if image.track)
-    return Duplicates(len(groups), sum(len(group) for group in groups), across_test, tracks)
+    shared = [found for found in same if len({(image.split, image.unit) for image in found}) > 1]
+    groups = frozenset(image.unit for found in shared for image in found if image.split == "train")
+    return Duplicates(len(same), sum(map(len, same)), across_splits, groups)
 
 
-def validation_tracks(
+def validation_groups(
     images: Sequence[SourceImage], fraction: float, seed: int, never: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """About `fraction` of each class's training tracks, fixed by `seed`, none of them in `never`.
+    """About `fraction` of the groups of each class's training images, fixed by `seed`, none of them in `never`. None
+    where the data set has a validation split of its own.
 
     GTSRB's training images are tracks of 30 frames of one physical sign, so a split by image would put nearly the
-    same picture on both sides. Every class with two tracks or more has at least one in validation and one in train,
-    unless all are in `never`."""
-    frames = Counter((image.label, image.track) for image in images if image.track)
-    by_label: defaultdict[int, list[str]] = defaultdict(list)
-    for label, track in frames:
-        by_label[label].append(track)
+    same picture on both sides. A group may have images of several classes, and goes as a whole. Every class with two
+    groups or more has at least one in train, and one in validation, unless all are in `never` or needed in train by
+    another class."""
+    if fraction <= 0 or any(image.split == "validation" for image in images):
+        return frozenset()
+    by_label: defaultdict[int, set[str]] = defaultdict(set)
+    labels_of: defaultdict[str, set[int]] = defaultdict(set)
+    for image in images:
+        if image.split == "train":
+            by_label[image.label].add(image.unit)
+            labels_of[image.unit].add(image.label)
+    left = {label: len(groups) for label, groups in by_label.items()}
     chosen: set[str] = set()
-    for tracks in by_label.values():
-        wanted = min(max(1, round(fraction * len(tracks))), len(tracks) - 1) if fraction > 0 else 0
-        ranked = sorted(tracks, key=lambda track: hashlib.sha256(f"{seed}\0validation\0{track}".encode()).digest())
-        chosen.update([track for track in ranked if track not in never][:wanted])
+    for _, groups in sorted(by_label.items()):
+        wanted = min(max(1, round(fraction * len(groups))), len(groups) - 1)
+        already = len(groups & chosen)
+        for group in sorted(groups - never - chosen, key=lambda group: _rank(seed, group)):
+            if already >= wanted:
+                break
+            if all(left[label] > 1 for label in labels_of[group]):
+                chosen.add(group)
+                already += 1
+                for label in labels_of[group]:
+                    left[label] -= 1
     return frozenset(chosen)
+
+
+def _rank(seed: int, group: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0validation\0{group}".encode()).digest()

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pipelines.datasets.card import DatasetCard, Split
-from pipelines.datasets.contract import Images, ImageSource, Listing, Rejected, SourceImage
+from pipelines.datasets.contract import Images, ImageSource
+from pipelines.datasets.listing import Listing, Rejected, SourceImage
 from pipelines.datasets.matlab import Variable, mat_variables, read_variable
 from pipelines.datasets.published import Archive, Published
 from pipelines.errors import SourceError
+from pipelines.settings import LocalPath
 
 __all__ = ["Svhn"]
 
@@ -27,7 +29,7 @@ class Svhn(ImageSource):
     A task that reads images of a file holds all of it: 0.2 GB of train, 1.6 GB of extra."""
 
     kind: Literal["svhn"] = "svhn"
-    root: Path = Path("data/raw/svhn")
+    root: LocalPath = Path("data/raw/svhn")
     extra: bool = False
 
     published: ClassVar[Published] = Published(

@@ -10,19 +10,20 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.gtsrb import Gtsrb
-from pipelines.datasets.listing import Expected, Listing
+from pipelines.datasets.gtsrb_card import DRAWN_STAMP, SYNTHETIC_SIGNS_CARD
+from pipelines.datasets.listing import Listing
 from pipelines.datasets.synthetic_drawing import SIGNS, Template, draw_template
 from pipelines.datasets.synthetic_frame import Photograph, draw_scene, photograph
 from pipelines.errors import SourceError
-from pipelines.settings import LocalPath, Settings
+from pipelines.settings import LocalPath
 
 __all__ = ["SyntheticSigns"]
 
 DRAWING_VERSION = 1
 """To be raised with every change that changes a pixel, so that older folders are drawn anew."""
 FRAMES_PER_TRACK = 30
-STAMP = "synthetic_signs.json"
 CSV_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 TRACKS, TEST_IMAGES, TEST_ORDER = range(3)
 """The kinds of random generators; see `_generator`."""
@@ -34,7 +35,7 @@ class _NamedPhotograph(NamedTuple):
     class_id: int
 
 
-class SyntheticSigns(Settings):
+class SyntheticSigns(ImageSource):
     """`tracks_per_class` physical signs of each class in 30 frames each for training, and test images of signs of their
     own. The same settings give the same bytes of every file."""
 
@@ -43,6 +44,10 @@ class SyntheticSigns(Settings):
     tracks_per_class: int = Field(default=2, ge=2, le=100_000)  # validation is split off by track
     test_images_per_class: int = Field(default=10, ge=1, le=2_000)  # file names have five digits
     drawing_seed: int = Field(default=0, ge=0)
+
+    @property
+    def dataset_name(self) -> str:
+        return SYNTHETIC_SIGNS_CARD.name
 
     def ensure(self) -> Path:
         """`root`, holding the data set of these settings: drawn now, if it is not there or there with other settings.
@@ -61,30 +66,35 @@ class SyntheticSigns(Settings):
 
     def listing(self) -> Listing:
         """Every image, drawn first where it is not there yet. Raises SourceError."""
-        listing = Gtsrb(root=self.ensure(), allow_missing_classes=True).listing()
-        whole = Expected(
-            classes=len(SIGNS),
-            train_images=len(SIGNS) * self.tracks_per_class * FRAMES_PER_TRACK,
-            train_tracks=len(SIGNS) * self.tracks_per_class,
-            test_images=len(SIGNS) * self.test_images_per_class,
+        drawn = Gtsrb(root=self.ensure(), allow_missing_classes=True).listing()
+        tracks, test_images = len(SIGNS) * self.tracks_per_class, len(SIGNS) * self.test_images_per_class
+        card = SYNTHETIC_SIGNS_CARD.model_copy(
+            update={
+                "expected_counts": {"train": tracks * FRAMES_PER_TRACK, "test": test_images},
+                "expected_groups": tracks,
+            }
         )
-        differences = whole.differences(listing.images)
-        if whole.missing_classes(listing.images):
-            raise SourceError(f"{self.root}: {differences} are left of what was drawn; delete it, it is drawn again")
-        found = f"{self.root}, drawn synthetic signs (not photographs)"
-        return replace(listing, found=f"{found}: {differences}" if differences else found)
+        listing = replace(drawn, card=card, found=f"{self.root}, drawn synthetic signs (not photographs)")
+        if listing.missing_classes():
+            left = ", ".join(listing.remarks)
+            raise SourceError(f"{self.root}: {left} are left of what was drawn; delete it, it is drawn again")
+        return listing
+
+    @classmethod
+    def recognise(cls, root: Path) -> str | None:
+        return DRAWN_STAMP if (root / DRAWN_STAMP).is_file() else None
 
     def _stamp(self) -> str:
         values = {"drawing_version": DRAWING_VERSION, **self.model_dump(mode="json", exclude={"root"})}
         return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
     def _is_needed_at(self, root: Path) -> bool:
-        stamp = root / STAMP
+        stamp = root / DRAWN_STAMP
         if stamp.is_file():
             return stamp.read_bytes() != self._stamp().encode()
         if root.exists() and not (root.is_dir() and not any(root.iterdir())):
             raise SourceError(
-                f"{self.root}: is there, but holds no {STAMP}, so it was not drawn by us and stays as it is; "
+                f"{self.root}: is there, but holds no {DRAWN_STAMP}, so it was not drawn by us and stays as it is; "
                 "choose another dataset.root, or move it away"
             )
         return True
@@ -96,7 +106,7 @@ class SyntheticSigns(Settings):
                 shutil.rmtree(left_over)
         partial.mkdir(parents=True)
         self._draw(partial)
-        (partial / STAMP).write_bytes(self._stamp().encode())
+        (partial / DRAWN_STAMP).write_bytes(self._stamp().encode())
         if root.exists():
             root.rename(replaced)
         partial.rename(root)

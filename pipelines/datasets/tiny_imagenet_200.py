@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pipelines.datasets.card import NOT_STATED, DatasetCard
-from pipelines.datasets.contract import ImageSource, Listing, Rejected, SourceImage
-from pipelines.datasets.files import FileReader, Location, SourceFiles
+from pipelines.datasets.contract import ImageSource
+from pipelines.datasets.files import FileReader, SourceFiles
+from pipelines.datasets.listing import Listing, Location, Rejected, SourceImage
 from pipelines.datasets.published import Archive, Published
 from pipelines.errors import SourceError
+from pipelines.settings import LocalPath
 
 __all__ = ["TinyImagenet200"]
 
@@ -31,7 +33,7 @@ class TinyImagenet200(ImageSource):
     Bounding boxes are not used."""
 
     kind: Literal["tiny_imagenet_200"] = "tiny_imagenet_200"
-    root: Path = Path("data/raw/tiny_imagenet_200")
+    root: LocalPath = Path("data/raw/tiny_imagenet_200")
 
     published: ClassVar[Published] = Published(
         "http://cs231n.stanford.edu/",

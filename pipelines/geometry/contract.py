@@ -45,9 +45,9 @@ class Geometry(Settings):
         """Stages that together hold every size once."""
 
     def __call__(self, image: Image, roi: Roi, size_px: int) -> Image:
-        """`image` (height, width, 3) without noise as (size_px, size_px, 3)."""
+        """`image` (height, width, channels) without noise as (size_px, size_px, channels)."""
         (stage,) = self.stages(image, roi, [size_px])
-        out = np.zeros((size_px, size_px, 3), np.uint8)
+        out = np.zeros((size_px, size_px, image.shape[2]), np.uint8)
         out[stage.windows[size_px].target] = stage.image[stage.windows[size_px].source]
         return out
 
@@ -70,7 +70,7 @@ class Resampling(Geometry):
 
     @abstractmethod
     def resample(self, image: Image, roi: Roi, size_px: int) -> Image:
-        """`image` (height, width, 3) as (size_px, size_px, 3)."""
+        """`image` (height, width, channels) as (size_px, size_px, channels)."""
 
     def stages(self, image: Image, roi: Roi, sizes_px: Sequence[int]) -> Iterator[Stage]:
         everything = (slice(None), slice(None))

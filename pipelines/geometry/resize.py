@@ -1,10 +1,10 @@
 from typing import ClassVar
 
-import numpy as np
 from PIL import Image as PillowImage
 
 from pipelines.geometry.contract import Resampling, Roi
 from pipelines.noise.contract import Image
+from pipelines.noise.pillow import from_pillow, to_pillow
 
 
 class Resize(Resampling):
@@ -13,4 +13,4 @@ class Resize(Resampling):
     kind: ClassVar[str] = "resize"
 
     def resample(self, image: Image, roi: Roi, size_px: int) -> Image:
-        return np.asarray(PillowImage.fromarray(image).resize((size_px, size_px), PillowImage.Resampling.BILINEAR))
+        return from_pillow(to_pillow(image).resize((size_px, size_px), PillowImage.Resampling.BILINEAR))

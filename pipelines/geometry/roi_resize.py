@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipelines.geometry.contract import Resampling, Roi
 from pipelines.noise.contract import Image
+from pipelines.noise.pillow import from_pillow, to_pillow
 
 
 class RoiResize(Resampling):
@@ -23,5 +24,5 @@ class RoiResize(Resampling):
         down = round(self.margin_fraction * (roi.y2 - roi.y1 + 1))
         left, right = max(0, roi.x1 - across), min(width, roi.x2 + 1 + across)
         top, bottom = max(0, roi.y1 - down), min(height, roi.y2 + 1 + down)
-        sign = PillowImage.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
-        return np.asarray(sign.resize((size_px, size_px), PillowImage.Resampling.BILINEAR))
+        sign = to_pillow(np.ascontiguousarray(image[top:bottom, left:right]))
+        return from_pillow(sign.resize((size_px, size_px), PillowImage.Resampling.BILINEAR))

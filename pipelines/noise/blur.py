@@ -1,11 +1,11 @@
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image as PillowImage
 from PIL import ImageFilter
 from pydantic import Field
 
 from pipelines.noise.contract import Image, Noise
+from pipelines.noise.pillow import from_pillow, to_pillow
 
 
 class Blur(Noise):
@@ -22,4 +22,4 @@ class Blur(Noise):
         return None
 
     def apply(self, image: Image, draw: None) -> Image:
-        return np.asarray(PillowImage.fromarray(image).filter(ImageFilter.GaussianBlur(self.std_px)))
+        return from_pillow(to_pillow(image).filter(ImageFilter.GaussianBlur(self.std_px)))

@@ -26,7 +26,7 @@ class Noise(Settings):
     @classmethod
     @abstractmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> Draw:
-        """The random numbers for an image of `shape` (height, width, 3)."""
+        """The random numbers for an image of `shape` (height, width, channels)."""
 
     @abstractmethod
     def apply(self, image: Image, draw: Draw) -> Image:

@@ -29,7 +29,8 @@ class Patches(Noise):
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> PatchesDraw:
-        return PatchesDraw(rng.random((MOST_PATCHES, 2)), rng.integers(0, 256, (MOST_PATCHES, 3), dtype=np.uint8))
+        colours = rng.integers(0, 256, (MOST_PATCHES, shape[2]), dtype=np.uint8)
+        return PatchesDraw(rng.random((MOST_PATCHES, 2)), colours)
 
     def apply(self, image: Image, draw: PatchesDraw) -> Image:
         height, width = image.shape[:2]

@@ -17,7 +17,7 @@ from pipelines.store.schema import CLEAN, Cell, Manifest, Split
 __all__ = ["draw_figures"]
 
 
-def draw_figures(root: Path, settings: NoisyDatasets, class_names: Sequence[str]) -> list[Path]:
+def draw_figures(root: Path, settings: NoisyDatasets) -> list[Path]:
     """The paper's Figure 4 (noises and levels), Figure 5 (images per class) and one sample per class, at the largest
     size, in root/geometry=…/_figures. Readers of Parquet pass over a folder whose name begins with an underscore."""
     size_px = max(settings.sizes_px)
@@ -27,6 +27,7 @@ def draw_figures(root: Path, settings: NoisyDatasets, class_names: Sequence[str]
     manifest = Manifest.read(folders[reference])
     if manifest is None:
         return []
+    class_names = manifest.card.class_names
     figures = {
         f"noise_levels-{size_px}px.png": _noise_levels(folders, noises, next(iter(manifest.counts))),
         "images_per_class.png": _images_per_class(manifest, class_names),
@@ -41,16 +42,17 @@ def draw_figures(root: Path, settings: NoisyDatasets, class_names: Sequence[str]
 
 
 def _images(folder: Path, split: str | None = None) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    """(labels, images (N, S, S, 3)) of each row group."""
+    """(labels, images (N, S, S, channels)) of each row group."""
     manifest = Manifest.read(folder)
-    for part in manifest.parts if manifest else ():
+    assert manifest is not None, folder
+    for part in manifest.parts:
         if split in (None, part.split):
             file = pq.ParquetFile(folder / part.path, page_checksum_verification=True)
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=["label", "image"])
                 pixels = np.stack([np.frombuffer(image.as_buffer(), np.uint8) for image in rows["image"]])
-                side = int((pixels.shape[1] // 3) ** 0.5)
-                yield rows["label"].to_pylist(), pixels.reshape(-1, side, side, 3)
+                side = int((pixels.shape[1] // manifest.card.channels) ** 0.5)
+                yield rows["label"].to_pylist(), pixels.reshape(-1, side, side, manifest.card.channels)
 
 
 def _noise_levels(folders: Mapping[str, Path], noises: Mapping[str, Noise | None], split: Split) -> Figure:
@@ -107,5 +109,5 @@ def _one_sample_per_class(folder: Path, class_names: Sequence[str]) -> Figure:
 
 
 def _show(axis: Axes, image: Image, title: str) -> None:
-    axis.imshow(image, interpolation="nearest")
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")  # grey is a matter of one channel
     axis.set_title(title, fontsize=7)

@@ -1,12 +1,13 @@
 """Which sizes × noises × levels a run makes: the settings of jobs/make_noisy_datasets.py."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from pipelines.datasets import DATASETS, Dataset, kind_found
+from pipelines.datasets import DATASETS, DatasetCard, ImageSource, kind_found
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.noise import NOISES, Noise
 from pipelines.settings import LocalPath, Settings, build_member, choose, describe
@@ -50,13 +51,13 @@ class NoisyDatasets(Settings):
     """One run: every image of `dataset` in every `variants` at every `sizes_px`.
 
     `noise` is read from the menus in conf/noise/ and held by variant name; `variants` is "all" or some of "clean" and
-    those names. `validation_fraction` of each class's tracks become the split validation. `images_per_part` and
+    those names. `validation_fraction` of each class's groups become the split validation. `images_per_part` and
     `images_per_row_group` fix the files by the amount of data, whatever does the work; `partitions` is into how many
     Spark tasks the parts are dealt (by default one each) and changes no byte. `verify` reads what is there already and
     makes again what is not as its manifest says. `batch_id`, of the retraining that this is a step of, goes into the
     manifests."""
 
-    dataset: Annotated[Dataset, PlainValidator(_dataset), PlainSerializer(describe)]
+    dataset: Annotated[ImageSource, PlainValidator(_dataset), PlainSerializer(describe)]
     output_root: LocalPath
     geometry: Annotated[Geometry, PlainValidator(lambda given: choose(GEOMETRIES, given)), PlainSerializer(describe)]
     sizes_px: tuple[Annotated[int, Field(ge=8, le=512)], ...] = Field(min_length=1)
@@ -108,10 +109,11 @@ class NoisyDatasets(Settings):
 
     @property
     def dataset_folder(self) -> Path:
-        return self.output_root / self.dataset.kind
+        return self.output_root / self.dataset.dataset_name
 
-    def fingerprint(self, cell: Cell, source_digest: str) -> dict[str, Any]:
-        """Everything that decides the bytes of a variant, but for the code (schema.FORMAT_VERSION stands for that)."""
+    def fingerprint(self, cell: Cell, source_digest: str, card: DatasetCard) -> dict[str, Any]:
+        """Everything that decides the bytes and the card of a variant, but for the code (schema.FORMAT_VERSION is for
+        that)."""
         noise = self.chosen[cell.variant]
         values = self.model_dump(
             mode="json",
@@ -120,7 +122,8 @@ class NoisyDatasets(Settings):
         return {
             **values,
             "format_version": FORMAT_VERSION,
-            "dataset": self.dataset.kind,
+            "dataset": self.dataset.dataset_name,
+            "card_digest": hashlib.sha256(card.model_dump_json().encode()).hexdigest(),
             "source_digest": source_digest,
             "geometry": describe(self.geometry),
             "size_px": cell.size_px,

@@ -30,6 +30,7 @@ class Rendering(NamedTuple):
     sizes_px: tuple[int, ...]
     variants: Mapping[str, Noise | None]
     seed: int
+    channels: int = 3
 
     def only(self, cells: Iterable[Cell]) -> "Rendering":
         """The sizes and variants that `cells` need."""
@@ -42,7 +43,7 @@ class Rendering(NamedTuple):
 
     def cell_rows(self, originals: Sequence[Original]) -> Iterator[NoisyRows]:
         """The images in every size and variant, in the order given, one noise kind after the other, so that no more
-        than the blocks of one kind are in memory."""
+        than the rows of one kind are in memory."""
         clean = {size: pixels for (_, size), pixels in self._render({CLEAN: None}, originals).items()}
         signal = {size: energy(pixels) for size, pixels in clean.items()}
         if CLEAN in self.variants:
@@ -64,7 +65,7 @@ class Rendering(NamedTuple):
     ) -> dict[tuple[str, int], Pixels]:
         """By variant and size; `levels` are those of one kind."""
         out = {
-            (variant, size): np.zeros((len(originals), size, size, 3), np.uint8)
+            (variant, size): np.zeros((len(originals), size, size, self.channels), np.uint8)
             for variant in levels
             for size in self.sizes_px
         }

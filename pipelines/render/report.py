@@ -56,9 +56,11 @@ def print_plan(console: Console, settings: NoisyDatasets) -> None:
     console.print("dry run: nothing was made")
 
 
-def warn_of_small_disk(console: Console, root: Path, cells: Iterable[Cell], counts: Mapping[Split, int]) -> None:
+def warn_of_small_disk(
+    console: Console, root: Path, cells: Iterable[Cell], counts: Mapping[Split, int], channels: int
+) -> None:
     """Says so where the uncompressed pixels would not fit on the disk."""
-    need = sum(sum(counts.values()) * cell.image_bytes for cell in cells)
+    need = sum(sum(counts.values()) * cell.image_bytes(channels) for cell in cells)
     free = shutil.disk_usage(root).free
     if need > free:
         console.print(

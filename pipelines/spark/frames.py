@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, NamedTuple, Protocol, TypeVar, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark import SparkFiles, TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.datasets import FileReader, Location, UnreadableImageError, decode
+from pipelines.datasets import Containers, FileReader, ImageSource, Location, UnreadableImageError, decode
 from pipelines.errors import SourceError
 from pipelines.geometry import Roi
 from pipelines.noise import Image
@@ -22,7 +23,7 @@ from pipelines.store.generated_images import GeneratedRows
 from pipelines.store.schema import AttackedImages, GeneratedImages, SourceImages, Split
 
 __all__ = [
-    "MakeStep", "RowGroup", "in_parts", "make_attacker", "make_generator", "make_renderer", "read_image",
+    "MakeStep", "Reading", "RowGroup", "in_parts", "make_attacker", "make_generator", "make_renderer", "read_image",
     "row_groups_frame", "rows_frame", "with_pixel_digest",
 ]  # fmt: skip
 
@@ -30,52 +31,84 @@ _DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.strin
 
 
 def rows_frame(spark: SparkSession, row_type: type[NamedTuple], rows: Sequence[Any]) -> DataFrame:
-    """Named tuples of `row_type` as a frame; an int is int32, everything else a string."""
-    types = {name: pa.int32() if hint is int else pa.string() for name, hint in get_type_hints(row_type).items()}
+    """Named tuples of `row_type` as a frame; an int is int32, everything else a string; None is null."""
+    types = {name: pa.int32() if _is_int(hint) else pa.string() for name, hint in get_type_hints(row_type).items()}
     columns = zip(*rows, strict=True) if rows else ([] for _ in types)
     return spark.createDataFrame(pa.table([pa.array(column) for column in columns], schema=pa.schema(types.items())))
 
 
-def with_pixel_digest(images: DataFrame) -> DataFrame:
+def _is_int(hint: object) -> bool:
+    return hint is int or (isinstance(hint, UnionType) and int in get_args(hint))
+
+
+class Reading(NamedTuple):
+    """What a task needs to read images of a source, `channels` of them."""
+
+    source: ImageSource
+    channels: int
+
+    def opened(self) -> "SourceReader":
+        return SourceReader(self)
+
+
+class SourceReader:
+    """Reads images of a source by their locations; archives and containers are opened once."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._channels = reading.channels
+        self._files = FileReader()
+        self._containers = Containers(reading.source)
+
+    def read(self, location: Location) -> Image:
+        """The pixels. Raises UnreadableImageError with the reason, whatever went wrong."""
+        if location.index is None:
+            return read_image(self._files, location, self._channels)
+        try:
+            return self._containers.read(location)
+        except SourceError as error:
+            raise UnreadableImageError(str(error)) from None
+
+
+def with_pixel_digest(images: DataFrame, reading: Reading) -> DataFrame:
     """SourceImage rows → (image_id, pixel_digest, reason): SHA-256 of shape and pixels, or why there are none.
 
     The digest is of the decoded pixels, so a PNG and a PPM of the same picture have the same.
     """
 
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with FileReader() as reader:
-            for batch in batches:
-                rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
-                yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
+        reader = reading.opened()
+        for batch in batches:
+            rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
+            yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
 
     return images.mapInArrow(scan, "image_id string, pixel_digest string, reason string")
 
 
-def _digest_or_reason(reader: FileReader, row: dict[str, Any]) -> tuple[str | None, str | None]:
+def _digest_or_reason(reader: SourceReader, row: dict[str, Any]) -> tuple[str | None, str | None]:
     try:
-        image = read_image(reader, Location(row["archive"], row["path"]))
+        image = reader.read(Location(row["archive"], row["path"], row["index"]))
     except UnreadableImageError as error:
         return None, str(error)
     height, width = image.shape[:2]
-    if (width, height) != (row["width_px"], row["height_px"]):
+    if row["width_px"] is not None and (width, height) != (row["width_px"], row["height_px"]):
         return None, f"is {width} × {height}, but its annotation says {row['width_px']} × {row['height_px']}"
     return hashlib.sha256(f"{height} {width} ".encode() + image.tobytes()).hexdigest(), None
 
 
-def read_image(reader: FileReader, location: Location) -> Image:
+def read_image(reader: FileReader, location: Location, channels: int = 3) -> Image:
     """The pixels of a source image. Raises UnreadableImageError with the reason, whatever went wrong."""
     try:
         data = reader.read(location)
     except Exception as error:  # noqa: BLE001 - file systems and damaged zips fail in many types
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
-    return decode(data)
+    return decode(data, channels)
 
 
-def make_renderer(rendering: Rendering) -> Callable[[], Callable[[pa.Table], Iterator[NoisyRows]]]:
+def make_renderer(rendering: Rendering, reading: Reading) -> Callable[[], Callable[[pa.Table], Iterator[NoisyRows]]]:
     """For writer.write_datasets: PlacedImage rows → blocks, each image decoded once."""
 
     def make() -> Callable[[pa.Table], Iterator[NoisyRows]]:
-        reader = FileReader()
+        reader = reading.opened()
 
         def expand(rows: pa.Table) -> Iterator[NoisyRows]:
             return rendering.cell_rows([_original(reader, row) for row in rows.to_pylist()])
@@ -85,13 +118,16 @@ def make_renderer(rendering: Rendering) -> Callable[[], Callable[[pa.Table], Ite
     return make
 
 
-def _original(reader: FileReader, row: dict[str, Any]) -> Original:
-    location = Location(row["archive"], row["path"])
+def _original(reader: SourceReader, row: dict[str, Any]) -> Original:
+    location = Location(row["archive"], row["path"], row["index"])
     try:
-        pixels = read_image(reader, location)
+        pixels = reader.read(location)
     except UnreadableImageError as error:
         raise SourceError(f"{location}: was readable when the run began, and now: {error}; run again") from None
-    return Original(row["image_id"], pixels, Roi(row["roi_x1"], row["roi_y1"], row["roi_x2"], row["roi_y2"]))
+    corners = [row[name] for name in ("roi_x1", "roi_y1", "roi_x2", "roi_y2")]
+    height, width = pixels.shape[:2]
+    roi = Roi(0, 0, width - 1, height - 1) if None in corners else Roi(*corners)
+    return Original(row["image_id"], pixels, roi)
 
 
 def in_parts(images: DataFrame, partitions: int) -> DataFrame:
@@ -171,12 +207,13 @@ def _make_cell_rows(
 def _source_images(path: str, number: int, rows: int) -> SourceImages:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            size_px = int(file.schema_arrow.metadata[b"size_px"])
-            table = file.read_row_group(number, columns=["image_id", "label", "image"], use_threads=False)[:rows]
-        pixels = pixels_of(table["image"], size_px**2 * 3).copy()  # torch wants what can be written
-    except (OSError, ValueError, pa.ArrowException) as error:
+            size_px, channels = (int(file.schema_arrow.metadata[name]) for name in (b"size_px", b"channels"))
+            columns = ["image_id", "label", "group", "image"]
+            table = file.read_row_group(number, columns=columns, use_threads=False)[:rows]
+        pixels = pixels_of(table["image"], size_px**2 * channels).copy()  # torch wants what can be written
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise SourceError(
             f"{path}, row group {number}: cannot be read ({error}); make this variant again, with verify=true"
         ) from None
-    images = pixels.reshape(len(table), size_px, size_px, 3)
-    return SourceImages(table["image_id"].to_pylist(), table["label"].to_numpy(), images)
+    images = pixels.reshape(len(table), size_px, size_px, channels)
+    return SourceImages(table["image_id"].to_pylist(), table["label"].to_numpy(), table["group"].to_pylist(), images)

@@ -1,5 +1,6 @@
 """Images → what a classifier says of each: on Spark's executors, then in a folder that is there whole or not at all."""
 
+import math
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -47,14 +48,14 @@ SUMMARY_NAME = "_scores.json"
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 Score = Callable[[Pixels], Scores]
-"""(N, size_px, size_px, 3), uint8, or float32 in [0, 1] → what the classifier says of each."""
+"""(N, size_px, size_px, channels), uint8, or float32 in [0, 1] → what the classifier says of each."""
 MakeScore = Callable[[Path, int, str | None], Score]
 """(folder of the session's files on this machine, threads of this task, address of its GPU or None) → score."""
 
 
 class Shown(NamedTuple):
     """Images on their way to a classifier: of each its source, its id, and why there are no pixels of it, if so;
-    `pixels` (N, size_px, size_px, 3) are of those without a reason."""
+    `pixels` (N, size_px, size_px, channels) are of those without a reason."""
 
     sources: list[str]
     image_ids: list[str]
@@ -67,7 +68,12 @@ class Scoring(NamedTuple):
 
     geometry: Geometry
     size_px: int
+    channels: int
     noisy_above_std_grey: float
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.size_px, self.size_px, self.channels
 
 
 def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: Path) -> list[Path]:
@@ -92,7 +98,7 @@ def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: 
 def _read(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring) -> Iterable[Shown]:
     if "image_id" in rows[0]:
         return [_from_files(reader, rows, scoring)]
-    return (_from_row_group(row["path"], row["number"], scoring.size_px) for row in rows)
+    return (_from_row_group(row["path"], row["number"], scoring.image_shape) for row in rows)
 
 
 def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring) -> Shown:
@@ -103,18 +109,17 @@ def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring
             reasons.append(row["reason"])
             continue
         try:
-            image = read_image(reader, Location("", row["path"]))
+            image = read_image(reader, Location("", row["path"]), scoring.channels)
         except UnreadableImageError as error:
             reasons.append(str(error))
             continue
         reasons.append(None)
         pixels.append(scoring.geometry(image, Roi(0, 0, image.shape[1] - 1, image.shape[0] - 1), scoring.size_px))
-    shape = (-1, scoring.size_px, scoring.size_px, 3)
-    found = np.stack(pixels) if pixels else np.empty((0, *shape[1:]), np.uint8)
+    found = np.stack(pixels) if pixels else np.empty((0, *scoring.image_shape), np.uint8)
     return Shown([row["path"] for row in rows], [row["image_id"] for row in rows], reasons, found)
 
 
-def _from_row_group(path: str, number: int, size_px: int) -> Shown:
+def _from_row_group(path: str, number: int, image_shape: tuple[int, int, int]) -> Shown:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             dtype = np.dtype(file.schema_arrow.metadata[b"pixel_dtype"].decode())
@@ -125,16 +130,16 @@ def _from_row_group(path: str, number: int, size_px: int) -> Shown:
     reasons: list[str | None] = []
     pixels = bytearray()  # torch wants what can be written
     for image in table["image"].to_pylist():
-        reasons.append(_reason(image, dtype, size_px))
+        reasons.append(_reason(image, dtype, math.prod(image_shape)))
         if reasons[-1] is None:
             pixels += image
-    found = np.frombuffer(pixels, dtype).reshape(-1, size_px, size_px, 3)
+    found = np.frombuffer(pixels, dtype).reshape(-1, *image_shape)
     return Shown([path] * len(table), image_ids, reasons, found)
 
 
-def _reason(image: bytes | None, dtype: np.dtype[Any], size_px: int) -> str | None:
+def _reason(image: bytes | None, dtype: np.dtype[Any], values: int) -> str | None:
     """Why `image` cannot be shown to a classifier."""
-    expected = size_px**2 * 3 * dtype.itemsize
+    expected = values * dtype.itemsize
     if image is None or len(image) != expected:
         return f"{len(image or b''):,} bytes, expected {expected:,}"
     if dtype.kind == "u":

@@ -94,7 +94,7 @@ class ListedImages(NamedTuple):
         return in_parts(rows_frame(spark, row_type, rows), tasks)
 
 
-def list_images(images: Path, size_px: int) -> ListedImages:
+def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
     """All Parquet files in `images` and below, or all image files, without what begins with a dot or an underscore;
     links are followed. Image files that cannot be opened are listed with the reason. Raises SourceError."""
     found = list_folder(images)
@@ -113,12 +113,14 @@ def list_images(images: Path, size_px: int) -> ListedImages:
     for file in found.files:
         if file.reason is not None:
             raise SourceError(f"{file.path}: {file.reason}; mend it, or take it out of {images}")
-    groups = [(file.path, number, rows) for file in stored for number, rows in _row_groups(Path(file.path), size_px)]
+    groups = [
+        (file.path, number, rows) for file in stored for number, rows in _row_groups(Path(file.path), size_px, channels)
+    ]
     row_groups = [(path, number) for path, number, _ in groups]
     return ListedImages([], row_groups, sum(rows for *_, rows in groups), found.left_out)
 
 
-def _row_groups(path: Path, size_px: int) -> Iterator[tuple[int, int]]:
+def _row_groups(path: Path, size_px: int, channels: int) -> Iterator[tuple[int, int]]:
     """Number and rows of each."""
     try:
         footer = pq.read_metadata(path)
@@ -130,10 +132,10 @@ def _row_groups(path: Path, size_px: int) -> Iterator[tuple[int, int]]:
     types = [schema.field(name).type for name in ("image_id", "image") if schema.get_field_index(name) >= 0]
     if facts.get("pixel_dtype") not in ("uint8", "float32") or types != [pa.string(), pa.binary()]:
         raise SourceError(f"{path}: not of a dataset made by jobs/make_noisy_datasets.py; name a folder of image files")
-    expected = parquet_schema(size_px, facts["pixel_dtype"]).metadata
+    expected = parquet_schema(size_px, channels, facts["pixel_dtype"]).metadata
     if {key: told.get(key) for key in expected} != expected:
         raise SourceError(
             f"{path}: has images of {facts.get('size_px')} px, {facts.get('layout')}; the model is for {size_px} px, "
-            "HWC RGB: name a folder of that size"
+            f"{expected[b'layout'].decode()}: name a folder of that size"
         )
     return ((number, footer.row_group(number).num_rows) for number in range(footer.num_row_groups))

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.datasets import Listing, Rejected, SourceImage
-from pipelines.datasets.splits import Duplicates, find_duplicates, validation_tracks
+from pipelines.datasets.splits import Duplicates, find_duplicates, validation_groups
 from pipelines.errors import SourceError
 from pipelines.render.noisy_datasets import NoisyDatasets
-from pipelines.spark.frames import in_parts, rows_frame, with_pixel_digest
+from pipelines.spark.frames import Reading, in_parts, rows_frame, with_pixel_digest
 from pipelines.store.schema import SPLITS, Manifest, Split
 from pipelines.store.writer import is_current
 
@@ -28,18 +28,22 @@ class PlacedImage(NamedTuple):
     part: int
     part_in_split: int
     position: int
+    group: str
     archive: str
     path: str
-    roi_x1: int
-    roi_y1: int
-    roi_x2: int
-    roi_y2: int
+    index: int | None  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    roi_x1: int | None
+    roi_y1: int | None
+    roi_x2: int | None
+    roi_y2: int | None
 
 
 class Source(NamedTuple):
-    """`digest` is of the ids, labels, regions and pixels of all usable images: the same for every layout."""
+    """`digest` is of the ids, labels, splits, groups, regions and pixels of all usable images: the same for every
+    layout."""
 
     listing: Listing
+    reading: Reading
     digest: str
     usable: int
     placed: list[PlacedImage]
@@ -55,10 +59,10 @@ class Source(NamedTuple):
     def sentence(self) -> str:
         """For the console."""
         counts = ", ".join(f"{split} {count:,}" for split, count in self.counts.items())
-        across = sum(len(group) for group in self.duplicates.across_test)
+        across = sum(map(len, self.duplicates.across_splits))
         return (
             f"{self.listing.found}: {len(self.placed):,} images ({counts}), {len(self.rejected)} rejected; "
-            f"{self.duplicates.groups} groups of pixel-identical images, {across} images in those across train and test"
+            f"{self.duplicates.groups} groups of pixel-identical images, {across} images in those across splits"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -70,30 +74,34 @@ class Source(NamedTuple):
             "rejected": len(self.rejected),
             "duplicate_groups": self.duplicates.groups,
             "duplicate_images": self.duplicates.images,
-            "duplicates_across_train_and_test": self.duplicates.across_test,
+            "duplicates_across_splits": self.duplicates.across_splits,
+            "remarks": self.listing.remarks,
+            "kind": self.reading.source.kind,
+            "root": str(self.reading.source.root.absolute()),
         }
 
 
 def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDatasets) -> Source:
     """Opens every listed image on the executors, and places each usable one."""
     images = [_seen_from_anywhere(image) for image in listing.images]
-    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images)).toArrow().to_pylist()
+    reading = Reading(settings.dataset, listing.card.channels)
+    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images), reading).toArrow().to_pylist()
     reasons = {row["image_id"]: row["reason"] for row in scanned if row["reason"] is not None}
     digests = {row["image_id"]: row["pixel_digest"] for row in scanned if row["reason"] is None}
-    usable = sorted(image for image in images if image.image_id in digests)
+    usable = sorted((image for image in images if image.image_id in digests), key=lambda image: image.image_id)
     unreadable = [
-        Rejected(f"{image.archive}!{image.path}" if image.archive else image.path, reasons[image.image_id])
-        for image in listing.images
-        if image.image_id in reasons
+        Rejected(str(image.location), reasons[image.image_id]) for image in listing.images if image.image_id in reasons
     ]
     duplicates = find_duplicates(usable, digests)
-    validation = validation_tracks(usable, settings.validation_fraction, settings.seed, never=duplicates.tracks)
+    validation = validation_groups(usable, settings.validation_fraction, settings.seed, never=duplicates.shared)
     placed = _place(usable, validation, settings)
     assert len(usable) + len(unreadable) == len(listing.images), "an image was neither read nor rejected"
     digest = _source_digest(usable, digests)
     lost = {(image.split, image.label) for image in listing.images} - {(image.split, image.label) for image in usable}
     lost_classes = [f"{split} {label}" for split, label in sorted(lost)]
-    return Source(listing, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes)
+    return Source(
+        listing, reading, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes
+    )
 
 
 def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
@@ -105,7 +113,9 @@ def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
         manifest = Manifest.read(cell.folder(root))
         if manifest is None or manifest.source.get("state") != state:
             return False
-        if not is_current(cell.folder(root), settings.fingerprint(cell, manifest.source["digest"]), settings.verify):
+        if not is_current(
+            cell.folder(root), settings.fingerprint(cell, manifest.source["digest"], listing.card), settings.verify
+        ):
             return False
     return True
 
@@ -145,16 +155,18 @@ def _source_digest(images: Sequence[SourceImage], digests: Mapping[str, str]) ->
     digest = hashlib.sha256()
     for image in images:
         roi = (image.roi_x1, image.roi_y1, image.roi_x2, image.roi_y2)
-        digest.update(f"{image.image_id} {image.label} {roi} {digests[image.image_id]}\n".encode())
+        row = (image.image_id, image.label, image.split, image.group, roi, digests[image.image_id])
+        digest.update(f"{row}\n".encode())
     return digest.hexdigest()
 
 
 def _place(images: Sequence[SourceImage], validation: frozenset[str], settings: NoisyDatasets) -> list[PlacedImage]:
-    """Images shuffled by the hash of their id, so that each row group is a fair sample of classes and tracks, and cut
+    """Images shuffled by the hash of their id, so that each row group is a fair sample of classes and groups, and cut
     into parts of settings.images_per_part: the files follow from the data alone."""
     by_split: defaultdict[Split, list[SourceImage]] = defaultdict(list)
     for image in sorted(images, key=lambda image: hashlib.sha256(image.image_id.encode()).digest()):
-        by_split["validation" if image.track in validation else image.split].append(image)
+        in_validation = image.split == "train" and image.unit in validation
+        by_split["validation" if in_validation else image.split].append(image)
     placed: list[PlacedImage] = []
     first_part = 0
     for split in SPLITS:
@@ -164,6 +176,6 @@ def _place(images: Sequence[SourceImage], validation: frozenset[str], settings: 
             part, position = divmod(row, settings.images_per_part)
             roi = (image.roi_x1, image.roi_y1, image.roi_x2, image.roi_y2)
             where = (split, first_part + part, part, position)
-            placed.append(PlacedImage(image.image_id, image.label, *where, image.archive, image.path, *roi))
+            placed.append(PlacedImage(image.image_id, image.label, *where, image.unit, *image.location, *roi))
         first_part = placed[-1].part + 1 if placed else 0
     return placed

@@ -58,9 +58,9 @@ class AttackTally(Tally):
     ) -> None:  # fmt: skip
         """Counts in what the columns of a row group say: `pixels` (N, D), `measured` those of MEASURED."""
         self.labels.update(labels.tolist())
-        self.values_per_channel += pixels.size // 3
-        self.channel_sum += _fixed(_channel_sums(pixels), self.peak)
-        self.channel_square_sum += _fixed(_channel_sums(np.square(pixels)), self.peak**2)
+        self.values_per_channel += pixels.size // self.channels
+        self.channel_sum += _fixed(_channel_sums(pixels, self.channels), self.peak)
+        self.channel_square_sum += _fixed(_channel_sums(np.square(pixels), self.channels), self.peak**2)
         for row in zip(ids, labels, snr, pixels, *measured.values(), strict=True):
             self.digest = (self.digest + row_digest(split, *row)) % DIGEST_MODULUS
         self.snr.add(snr)
@@ -122,18 +122,20 @@ class AttackedRows(NamedTuple):
         measured = {name: getattr(images, name) for name in MEASURED}
         pixels = images.pixels.reshape(len(source.labels), -1)
         columns = [
-            pa.array(source.image_ids), pa.array(source.labels), binary_column(pixels), pa.array(images.snr_db),
-            *map(pa.array, measured.values()),
+            pa.array(source.image_ids), pa.array(source.labels), pa.array(source.groups, pa.string()),
+            binary_column(pixels), pa.array(images.snr_db), *map(pa.array, measured.values()),
         ]  # fmt: skip
         noise = _energies(images.pixels - self.clean)
+        channels = images.pixels.shape[-1]
         tally = AttackTally(
+            channels,
             signal=int(_fixed(self.signal, AttackTally.peak**2).sum()),
             noise=int(_fixed(noise, AttackTally.peak**2).sum()),
             black=int((self.signal == 0).sum()),
             unchanged=int(((noise == 0) & (self.signal > 0)).sum()),
         )
         tally.add_stored(split, source.image_ids, source.labels, pixels, images.snr_db, measured)
-        return pa.table(columns, schema=parquet_schema(self.size_px, "float32", attacked=True)), tally
+        return pa.table(columns, schema=parquet_schema(self.size_px, channels, "float32", attacked=True)), tally
 
 
 def _energies(images: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -143,9 +145,10 @@ def _energies(images: NDArray[np.float32]) -> NDArray[np.float64]:
     return energies
 
 
-def _channel_sums(values: NDArray[np.float32]) -> NDArray[np.float64]:
+def _channel_sums(values: NDArray[np.float32], channels: int) -> NDArray[np.float64]:
     # first down the images, since that loop runs over contiguous values
-    sums: NDArray[np.float64] = values.reshape(len(values), -1).sum(axis=0, dtype=np.float64).reshape(-1, 3).sum(axis=0)
+    by_value: NDArray[np.float64] = values.reshape(len(values), -1).sum(axis=0, dtype=np.float64)
+    sums: NDArray[np.float64] = by_value.reshape(-1, channels).sum(axis=0)
     return sums
 
 

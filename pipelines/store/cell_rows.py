@@ -25,7 +25,7 @@ class CellRows(Protocol):
 
 
 class NoisyRows(NamedTuple):
-    """N images of one size and variant: pixels (N, size_px² · 3), ‖clean‖² and ‖noisy − clean‖² of each (N,)."""
+    """N images of one size and variant: pixels (N, size_px² · channels), ‖clean‖² and ‖noisy − clean‖² of each (N,)."""
 
     size_px: int
     variant: str
@@ -34,11 +34,13 @@ class NoisyRows(NamedTuple):
     noise: Energies
 
     def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
-        tally = Tally()
+        channels = self.pixels.shape[1] // self.size_px**2
+        tally = Tally(channels)
         ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
         snr = tally.add(split, ids, labels, self.pixels, self.signal, self.noise)
-        columns = [pa.array(ids), pa.array(labels, pa.int32()), binary_column(self.pixels), pa.array(snr)]
-        return pa.table(columns, schema=parquet_schema(self.size_px)), tally
+        groups = pa.array(rows["group"].to_pylist(), pa.string())
+        columns = [pa.array(ids), pa.array(labels, pa.int32()), groups, binary_column(self.pixels), pa.array(snr)]
+        return pa.table(columns, schema=parquet_schema(self.size_px, channels)), tally
 
 
 def binary_column(pixels: NDArray[Any]) -> pa.Array:

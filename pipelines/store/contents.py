@@ -38,18 +38,18 @@ class Recount:
         """`row_group` has all columns. Raises ValueError that says which row is not as the contract has it."""
         metadata = row_group.schema.metadata
         dtype = metadata[b"pixel_dtype"].decode()
-        values = int(metadata[b"size_px"]) ** 2 * 3
+        values = int(metadata[b"size_px"]) ** 2 * self.manifest.card.channels
         pixels = pixels_of(row_group["image"], values * np.dtype(dtype).itemsize).view(dtype)
         ids, labels = row_group["image_id"].to_pylist(), row_group["label"].to_numpy()
         check_rows(ids, labels, pixels, self.manifest.counts_per_class.get(split, {}))
         self._add_ids(ids)
         snr = row_group["snr_db"].to_numpy()
         if dtype == "uint8":
-            tally = self._tallies.setdefault(split, Tally())
+            tally = self._tallies.setdefault(split, Tally(self.manifest.card.channels))
             tally.add_with_snr(split, ids, labels.tolist(), pixels, snr)
         else:
             measured = {name: row_group[name].to_numpy() for name in (MEASURED if self._attacked else ())}
-            attacked = self._tallies.setdefault(split, AttackTally())
+            attacked = self._tallies.setdefault(split, AttackTally(self.manifest.card.channels))
             assert isinstance(attacked, AttackTally)
             attacked.add_stored(split, ids, labels, pixels, snr, measured)
 
@@ -58,7 +58,7 @@ class Recount:
         digest = f"{sum(tally.digest for tally in self._tallies.values()) % DIGEST_MODULUS:064x}"
         facts: dict[str, tuple[Any, Any]] = {"content digest": (digest, self.manifest.content_digest)}
         for split in SPLITS:
-            tally = self._tallies.get(split, Tally())
+            tally = self._tallies.get(split, Tally(self.manifest.card.channels))
             facts[f"counts.{split}"] = tally.images, self.manifest.counts.get(split, 0)
             facts[f"counts_per_class.{split}"] = dict(tally.labels), self.manifest.counts_per_class.get(split, {})
         for fact, (found, expected) in facts.items():
@@ -138,7 +138,8 @@ def check_rows(
 
 def _check_schema(schema: pa.Schema, manifest: Manifest) -> None:
     attacked = ATTACKED in manifest.fingerprint
-    expected = parquet_schema(manifest.fingerprint["size_px"], "float32" if attacked else "uint8", attacked)
+    size_px, channels = manifest.fingerprint["size_px"], manifest.card.channels
+    expected = parquet_schema(size_px, channels, "float32" if attacked else "uint8", attacked)
     if not schema.equals(expected, check_metadata=True):
         raise ValueError("its schema is not the contract's")
 

@@ -36,8 +36,10 @@ class GeneratedRows(NamedTuple):
         """snr_db is NaN: a generated image is no noisy version of the image whose place it has."""
         ids, labels = self.source.image_ids, self.source.labels
         pixels = self.images.pixels.reshape(len(labels), -1)
-        tally = Tally()
+        channels = self.images.pixels.shape[-1]
+        tally = Tally(channels)
         nothing = np.full(len(labels), np.nan, np.float32)
         tally.add_with_snr(split, ids, labels.tolist(), pixels, nothing)
-        columns = [pa.array(ids), pa.array(labels), binary_column(pixels), pa.array(nothing)]
-        return pa.table(columns, schema=parquet_schema(self.size_px)), tally
+        groups = pa.array(self.source.groups, pa.string())
+        columns = [pa.array(ids), pa.array(labels), groups, binary_column(pixels), pa.array(nothing)]
+        return pa.table(columns, schema=parquet_schema(self.size_px, channels)), tally

@@ -17,14 +17,14 @@ ZSTD_LEVEL = -5
 class PartFile:
     """One Parquet file being written. It makes no folders: where `attempt` is gone, the run that wanted it is over."""
 
-    def __init__(self, attempt: Path, cell: Cell, split: Split, number: int, compression: str) -> None:
+    def __init__(self, attempt: Path, cell: Cell, channels: int, split: Split, number: int, compression: str) -> None:
         self.split = split
         self.name = f"split={split}/part-{number:05d}.parquet"
         self.path = attempt / f"{cell.size_px}-{cell.variant}-{split}-{number:05d}.parquet"
         self.rows = 0
         self.writer = pq.ParquetWriter(
             self.path,
-            cell.schema,
+            cell.schema(channels),
             compression=compression,
             compression_level=ZSTD_LEVEL if compression == "zstd" else None,
             use_dictionary=False,

@@ -1,10 +1,13 @@
 """THE CONTRACT between what makes a dataset and what reads it.
 
-* An image is uint8, height × width × RGB, raw bytes in a `binary` column; it is square, `size_px` on a side.
+* An image is uint8, height × width × channels (RGB, or one: grey), raw bytes in a `binary` column; it is square,
+  `size_px` on a side.
+* `group` names the object that an image shows: images of one group are one observation, and all in one split.
 * `image_id` is stable across layouts, sizes, variants and runs. `split` is train, validation or test.
 * On disk, Hive style, so that Spark, DuckDB, polars and pandas read it unaided:
   <root>/<dataset>/geometry=crop_or_pad/size_px=40/variant=gaussian-max/split=test/part-00000.parquet
   and one _manifest.json beside the split= folders of each variant.
+* What is known of the data set besides its pixels is on its card, in every manifest.
 * Row i of a part file is the same image in every size and variant of one source.
 * A folder is there with all its rows or not at all.
 * Adversarial images are float32 in [0, 1] in the same layout, for uint8 would round the perturbation away; they have
@@ -17,30 +20,33 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
+from pipelines.datasets.card import DatasetCard, Split
+
 __all__ = [
-    "ATTACKED", "ATTACKED_DIGITS", "CARD_NAME", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
-    "MANIFEST_NAME", "MEASURED", "SPLITS", "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest",
-    "Part", "Scores", "SourceImages", "Split", "Spread", "VariantStatistics", "dataset_card", "parquet_schema",
+    "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
+    "HUGGING_FACE_NAME", "MANIFEST_NAME", "MEASURED", "SPLITS",
+    "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest",
+    "Part", "Scores", "SourceImages", "Split", "Spread", "VariantStatistics", "hugging_face_config",
+    "parquet_schema",
     "row_digest",
 ]  # fmt: skip
 
-Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CLEAN = "clean"
 MANIFEST_NAME = "_manifest.json"
-CARD_NAME = ".huggingface.yaml"
+HUGGING_FACE_NAME = ".huggingface.yaml"
 """Tells Hugging Face's load_dataset which files are of which split. A README.md would tell it too, but Spark and pandas
 would take that for Parquet."""
-FORMAT_VERSION = 2
-"""Raised whenever the same settings and source would give other bytes; older datasets are then made anew. 2: pages of
-Parquet files have checksums."""
+FORMAT_VERSION = 3
+"""Raised whenever the same settings and source would give other bytes; older datasets are then made again. 2: pages of
+Parquet files have checksums. 3: rows have a group, manifests a card."""
 DIGEST_MODULUS = 2**256
 ATTACKED = "attacked"
 """Of an adversarial variant: the folder's key, and the fingerprint's, where it is the whole digest of the weights."""
@@ -72,27 +78,27 @@ class Cell(NamedTuple):
         folder = root / f"geometry={self.geometry}" / f"size_px={self.size_px}" / f"variant={self.variant}"
         return folder / f"{ATTACKED}={self.attacked[:ATTACKED_DIGITS]}" if self.attacked else folder
 
-    @property
-    def schema(self) -> pa.Schema:
-        """Of its part files."""
-        return parquet_schema(self.size_px, "float32" if self.attacked else "uint8", attacked=self.attacked is not None)
+    def schema(self, channels: int) -> pa.Schema:
+        """The schema of its part files."""
+        dtype = "float32" if self.attacked else "uint8"
+        return parquet_schema(self.size_px, channels, dtype, attacked=self.attacked is not None)
 
-    @property
-    def image_bytes(self) -> int:
-        return self.size_px**2 * 3 * (4 if self.attacked else 1)
+    def image_bytes(self, channels: int) -> int:
+        return self.size_px**2 * channels * (4 if self.attacked else 1)
 
 
 class SourceImages(NamedTuple):
-    """N images of a dataset that are to be attacked: `labels` (N,), `pixels` (N, S, S, 3), uint8."""
+    """N images of a dataset that are to be attacked: `labels` (N,), `pixels` (N, S, S, channels), uint8."""
 
     image_ids: list[str]
     labels: NDArray[np.int32]
+    groups: list[str]
     pixels: NDArray[np.uint8]
 
 
 class AttackedImages(NamedTuple):
-    """What an attack has made of N source images: `pixels` (N, S, S, 3), float32 in [0, 1], and (N,) of each column of
-    the contract. `snr_db` is NaN where the source is black."""
+    """What an attack has made of N source images: `pixels` (N, S, S, channels), float32 in [0, 1], and (N,) of each
+    column of the contract. `snr_db` is NaN where the source is black."""
 
     variant: str
     pixels: NDArray[np.float32]
@@ -105,7 +111,7 @@ class AttackedImages(NamedTuple):
 
 
 class GeneratedImages(NamedTuple):
-    """What a generator has made for the labels of N source images: `pixels` (N, S, S, 3), uint8."""
+    """What a generator has made for the labels of N source images: `pixels` (N, S, S, channels), uint8."""
 
     variant: str
     pixels: NDArray[np.uint8]
@@ -118,23 +124,27 @@ class Scores(NamedTuple):
     confidences: NDArray[np.float32]
 
 
-def parquet_schema(size_px: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:
-    """Columns of a part file; `pixel_dtype`, `size_px` and `layout` stand in the schema's metadata."""
+def parquet_schema(size_px: int, channels: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:
+    """Columns of a part file; `pixel_dtype`, `size_px`, `channels` and `layout` are in the schema's metadata."""
     columns = [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("label", pa.int32(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
         pa.field("image", pa.binary(), nullable=False),
         pa.field("snr_db", pa.float32(), nullable=False),
     ]
     if attacked:
         columns += [pa.field(name, type_, nullable=False) for name, type_ in MEASURED.items()]
-    return pa.schema(columns, {"pixel_dtype": pixel_dtype, "size_px": str(size_px), "layout": "HWC RGB"})
+    layout = "HWC RGB" if channels == 3 else "HWC grey"
+    metadata = {"pixel_dtype": pixel_dtype, "size_px": str(size_px), "channels": str(channels), "layout": layout}
+    return pa.schema(columns, metadata)
 
 
 def row_digest(
     split: str, image_id: str, label: int, snr: np.float32, pixels: NDArray[Any], *measured: np.generic
 ) -> int:
-    """SHA-256 of one row as an integer; `measured` in the order of MEASURED. A dataset's digest is the sum of its rows'
+    """SHA-256 of one row as an integer; `measured` in the order of MEASURED. The group is not part of it, so that the
+    same images have one digest however they are grouped. A dataset's digest is the sum of its rows'
     digests modulo 2²⁵⁶, so it does not depend on their order or on files (M. Bellare, D. Micciancio, "A new paradigm
     for collision-free hashing", 1997)."""
     digest = hashlib.sha256(f"{split}\0{image_id}\0{label}\0".encode())
@@ -170,8 +180,8 @@ class VariantStatistics(_Record):
     snr_db and psnr_db are of the pooled energies (all images as one signal); the snr_db_* are of the images' own
     values, of which `snr_db_infinite` are infinite because nothing was changed and are left out of the mean."""
 
-    channel_mean: tuple[float, float, float]
-    channel_std: tuple[float, float, float]
+    channel_mean: tuple[float, ...] = Field(min_length=1)
+    channel_std: tuple[float, ...] = Field(min_length=1)
     snr_db: float | None
     psnr_db: float | None
     snr_db_mean: float | None
@@ -212,6 +222,7 @@ class AttackStatistics(_Record):
 class Manifest(_Record):
     """What a variant is, where it came from and what is in it; reading it is enough to trust or refuse the folder."""
 
+    card: DatasetCard
     fingerprint: dict[str, Any]
     content_digest: str
     counts: dict[Split, NonNegativeInt]
@@ -236,13 +247,14 @@ class Manifest(_Record):
                 )
             if counts and split not in self.statistics:
                 raise ValueError(f"statistics: has none of split {split}")
+            if outside := [label for label in self.counts_per_class.get(split, {}) if label >= self.card.num_classes]:
+                raise ValueError(
+                    f"split {split}: counts images of class {outside[0]}, its card has {self.card.num_classes} classes"
+                )
+        for split, statistics in self.statistics.items():
+            if {len(statistics.channel_mean), len(statistics.channel_std)} != {self.card.channels}:
+                raise ValueError(f"statistics.{split}: not of {self.card.channels} channels, which its card says")
         return self
-
-    @property
-    def has_page_checksums(self) -> bool:
-        """Whether a reader of its files is told of damaged pages; those of format 1 have no checksums."""
-        version = self.fingerprint.get("format_version")
-        return isinstance(version, int) and version >= 2
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
@@ -253,8 +265,8 @@ class Manifest(_Record):
             return None
 
 
-def dataset_card(manifest: Manifest) -> str:
-    """The text of CARD_NAME for a variant."""
+def hugging_face_config(manifest: Manifest) -> str:
+    """The text of HUGGING_FACE_NAME for a variant."""
     splits = [split for split in SPLITS if manifest.counts.get(split)]
     files = "".join(f"  - split: {split}\n    path: split={split}/*.parquet\n" for split in splits)
     return f"configs:\n- config_name: default\n  data_files:\n{files}"

@@ -14,7 +14,7 @@ from pipelines.store.schema import DIGEST_MODULUS, Spread, VariantStatistics, ro
 __all__ = ["Decibels", "Tally", "difference_energy", "energy", "snr_db"]
 
 Pixels = NDArray[np.uint8]
-"""(N, D): D = size_px × size_px × 3 values of N images."""
+"""(N, D): D = size_px × size_px × channels values of N images."""
 Energies = NDArray[np.uint64]
 """(N,): sums of squared grey levels."""
 
@@ -100,14 +100,18 @@ class Tally:
     `peak` is what white counts for in the sums, energies in its square."""
 
     peak: ClassVar[int] = 255
+    channels: int
     labels: Counter[int] = field(default_factory=Counter)
     values_per_channel: int = 0
-    channel_sum: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(3, np.uint64))
-    channel_square_sum: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(3, np.uint64))
+    channel_sum: NDArray[np.uint64] = field(init=False)
+    channel_square_sum: NDArray[np.uint64] = field(init=False)
     signal: int = 0
     noise: int = 0
     snr: Decibels = field(default_factory=Decibels)
     digest: int = 0
+
+    def __post_init__(self) -> None:
+        self.channel_sum, self.channel_square_sum = np.zeros((2, self.channels), np.uint64)
 
     def add(
         self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, signal: Energies, noise: Energies
@@ -124,8 +128,8 @@ class Tally:
     ) -> None:
         """Counts N images in whose snr_db is known, or NaN."""
         self.labels.update(labels)
-        self.values_per_channel += pixels.size // 3
-        sums, square_sums = _channel_sums(pixels)
+        self.values_per_channel += pixels.size // self.channels
+        sums, square_sums = _channel_sums(pixels, self.channels)
         self.channel_sum += sums
         self.channel_square_sum += square_sums
         self.snr.add(snr)
@@ -152,11 +156,11 @@ class Tally:
         mean = self.channel_sum / max(1, self.values_per_channel) / self.peak
         variance = self.channel_square_sum / max(1, self.values_per_channel) / self.peak**2 - mean**2
         std = np.sqrt(np.maximum(0, variance))
-        peak = self.peak**2 * 3 * self.values_per_channel
+        peak = self.peak**2 * self.channels * self.values_per_channel
         snr = self.snr.spread()
         return VariantStatistics(
-            channel_mean=(float(mean[0]), float(mean[1]), float(mean[2])),
-            channel_std=(float(std[0]), float(std[1]), float(std[2])),
+            channel_mean=tuple(mean.tolist()),
+            channel_std=tuple(std.tolist()),
             snr_db=_ratio_db(self.signal, self.noise),
             psnr_db=_ratio_db(peak, self.noise),
             snr_db_mean=snr.mean,
@@ -166,14 +170,15 @@ class Tally:
         )
 
 
-def _channel_sums(pixels: Pixels) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _channel_sums(pixels: Pixels, channels: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Sums of x and of x² over images and places, per channel."""
     # first down the images, since that loop runs over contiguous values; 2³² / 255² = 66,051 images fit
     sums, square_sums = np.zeros((2, pixels.shape[1]), np.uint32)
     for some in _in_cache(pixels):
         sums += some.sum(axis=0, dtype=np.uint32)
         square_sums += np.multiply(some, some, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
-    return sums.reshape(-1, 3).sum(axis=0, dtype=np.uint64), square_sums.reshape(-1, 3).sum(axis=0, dtype=np.uint64)
+    by_channel = (values.reshape(-1, channels).sum(axis=0, dtype=np.uint64) for values in (sums, square_sums))
+    return next(by_channel), next(by_channel)
 
 
 def _ratio_db(power: int, noise: int) -> float | None:

@@ -20,14 +20,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
-from pipelines.datasets import Rejected
+from pipelines.datasets import DatasetCard, Rejected
 from pipelines.errors import StoreError
 from pipelines.store.attacked_images import attack_statistics
 from pipelines.store.cell_rows import CellRows
 from pipelines.store.contents import check_files
 from pipelines.store.folders import lock_folder, staging_folder, swap, write_durably
 from pipelines.store.part_files import PartFile, by_part
-from pipelines.store.schema import CARD_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, dataset_card
+from pipelines.store.schema import HUGGING_FACE_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, hugging_face_config
 from pipelines.store.statistics import Tally
 
 __all__ = ["Plan", "cause_of", "damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
@@ -45,6 +45,7 @@ class Plan:
     manifest."""
 
     root: Path
+    card: DatasetCard
     fingerprints: Mapping[Cell, dict[str, Any]]
     counts: Mapping[Split, int]
     source: Mapping[str, Any]
@@ -120,7 +121,8 @@ def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
 def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> None:
     """Writes what `make_expand` makes of the frame's rows, and publishes every cell of the plan.
 
-    `frame` has image_id, label, split, part, part_in_split, in order of part within its partitions (frames.in_parts).
+    `frame` has image_id, label, group, split, part, part_in_split, in order of part within its partitions
+    (frames.in_parts).
     Raises StoreError; then nothing that was visible has changed.
     """
 
@@ -189,6 +191,7 @@ class StagingWriter(DataSourceArrowWriter):
     def _write_part(self, rows: pa.Table, expand: Expand, attempt: Path, written: Written) -> None:
         split, number = rows["split"][0].as_py(), rows["part_in_split"][0].as_py()
         cells = {(cell.size_px, cell.variant): cell for cell in self.plan.fingerprints}
+        channels, compression = self.plan.card.channels, self.plan.compression
         with contextlib.ExitStack() as stack:
             files: dict[Cell, PartFile] = {}
             for start in range(0, len(rows), self.plan.rows_per_row_group):
@@ -198,7 +201,7 @@ class StagingWriter(DataSourceArrowWriter):
                     if cell is None:
                         continue
                     if cell not in files:
-                        files[cell] = stack.enter_context(PartFile(attempt, cell, split, number, self.plan.compression))
+                        files[cell] = stack.enter_context(PartFile(attempt, cell, channels, split, number, compression))
                     row_group, tally = block.counted(group, split)
                     files[cell].write(row_group)
                     _add(written.tallies, (cell, split), tally)
@@ -228,7 +231,7 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(path).replace(target)
         manifest = _manifest(plan, fingerprint, tallies[cell], [part for part, _ in parts[cell]])
-        write_durably(cell.folder(whole) / CARD_NAME, dataset_card(manifest))
+        write_durably(cell.folder(whole) / HUGGING_FACE_NAME, hugging_face_config(manifest))
         write_durably(cell.folder(whole) / MANIFEST_NAME, manifest.model_dump_json(indent=1))
     for cell in plan.fingerprints:
         swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
@@ -246,6 +249,7 @@ def _manifest(
 ) -> Manifest:
     digest = sum(tally.digest for tally in tallies.values()) % 2**256
     return Manifest(
+        card=plan.card,
         fingerprint=fingerprint,
         content_digest=f"{digest:064x}",
         counts={split: tally.images for split, tally in tallies.items()},

@@ -1,23 +1,36 @@
 """Random changes of training images, drawn and applied where the batch lies."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch.nn.functional import affine_grid, grid_sample
 
+from pipelines.datasets.card import DatasetCard
+from pipelines.errors import SettingsError
 from pipelines.settings import Settings
 
-__all__ = ["DRAWS", "Augmentation"]
+__all__ = ["DRAWS", "NO_MIRRORS", "Augmentation", "Mirrors"]
 
-MIRRORED = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)},
-            19: 20, 20: 19, 33: 34, 34: 33, 36: 37, 37: 36, 38: 39, 39: 38}  # fmt: skip
-"""GTSRB's label of the sign in the mirror (left and right exchanged), where it is a sign at all."""
-UPSIDE_DOWN = {label: label for label in (1, 5, 12, 15, 17)}
-"""The same for top and bottom exchanged: 3, 8 and 0 have a horizontal axis of symmetry, so 30 and 80 survive."""
-NUM_CLASSES = 43
 DRAWS = 8
 """Numbers per image: two flips, rotation, zoom, shift in x and y, contrast, brightness."""
+
+
+class Mirrors(NamedTuple):
+    """The label of the image mirrored left to right (`horizontal`) and top to bottom (`vertical`), by label; -1 where
+    it must not be mirrored. (num_classes,) each."""
+
+    horizontal: torch.Tensor
+    vertical: torch.Tensor
+
+    @classmethod
+    def of(cls, card: DatasetCard) -> "Mirrors":
+        labels = range(card.num_classes)
+        return cls(*(torch.tensor([mirror.get(label, -1) for label in labels]) for mirror in (card.hflip, card.vflip)))
+
+
+NO_MIRRORS = Mirrors(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+"""For augmentations without label-safe flips."""
 
 
 class Augmentation(Settings):
@@ -25,35 +38,49 @@ class Augmentation(Settings):
     "Random rotation of 40 degrees, Random contrast of 0.6 and Horizontal and vertical flip").
 
     The paper flips every image. That turns "keep left" into "keep right" under its old label, so flips="label_safe"
-    flips only signs that stay signs, and swaps the labels of pairs. Contrast as Keras has it: around each channel's own
+    flips only images whose class has a mirror on the data set's card, and gives them the mirror's label. "auto" is
+    label_safe where the card names mirrors, otherwise none. Contrast as Keras has it: around each channel's own
     mean, clipped to [0, 1]. Where an image turns, black comes in, as in padding. `shift_fraction`, `zoom_fraction` and
     `brightness`, of which up to ± that much is added to all values of an image, are ours."""
 
     rotation_deg: float = Field(default=40.0, ge=0, le=180)
     contrast: float = Field(default=0.6, ge=0, le=1)
-    flips: Literal["none", "label_safe", "all"] = "label_safe"
+    flips: Literal["auto", "none", "label_safe", "all"] = "auto"
     shift_fraction: float = Field(default=0.0, ge=0, lt=1)
     zoom_fraction: float = Field(default=0.0, ge=0, lt=1)
     brightness: float = Field(default=0.0, ge=0, le=1)
 
+    def for_card(self, card: DatasetCard) -> "Augmentation":
+        """With the flips that "auto" stands for. Raises SettingsError where label-safe ones are asked for and the card
+        names no mirror."""
+        if self.flips == "label_safe" and not (card.hflip or card.vflip):
+            raise SettingsError(
+                f"augmentation.flips=label_safe: the card of {card.name} names no class that may be mirrored; set "
+                "augmentation.flips=none, or for an image_folder dataset.hflip"
+            )
+        if self.flips != "auto":
+            return self
+        return self.model_copy(update={"flips": "label_safe" if card.hflip or card.vflip else "none"})
+
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, draws: torch.Tensor
+        self, images: torch.Tensor, labels: torch.Tensor, draws: torch.Tensor, mirrors: Mirrors = NO_MIRRORS
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, 3, S, S) floats in [0, 1] and (N,) labels, changed as the (DRAWS, N) uniform numbers in [0, 1) say: those
-        of an image do not depend on the batch or the rank that it is in."""
+        """(N, channels, S, S) floats in [0, 1] and (N,) labels, changed as the (DRAWS, N) uniform numbers in [0, 1)
+        say: those of an image do not depend on the batch or the rank that it is in."""
+        if self.flips == "auto":
+            raise ValueError("flips=auto stands for those that for_card chooses")
         mirror, upside_down, *move, contrast, brightness = draws.unbind()
         if self.flips != "none":
-            images, labels = self._flip(images, labels, MIRRORED, 3, mirror)
-            images, labels = self._flip(images, labels, UPSIDE_DOWN, 2, upside_down)
+            images, labels = self._flip(images, labels, mirrors.horizontal, 3, mirror)
+            images, labels = self._flip(images, labels, mirrors.vertical, 2, upside_down)
         return self._brightness(self._contrast(self._move(images, *move), contrast), brightness), labels
 
     def _flip(
-        self, images: torch.Tensor, labels: torch.Tensor, becomes: dict[int, int], axis: int, draw: torch.Tensor
+        self, images: torch.Tensor, labels: torch.Tensor, becomes: torch.Tensor, axis: int, draw: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = draw < 0.5
         if self.flips == "label_safe":
-            table = torch.tensor([becomes.get(label, -1) for label in range(NUM_CLASSES)], device=labels.device)
-            turned = table[labels]
+            turned = becomes.to(labels.device)[labels]
             chosen &= turned >= 0
             labels = torch.where(chosen, turned, labels)
         return torch.where(chosen[:, None, None, None], images.flip(axis), images), labels

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import torch
 
+from training.augmentation.augmentation import Mirrors
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
@@ -21,7 +22,7 @@ from training.loop.tracked_training import (
 from training.streams.stream import Batches, to_unit_floats
 from training.tracking import TrackedRun
 
-__all__ = ["describe_run", "open_splits", "train_classifier"]
+__all__ = ["TrackedClassifier", "describe_run", "make_training", "open_splits", "train_classifier"]
 
 
 def train_classifier(settings: TrainClassifier, command: Command) -> None:
@@ -39,14 +40,23 @@ def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batch
     return opened_split(settings, ranks, "train"), opened_split(settings, ranks, "validation")
 
 
+def make_training(settings: TrainClassifier, ranks: Ranks, train: Batches, validation: Batches) -> ClassifierTraining:
+    """Before its first step, with what the card of the data set decides. Raises SettingsError."""
+    card = train.source.card
+    settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
+    return ClassifierTraining(settings, Shape.of(train), ranks, train, validation, Mirrors.of(card))
+
+
 class TrackedClassifier(TrackedTraining):
     kind: ClassVar[str] = "classifier training 2"
     training: ClassifierTraining
 
     def __init__(self, settings: TrainClassifier, ranks: Ranks) -> None:
         train, validation = open_splits(settings, ranks)
-        training = ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
-        super().__init__(training, settings, settings.model.kind, [train, validation], dataset_digests(train))
+        training = make_training(settings, ranks, train, validation)
+        streams = [train, validation]
+        super().__init__(training, training.settings, settings.model.kind, streams, dataset_digests(train))
+        self.card = train.source.card
 
     def describe(self) -> str:
         training, ranks = self.training, self.training.ranks
@@ -59,7 +69,8 @@ class TrackedClassifier(TrackedTraining):
 
     def check_precision(self) -> None:
         training, size_px = self.training, self.training.shape.size_px
-        images = torch.rand(self.settings.batch_size, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
+        shape = (self.settings.batch_size, training.shape.channels, size_px, size_px)
+        images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         check_bfloat16(training.ranks, training.network, images)
 
     def epoch_line(self) -> str:
@@ -74,6 +85,7 @@ class TrackedClassifier(TrackedTraining):
         about = {
             "settings": self.settings.model_dump(mode="json"), "datasets": self.digests, "run_id": run.run_id,
             "metrics": training.metrics, "validation_accuracy": training.validation_accuracy,
+            "card": self.card.model_dump(mode="json"),
         }  # fmt: skip
         classifier = training.classifier(about)
         classifier.write(self.folder.model)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipelines.errors import StreamError
+from pipelines.datasets.card import DatasetCard
 from pipelines.settings import choose, describe
 from training.loop.checkpoints import Checkpoint, CheckpointError, check_finite, fitting
 from training.models import MODELS, Channels, Model
@@ -26,8 +26,8 @@ LARGEST = 4096
 
 @dataclass(frozen=True)
 class Shape:
-    """What a network is built for: (N, 3, size_px, size_px) in [0, 1] → logits (N, num_classes). `mean` and `std` are
-    the training images' per channel."""
+    """What a network is built for: (N, channels, size_px, size_px) in [0, 1] → logits (N, num_classes). `mean` and
+    `std` are the training images', a number for each channel."""
 
     size_px: int
     num_classes: int
@@ -36,20 +36,20 @@ class Shape:
 
     @classmethod
     def of(cls, train: Batches) -> "Shape":
-        """What a network for these training images is built for, by their manifests. Where variants are mixed, mean
-        and std are those of the mixture: the variance is the mean of the variances plus the variance of the means."""
+        """What a network for these training images is built for, by their card and manifests. Where variants are mixed,
+        mean and std are those of the mixture: the variance is the mean of the variances plus the variance of the
+        means."""
         manifests = {name: variant.manifest for name, variant in train.source.variants.items()}
-        counts = [of for manifest in manifests.values() for of in manifest.counts_per_class.values()]
-        if not any(counts):
-            raise StreamError(f"{train.source.variants[next(iter(manifests))].folder}: its manifest counts no classes")
         weights = np.array([train.weights[name] for name in manifests])
         statistics = [manifest.statistics["train"] for manifest in manifests.values()]
         means, stds = (np.array([getattr(of, name) for of in statistics]) for name in ("channel_mean", "channel_std"))
         mean = weights @ means
         std = np.sqrt(weights @ (stds**2 + means**2) - mean**2)
-        return cls(
-            train.source.size_px, max(map(max, filter(None, counts))) + 1, tuple(mean.tolist()), tuple(std.tolist())
-        )
+        return cls(train.source.size_px, train.source.card.num_classes, tuple(mean.tolist()), tuple(std.tolist()))
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> "Shape":
@@ -58,8 +58,12 @@ class Shape:
         check_counts(size_px=shape.size_px, num_classes=shape.num_classes)
         for name in ("mean", "std"):
             channels = getattr(shape, name)
-            if len(channels) != 3 or not all(isinstance(one, float) and math.isfinite(one) for one in channels):
-                raise ValueError(f"{name} is {channels}, expected three finite numbers")
+            if len(channels) not in (1, 3) or not all(
+                isinstance(one, float) and math.isfinite(one) for one in channels
+            ):
+                raise ValueError(f"{name} is {channels}, expected one or three finite numbers")
+        if len(shape.mean) != len(shape.std):
+            raise ValueError(f"mean has {len(shape.mean)} channels and std {len(shape.std)}")
         return shape
 
     def build(self, model: Model, seed: int) -> nn.Sequential:
@@ -92,6 +96,17 @@ class Classifier:
     def geometry(self) -> str:
         """Of the images that it was trained on; crop_or_pad where `about` does not say."""
         return str(self.about.get("settings", {}).get("data", {}).get("geometry", "crop_or_pad"))
+
+    def difference(self, card: DatasetCard) -> str:
+        """Why the network is not for images of the data set with this card, after a subject, or ""."""
+        own_names = self.about.get("card", {}).get("class_names")
+        if self.shape.channels != card.channels:
+            return f"is for images of {self.shape.channels} channels, those of {card.name} have {card.channels}"
+        if self.shape.num_classes != card.num_classes:
+            return f"knows {self.shape.num_classes} classes, {card.name} has {card.num_classes}"
+        if own_names is not None and list(own_names) != list(card.class_names):
+            return f"knows the classes of {self.about['card'].get('name')}, which are not those of {card.name}"
+        return ""
 
     def write(self, path: Path) -> None:
         """Raises CheckpointError."""
@@ -128,6 +143,8 @@ def checked_about(about: object) -> Mapping[str, Any]:
             raise ValueError(f"about.{name} is no mapping")
     if not isinstance(settings.get("data", {}), dict):
         raise ValueError("about.settings.data is no mapping")
+    if "card" in about:
+        DatasetCard.model_validate(about["card"])
     return about
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from training.augmentation.augmentation import DRAWS
+from training.augmentation.augmentation import DRAWS, NO_MIRRORS, Mirrors
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Classifier, Shape
 from training.loop.players import Player, StepHook, has_batch_norm
@@ -31,15 +31,16 @@ class Best(NamedTuple):
 
 
 class ClassifierTraining(Training):
-    """`hooks` run after each step of the optimizer."""
+    """`mirrors` are those of the data set's card, `hooks` run after each step of the optimizer."""
 
     def __init__(
         self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs,
-        hooks: Sequence[StepHook] = (),
+        mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (),
     ) -> None:  # fmt: skip
         self.settings = settings
         self.shape = shape
         self.validation = validation
+        self.mirrors = Mirrors(*(mirror.to(ranks.device) for mirror in mirrors))
         self.network = shape.build(settings.model, settings.seed).to(memory_format=torch.channels_last)
         self.network.to(ranks.device)
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
@@ -58,7 +59,8 @@ class ClassifierTraining(Training):
         draws = random.random((DRAWS, share.global_batch_size), np.float32)
         own = slice(share.rank * share.batch_size, (share.rank + 1) * share.batch_size)
         images, labels, valid = _on(batch, device)
-        images, labels = self.settings.augmentation(images, labels, torch.from_numpy(draws[:, own]).to(device))
+        own_draws = torch.from_numpy(draws[:, own]).to(device)
+        images, labels = self.settings.augmentation(images, labels, own_draws, self.mirrors)
         count = share.own_valid(self.step, self.train.images)
         if self._has_batch_norm:
             rows = share.without_padding(self.step, self.train.images)

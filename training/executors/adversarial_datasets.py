@@ -170,12 +170,8 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         raise AttackError(
             f"data.variant={data.variant}: these images are adversarial already; attack clean or noisy ones"
         )
-    largest = max(max(labels, default=0) for labels in order.manifest.counts_per_class.values())
-    if largest >= shape.num_classes:
-        raise AttackError(
-            f"{settings.model} knows {shape.num_classes} classes, but {data.root} has images of class {largest}; "
-            "choose a model that was trained on this dataset"
-        )
+    if difference := classifier.difference(order.manifest.card):
+        raise AttackError(f"{settings.model} {difference}; choose a model that was trained on this dataset")
     fingerprints = {
         Cell(data.geometry, shape.size_px, name, classifier.digest): {
             "format_version": FORMAT_VERSION,

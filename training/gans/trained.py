@@ -32,15 +32,13 @@ class GanShape:
 
     @classmethod
     def of(cls, train: Batches, classes: Sequence[int] | None = None) -> "GanShape":
-        """By the manifest of the training images, of all classes or of some."""
+        """By the card and manifest of the training images, of all classes or of some. Raises StreamError."""
+        card = train.source.card
+        if card.channels != 3:
+            raise StreamError(f"{card.name}: has {card.channels} channel, and GANs make images of three")
         variant = next(iter(train.source.variants.values()))
-        counts = variant.manifest.counts_per_class
-        if not counts.get("train"):
-            raise StreamError(f"{variant.folder}: its manifest counts no classes")
-        seen = sorted(label for label, count in counts["train"].items() if count)
-        return cls(
-            train.source.size_px, max(map(max, filter(None, counts.values()))) + 1, tuple(sorted(classes or seen))
-        )
+        seen = sorted(label for label, count in variant.manifest.counts_per_class["train"].items() if count)
+        return cls(train.source.size_px, card.num_classes, tuple(sorted(classes or seen)))
 
     def build(self, gan: GanArchitecture, seed: int) -> Players:
         return gan.build(self.size_px, self.num_classes, seed)

@@ -22,10 +22,10 @@ class BaselineCnn(Model):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     initialization: Literal["keras", "torch"] = "torch"
 
-    def layers(self, size_px: int, num_classes: int) -> nn.Module:
+    def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
         layers: list[nn.Module] = []
-        for channels_in, channels in zip((3, *CHANNELS), CHANNELS, strict=False):
-            layers += [nn.Conv2d(channels_in, channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        for channels_in, channels_out in zip((channels, *CHANNELS), CHANNELS, strict=False):
+            layers += [nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
         features = CHANNELS[-1] * (size_px // 2 ** len(CHANNELS)) ** 2
         head = [nn.Linear(features, 128), nn.ReLU(), nn.Dropout(self.dropout), nn.Linear(128, num_classes)]
         network = nn.Sequential(*layers, nn.Flatten(), *head)

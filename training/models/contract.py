@@ -12,7 +12,8 @@ from pipelines.settings import Settings
 
 __all__ = ["Channels", "Model", "Normalize"]
 
-Channels = tuple[float, float, float]
+Channels = tuple[float, ...]
+"""A number for each channel of an image, 1 or 3."""
 
 
 class Normalize(nn.Module):
@@ -24,11 +25,11 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: Channels, std: Channels) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, 3, S, S) in [0, 1]."""
+        """(N, channels, S, S) in [0, 1]."""
         return (images - self.mean) / self.std
 
 
@@ -42,14 +43,16 @@ class Model(Settings):
     )
 
     @abstractmethod
-    def layers(self, size_px: int, num_classes: int) -> nn.Module:
-        """The network after normalization: (N, 3, size_px, size_px) → logits (N, num_classes)."""
+    def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        """The network after normalization: (N, channels, size_px, size_px) → logits (N, num_classes)."""
 
     def build(self, size_px: int, num_classes: int, mean: Channels, std: Channels, seed: int) -> nn.Sequential:
         """Normalization and layers, with initial weights drawn from `seed` alone. Raises SettingsError."""
         if size_px < self.min_size_px:
             raise SettingsError(f"data.size_px={size_px}: {self.kind} needs at least {self.min_size_px}")
-        normalize = Normalize(mean, std) if self.normalization == "train" else Normalize((0, 0, 0), (1, 1, 1))
+        channels = len(mean)
+        if self.normalization == "none":
+            mean, std = (0.0,) * channels, (1.0,) * channels
         with torch.random.fork_rng(devices=[]):  # torch initializes from its global generator and from no other
             torch.manual_seed(seed)
-            return nn.Sequential(normalize, self.layers(size_px, num_classes))
+            return nn.Sequential(Normalize(mean, std), self.layers(size_px, num_classes, channels))

@@ -44,7 +44,9 @@ class MixedWindow:
 
     So the batches are slices, and what is copied is copied while the next row groups are being read."""
 
-    def __init__(self, window: Window, wanted: Integers, size_px: int, pixel_dtype: str, memory: Memory) -> None:
+    def __init__(
+        self, window: Window, wanted: Integers, image_shape: tuple[int, int, int], pixel_dtype: str, memory: Memory
+    ) -> None:
         """`wanted` are rows of the epoch in ascending order; those outside of the window are somebody else's."""
         self.start, self.end = window.start, window.end
         first, last = np.searchsorted(wanted, [self.start, self.end])
@@ -55,7 +57,7 @@ class MixedWindow:
         self._to = np.empty_like(place)
         """Where each row of the joined row groups goes; -1 where it is not wanted."""
         self._to[window.order] = place
-        images = memory.empty((len(self._wanted), size_px, size_px, 3), pixel_dtype)
+        images = memory.empty((len(self._wanted), *image_shape), pixel_dtype)
         self._rows = Rows(np.empty(len(self._wanted), np.object_), np.empty(len(self._wanted), np.int64), images)
 
     def add(self, number: int, rows: Rows) -> None:

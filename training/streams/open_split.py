@@ -1,5 +1,7 @@
 """Opens the variants of a dataset for reading, and refuses what is not what its manifest says."""
 
+import json
+import math
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +12,19 @@ import pyarrow as pa
 from fsspec.core import url_to_fs
 from pydantic import ValidationError
 
+from pipelines.datasets.card import DatasetCard
 from pipelines.errors import StreamError
 from pipelines.store.contents import Recount
-from pipelines.store.schema import ATTACKED, MANIFEST_NAME, SPLITS, Cell, Manifest, Split, parquet_schema
+from pipelines.store.schema import (
+    ATTACKED,
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    SPLITS,
+    Cell,
+    Manifest,
+    Split,
+    parquet_schema,
+)
 from training.streams.parquet_pieces import Opener, ParquetDatasetPiece
 from training.streams.variant_names import find_cell
 
@@ -62,16 +74,25 @@ class OpenSplit:
         return tuple(group.rows for group in next(iter(self.variants.values())).row_groups)
 
     @property
+    def card(self) -> DatasetCard:
+        """The data set's; it is the same in all variants."""
+        return next(iter(self.variants.values())).manifest.card
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(size_px, size_px, channels)."""
+        return self.size_px, self.size_px, self.card.channels
+
+    @property
     def image_bytes(self) -> int:
-        return self.size_px * self.size_px * 3 * PIXEL_BYTES[self.pixel_dtype]
+        return math.prod(self.image_shape) * PIXEL_BYTES[self.pixel_dtype]
 
 
 def open_split(
     root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
 ) -> OpenSplit:
     """`split` of the variants under `root`, a folder or an fsspec URL; they are named as in attacked_variants. `verify`
-    reads everything once and compares it with the manifests, which is always done with files whose pages have no
-    checksums. Raises StreamError, which says what to do."""
+    reads everything once and compares it with the manifests. Raises StreamError, which says what to do."""
     if split not in get_args(Split):
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
@@ -85,7 +106,8 @@ def open_split(
     except Exception as error:  # file systems have errors of their own
         raise StreamError(f"{root}: cannot be opened: {error}") from error
     _check_alignment(opened, cast(Split, split))
-    _verify(opener, opened, cast(Split, split), verify)
+    if verify:
+        _verify(opener, opened, cast(Split, split))
     return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
 
 
@@ -110,7 +132,7 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
     for part in manifest.parts:
         if part.split == split:
             path = posixpath.join(folder, part.path)
-            dtypes.add(_check_schema(opener, path, cell))
+            dtypes.add(_check_schema(opener, path, cell, manifest.card.channels))
             footer = opener.footer(path)
             if footer.num_rows != part.rows:
                 raise StreamError(f"{path}: {footer.num_rows} rows, its manifest says {part.rows}; {AGAIN}")
@@ -144,13 +166,28 @@ def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
 def _read_manifest(opener: Opener, folder: str) -> Manifest:
     path = posixpath.join(folder, MANIFEST_NAME)
     try:
-        return Manifest.model_validate_json(opener.filesystem.cat_file(path))
+        text = opener.filesystem.cat_file(path)
+        _refuse_old(path, text)
+        return Manifest.model_validate_json(text)
     except FileNotFoundError:
         raise StreamError(f"{path}: no manifest, so this is no dataset or part of one; {AGAIN}") from None
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "contents"
         raise StreamError(f"{path}: not a manifest of this version ({at}: {first['msg']}); {AGAIN}") from None
+
+
+def _refuse_old(path: str, text: bytes) -> None:
+    """Raises StreamError for a manifest of an older version of this program, which makes the dataset again unasked."""
+    try:
+        version = json.loads(text)["fingerprint"]["format_version"]
+    except (ValueError, LookupError, TypeError):
+        return  # no manifest of any version
+    if isinstance(version, int) and version < FORMAT_VERSION:
+        raise StreamError(
+            f"{path}: of format {version}, this version reads {FORMAT_VERSION}; run the job that made it again, which "
+            f"replaces it: {JOB}, or for adversarial images {ATTACKING_JOB}, for generated ones {GENERATING_JOB}"
+        )
 
 
 def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
@@ -172,17 +209,18 @@ def _is_seen(path: str, folder: str) -> bool:
     return not any(name.startswith(("_", ".")) for name in posixpath.relpath(path, folder).split("/"))
 
 
-def _check_schema(opener: Opener, path: str, cell: Cell) -> str:
+def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
     """The pixels' dtype."""
     try:
         schema = opener.footer(path).schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise StreamError(f"{path}: not readable as Parquet ({error}); {AGAIN}") from None
     pixel_dtype = str((schema.metadata or {}).get(b"pixel_dtype", b"").decode(errors="replace"))
-    expected = cell.schema if cell.attacked else parquet_schema(cell.size_px, pixel_dtype)
+    expected = cell.schema(channels) if cell.attacked else parquet_schema(cell.size_px, channels, pixel_dtype)
     if pixel_dtype not in PIXEL_BYTES or not schema.equals(expected, check_metadata=True):
         raise StreamError(
-            f"{path}: its schema is not the contract's for {cell.size_px} px and uint8 or float32 pixels; it is:\n"
+            f"{path}: its schema is not the contract's for {cell.size_px} px, {channels} channels and uint8 or float32 "
+            f"pixels; it is:\n"
             f"{schema}\n{AGAIN}"
         )
     return pixel_dtype
@@ -195,6 +233,9 @@ def _check_alignment(variants: Mapping[str, OpenVariant], split: Split) -> None:
             key: (first.manifest.fingerprint.get(key), other.manifest.fingerprint.get(key))
             for key in SAME_IN_ALL_VARIANTS
         }
+        facts["card"] = (first.manifest.card.name, other.manifest.card.name)
+        if first.manifest.card != other.manifest.card:
+            facts["card"] = (first.manifest.card.model_dump_json(), other.manifest.card.model_dump_json())
         facts["counts"] = (first.manifest.counts[split], other.manifest.counts[split])
         facts["row groups"] = (_layout(first), _layout(other))
         if first.pixel_dtype != other.pixel_dtype:
@@ -216,12 +257,8 @@ def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
     return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
 
 
-def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split, verify: bool) -> None:
-    orders = {
-        name: _recounted(opener, variant, split)
-        for name, variant in variants.items()
-        if verify or not variant.manifest.has_page_checksums
-    }
+def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split) -> None:
+    orders = {name: _recounted(opener, variant, split) for name, variant in variants.items()}
     first_name, first = next(iter(orders.items()), ("", []))
     for name, order in orders.items():
         if order != first:

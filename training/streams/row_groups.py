@@ -139,4 +139,4 @@ def _rows(result: pa.Table | Exception, group: RowGroup, source: OpenSplit, clas
         check_rows(ids, labels, pixels, classes)
     except ValueError as error:
         raise StreamError(f"{where}: {error}; {AGAIN}") from None
-    return Rows(ids, labels, pixels.reshape(len(result), source.size_px, source.size_px, 3))
+    return Rows(ids, labels, pixels.reshape(len(result), *source.image_shape))

@@ -67,8 +67,8 @@ class Data(Settings):
 
 
 class Batch(NamedTuple):
-    """N images as stored: (N, 3, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Where `valid`
-    is False the row is there to fill up the last batch: leave it out of loss and metrics."""
+    """N images as stored: (N, channels, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Where
+    `valid` is False the row is there to fill up the last batch: leave it out of loss and metrics."""
 
     image_ids: list[str]
     images: torch.Tensor
@@ -148,7 +148,7 @@ class Stream(Batches):
                 )
 
     def _mix(self, window: Window, wanted: Integers, row_groups: Iterator[Rows]) -> MixedWindow:
-        mixed = MixedWindow(window, wanted, self.source.size_px, self.source.pixel_dtype, self._memory)
+        mixed = MixedWindow(window, wanted, self.source.image_shape, self.source.pixel_dtype, self._memory)
         for number, rows in enumerate(islice(row_groups, len(window.slots))):
             mixed.add(number, rows)
         return mixed
@@ -178,8 +178,8 @@ class CachedStream(Batches):
         super().__init__(stream.source, stream.weights, stream.seed, stream.share)
         self.device = device
         self._names = sorted(stream.weights)
-        size, dtype = self.source.size_px, getattr(torch, self.source.pixel_dtype)
-        self._pixels = torch.empty((len(self._names) * self.images, size, size, 3), dtype=dtype, device=device)
+        shape, dtype = self.source.image_shape, getattr(torch, self.source.pixel_dtype)
+        self._pixels = torch.empty((len(self._names) * self.images, *shape), dtype=dtype, device=device)
         slots = [Slot(name, group) for name in self._names for group in range(len(self.source.rows))]
         first: list[Rows] = []
         start = 0

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.datasets.card import DatasetCard
 from pipelines.errors import RoadsignError
 from pipelines.store.schema import CLEAN, Split
 from training.classifiers.trained import Classifier
@@ -29,8 +30,8 @@ class Predictions:
     """N images in order of their ids, so that row i is the same image in every variant and for every classifier.
 
     `predicted` is the class of the largest logit, `probabilities` (N, num_classes) the softmax of the logits,
-    `dataset_digest` the content digest in the variant's manifest, `variant` the name by which it was opened, `attack`
-    what is known of adversarial images. `steady` is whether the first batch had the same logits in a second pass; only
+    `class_names` those of the data set's card, `dataset_digest` the content digest in the variant's manifest, `variant`
+    the name by which it was opened, `attack` what is known of adversarial images. `steady` is whether the first batch had the same logits in a second pass; only
     adversarial images get one."""
 
     image_ids: NDArray[np.str_]
@@ -38,6 +39,7 @@ class Predictions:
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     dataset_digest: str
+    class_names: tuple[str, ...] = ()
     variant: str = CLEAN
     attack: AttackFacts | None = None
     steady: bool = True
@@ -115,7 +117,9 @@ def _predict_variant(
     classifiers: Mapping[str, Classifier], data: Data, split: Split, variant: str, device: torch.device, batch_size: int
 ) -> dict[str, Predictions]:
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
-    digest = stream.source.variants[variant].manifest.content_digest
+    digest, card = stream.source.variants[variant].manifest.content_digest, stream.source.card
+    for name, classifier in classifiers.items():
+        _check_card(name, classifier, card)
     attack = read_attack_facts(stream.source, variant)
     steady = dict.fromkeys(classifiers, True)
     image_ids: list[str] = []
@@ -127,7 +131,6 @@ def _predict_variant(
             labels.append(batch.labels[batch.valid])
             images = to_unit_floats(batch.images, device)
             for name, classifier in classifiers.items():
-                _check_labels(name, classifier, batch)
                 found = _finite_logits(name, classifier, images, batch, variant)
                 if attack and not logits[name]:
                     steady[name] = _is_steady(found, _finite_logits(name, classifier, images, batch, variant))
@@ -136,7 +139,14 @@ def _predict_variant(
     sorted_ids, sorted_labels = np.array(image_ids)[order], torch.cat(labels).numpy()[order]
     return {
         name: Predictions(
-            sorted_ids, sorted_labels, *_classes_of(torch.cat(parts)[order]), digest, variant, attack, steady[name]
+            sorted_ids,
+            sorted_labels,
+            *_classes_of(torch.cat(parts)[order]),
+            digest,
+            card.class_names,
+            variant,
+            attack,
+            steady[name],
         )
         for name, parts in logits.items()
     }
@@ -161,12 +171,9 @@ def _finite_logits(name: str, classifier: Classifier, images: torch.Tensor, batc
     return logits
 
 
-def _check_labels(name: str, classifier: Classifier, batch: Batch) -> None:
-    if (largest := int(batch.labels.max())) >= classifier.shape.num_classes:
-        raise EvaluationError(
-            f"{name} knows {classifier.shape.num_classes} classes, but {batch.image_ids[int(batch.labels.argmax())]} "
-            f"has label {largest}; choose a model that was trained on this dataset"
-        )
+def _check_card(name: str, classifier: Classifier, card: DatasetCard) -> None:
+    if difference := classifier.difference(card):
+        raise EvaluationError(f"{name} {difference}; choose a model that was trained on this dataset")
 
 
 def _named(batch: Batch, finite: torch.Tensor) -> str:

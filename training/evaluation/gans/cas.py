@@ -14,7 +14,7 @@ from training.classifiers.training import ClassifierTraining
 from training.evaluation.classifiers.metrics import Measurement, wilson
 from training.evaluation.gans.images_in_memory import EpochsInMemory, ImagesInMemory
 from training.loop.ranks import Ranks
-from training.models import MODELS, Model
+from training.models import MODELS, Channels, Model
 from training.streams.stream import Data, to_unit_floats
 from training.tracking import Tracking
 
@@ -61,14 +61,15 @@ class Cas(Settings):
         )  # fmt: skip
 
 
-def _channels(images: ImagesInMemory) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _channels(images: ImagesInMemory) -> tuple[Channels, Channels]:
     """Mean and standard deviation of each channel; of a channel without any, 1 divides."""
-    sums, squares = (torch.zeros(3, dtype=torch.float64) for _ in range(2))
+    channels = images.pixels.shape[1]
+    sums, squares = torch.zeros(2, channels, dtype=torch.float64)
     for pixels in torch.split(images.pixels, 1024):
         values = to_unit_floats(pixels, torch.device("cpu")).double()
         sums += values.sum(dim=(0, 2, 3))
         squares += values.square().sum(dim=(0, 2, 3))
-    count = images.pixels.numel() // 3
+    count = images.pixels.numel() // channels
     mean = sums / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
     std[std == 0] = 1

@@ -33,7 +33,7 @@ class RealSplits(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        return 1 + max(int(images.labels.max()) for images in (self.train, self.test, self.conditions))
+        return self.train.num_classes
 
     def of_classes(self, classes: tuple[int, ...]) -> "RealSplits":
         """Those of these classes alone. Raises EvaluationError where a split has none."""
@@ -69,11 +69,11 @@ def generate(
                 f"{name}: makes images that are not finite; its training has diverged, train it again"
             )
         parts.append(images.mul(255).round().to(torch.uint8).cpu())
-    return ImagesInMemory(torch.cat(parts), given.labels, gan.digest)
+    return ImagesInMemory(torch.cat(parts), given.labels, given.num_classes, gan.digest)
 
 
 def uniform_noise(like: ImagesInMemory, seed: int) -> ImagesInMemory:
     """Values independent and uniform in 0 … 255, under the same labels."""
     draw = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, like.pixels.shape, generator=draw, dtype=torch.uint8)
-    return ImagesInMemory(pixels, like.labels, f"uniform seed {seed}")
+    return ImagesInMemory(pixels, like.labels, like.num_classes, f"uniform seed {seed}")

@@ -15,10 +15,12 @@ __all__ = ["EpochsInMemory", "ImagesInMemory", "read_images"]
 
 
 class ImagesInMemory(NamedTuple):
-    """`pixels` (N, 3, S, S), uint8; `labels` (N,), int64; `digest` says of which dataset or generator."""
+    """`pixels` (N, channels, S, S), uint8; `labels` (N,), int64, under `num_classes`; `digest` says of which dataset or
+    generator."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
+    num_classes: int
     digest: str
 
     def chosen(self, rows: torch.Tensor) -> "ImagesInMemory":
@@ -60,6 +62,7 @@ def read_images(data: Data, split: Split) -> ImagesInMemory:
     held = ImagesInMemory(
         torch.cat([batch.images.contiguous() for batch in batches])[valid],
         torch.cat([batch.labels for batch in batches])[valid].long(),
+        stream.source.card.num_classes,
         variant.manifest.content_digest,
     )
     return held.chosen(torch.from_numpy(np.argsort(ids[valid.numpy()])))

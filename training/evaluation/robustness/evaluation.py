@@ -12,7 +12,6 @@ from pydantic import Field, field_validator
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.datasets.gtsrb import CLASS_NAMES
 from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
 from pipelines.store.schema import CLEAN, Split
 from training.classifiers.trained import Classifier
@@ -167,7 +166,7 @@ def write_flags(flags: Sequence[str], path: Path) -> None:
 
 def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path) -> None:
     for variant, found in predictions.items():
-        class_names = _class_names(found)
+        class_names = found.class_names
         write_reports(found, class_names, folder / "reports", variant)
         title = f"{name} on {variant}: {found.right.mean():.2%} of {len(found.right):,} images right"
         figure = figures.heat_map(confusion(found), class_names, title)
@@ -193,7 +192,7 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
             after = result.predictions[name, variant]
             draw = robustness_figures.attacked_images if after.attack else figures.flipped_images
             title = f"{name}: right before, wrong after {variant}"
-            figure = draw(those, images[_source(after)], images[after.variant], _class_names(after), variant, title)
+            figure = draw(those, images[_source(after)], images[after.variant], after.class_names, variant, title)
             figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
 
 
@@ -207,11 +206,6 @@ def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
     for name, model in models.items():
         sizes.setdefault(model.classifier.shape.size_px, []).append(name)
     return sizes
-
-
-def _class_names(predictions: Predictions) -> Sequence[str]:
-    classes = predictions.probabilities.shape[1]
-    return CLASS_NAMES if classes == len(CLASS_NAMES) else [str(label) for label in range(classes)]
 
 
 def _key(models: Mapping[str, EvaluatedModel], subjects: Iterable[Subject]) -> str:

@@ -32,8 +32,8 @@ class ProfileError(RoadsignError):
 
 
 class Sign(NamedTuple):
-    """What a source says of an image: the run of frames that it is of, itself where it is of none, and its longer side
-    before any geometry."""
+    """What a source says of an image: the group that it is of, itself where it is of none, and its longer side before
+    any geometry, 0 where the source has no annotation of it."""
 
     track: str
     size_px: int
@@ -41,9 +41,7 @@ class Sign(NamedTuple):
 
 def signs_of(images: Iterable[SourceImage]) -> dict[str, Sign]:
     """By image_id, of a listing's images."""
-    return {
-        image.image_id: Sign(image.track or image.image_id, max(image.width_px, image.height_px)) for image in images
-    }
+    return {image.image_id: Sign(image.unit, max(image.width_px or 0, image.height_px or 0)) for image in images}
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,9 @@ class TrainingImages:
         return Images(self.tracks[rows], self.labels[rows], self.sizes_px[rows], _channels(pixels), features)
 
     def _pixels(self, rows: Integers) -> NDArray[Any]:
-        """(N, S, S, 3)."""
+        """(N, S, S, channels)."""
         wanted = {image_id: place for place, image_id in enumerate(self.image_ids[rows].tolist())}
-        size_px = self.source.size_px
-        pixels = np.empty((len(rows), size_px, size_px, 3), self.source.pixel_dtype)
+        pixels = np.empty((len(rows), *self.source.image_shape), self.source.pixel_dtype)
         for read in _read(self.data, self.source):
             for image_id, image in zip(read.image_ids, read.images, strict=True):
                 if image_id in wanted:
