@@ -17,7 +17,6 @@ from pipelines.datasets import Listing
 from pipelines.job.run import run_job
 from pipelines.render import report
 from pipelines.render.noisy_datasets import NoisyDatasets
-from pipelines.render.rendering import Rendering
 from pipelines.settings import parse_arguments
 from pipelines.spark import session
 from pipelines.spark.frames import make_renderer
@@ -45,10 +44,8 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
                 root, listing.card, outdated, source.counts, source.summary(), made_by(settings.batch_id),
                 settings.images_per_row_group, settings.compression,
             )  # fmt: skip
-            rendering = Rendering(
-                settings.geometry, settings.sizes_px, settings.chosen, settings.seed, listing.card.channels
-            )
-            render = make_renderer(rendering.only(outdated), source.reading)
+            rendering = settings.rendering(listing.card.channels).only(outdated)
+            render = make_renderer(rendering, source.reading)
             writer.write_datasets(parts_frame(spark, source, settings.partitions), render, plan)
             from pipelines.render.figures import (
                 draw_figures,  # here: matplotlib is a second that a run without work can save

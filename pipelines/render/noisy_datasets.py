@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from pipelines.datasets import DATASETS, DatasetCard, ImageSource, kind_found
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.noise import NOISES, Noise
+from pipelines.render.rendering import Rendering
 from pipelines.settings import LocalPath, Settings, build_member, choose, describe
 from pipelines.store.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
 
@@ -110,6 +111,9 @@ class NoisyDatasets(Settings):
     @property
     def dataset_folder(self) -> Path:
         return self.output_root / self.dataset.dataset_name
+
+    def rendering(self, channels: int) -> Rendering:
+        return Rendering(self.geometry, self.sizes_px, self.chosen, self.seed, channels)
 
     def fingerprint(self, cell: Cell, source_digest: str, card: DatasetCard) -> dict[str, Any]:
         """Everything that decides the bytes and the card of a variant, but for the code (schema.FORMAT_VERSION is for

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.datasets import DatasetCard
 from pipelines.store.schema import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -22,6 +23,16 @@ from pipelines.store.schema import (
     parquet_schema,
 )
 
+CARD = DatasetCard(
+    name="small",
+    class_names=tuple(f"class {label}" for label in range(43)),
+    channels=3,
+    group="each image is one observation",
+    hflip={label: label for label in range(0, 43, 2)},
+    vflip={label: label for label in range(0, 43, 3)},
+    licence="none",
+    citation="none",
+)
 STATISTICS = VariantStatistics(
     channel_mean=(0.5, 0.5, 0.5),
     channel_std=(0.1, 0.1, 0.1),
@@ -42,6 +53,7 @@ class Small:
     variants: Sequence[str] = ("clean",)
     size_px: int = 4
     pixel_dtype: str = "uint8"
+    card: DatasetCard = CARD
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, split: Split) -> int:
@@ -53,12 +65,14 @@ class Small:
         return root
 
     def _per_class(self, split: Split) -> dict[int, int]:
-        return dict(Counter(number % 43 for number in range(self.count(split))))
+        return dict(Counter(number % self.card.num_classes for number in range(self.count(split))))
 
     def image(self, variant: str, image_id: str) -> np.ndarray[Any, Any]:
         """The image that `variant` has under that id."""
         seed = int.from_bytes(hashlib.sha256(f"{variant} {image_id}".encode()).digest()[:8], "big")
-        pixels = np.random.default_rng(seed).integers(0, 256, (self.size_px, self.size_px, 3), np.uint8)
+        pixels = np.random.default_rng(seed).integers(
+            0, 256, (self.size_px, self.size_px, self.card.channels), np.uint8
+        )
         return pixels if self.pixel_dtype == "uint8" else pixels.astype(np.float32) / np.float32(255)
 
     def _statistics(self, variant: str, split: Split) -> VariantStatistics:
@@ -79,10 +93,11 @@ class Small:
         for number in range(first, first + rows):
             image_id = f"{split}/{number:05d}"
             image = self.image(variant, image_id).tobytes()
-            yield {"image_id": image_id, "label": number % 43, "image": image, "snr_db": float(number)}
+            label = number % self.card.num_classes
+            yield {"image_id": image_id, "label": label, "group": image_id, "image": image, "snr_db": float(number)}
 
     def _write_variant(self, folder: Path, variant: str) -> None:
-        schema = parquet_schema(self.size_px, self.pixel_dtype)
+        schema = parquet_schema(self.size_px, self.card.channels, self.pixel_dtype)
         parts, digest = [], 0
         for split, files in self.parts.items():
             first = 0
@@ -101,6 +116,7 @@ class Small:
                 size = (folder / name).stat().st_size
                 parts.append(Part(path=name, split=split, rows=sum(row_groups), bytes=size))
         manifest = Manifest(
+            card=self.card,
             fingerprint={
                 "source_digest": "0",
                 "seed": 0,

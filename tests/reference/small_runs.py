@@ -7,9 +7,8 @@ import torch
 from small_datasets import Small
 
 from training.augmentation.augmentation import Augmentation
-from training.classifiers.run import open_splits
+from training.classifiers.run import make_training, open_splits
 from training.classifiers.settings import TrainClassifier
-from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
 from training.loop.ranks import Ranks
 from training.models.baseline_cnn import BaselineCnn
@@ -49,4 +48,4 @@ def recipe(root: Path, **fields: Any) -> TrainClassifier:
 def training(settings: TrainClassifier) -> ClassifierTraining:
     ranks = Ranks(torch.device("cpu"))
     train, validation = open_splits(settings, ranks)
-    return ClassifierTraining(settings, Shape.of(train), ranks, train, validation)
+    return make_training(settings, ranks, train, validation)

@@ -31,8 +31,8 @@ class Predictions:
 
     `predicted` is the class of the largest logit, `probabilities` (N, num_classes) the softmax of the logits,
     `class_names` those of the data set's card, `dataset_digest` the content digest in the variant's manifest, `variant`
-    the name by which it was opened, `attack` what is known of adversarial images. `steady` is whether the first batch had the same logits in a second pass; only
-    adversarial images get one."""
+    the name by which it was opened, `attack` what is known of adversarial images. `steady` is whether the first batch
+    had the same logits in a second pass; only adversarial images get one."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
