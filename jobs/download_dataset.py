@@ -1,4 +1,4 @@
-"""Fetches the official archives of a dataset, verifies them and unpacks them: download_dataset.py gtsrb.
+"""Fetches a data set from its publisher and verifies it: download_dataset.py mnist.
 
 An interrupted run resumes where it stopped; a finished one is left as it is.
 """
@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.datasets.download import GTSRB_ARCHIVES, DownloadSettings, archive_folder, fetch
+from pipelines.datasets.download import DownloadSettings, archive_folder, fetch, missing_archives
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "conf" / "download_dataset.yaml"
+NOTHING_TO_DO = "already there, nothing to do"
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -20,11 +21,10 @@ def run(arguments: Sequence[str]) -> None:
         _print_plan(settings)
         return
     try:
-        fetched = fetch(settings, GTSRB_ARCHIVES)
+        fetched = fetch(settings, settings.published)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("run again to resume") from None
-    done = "downloaded, verified and unpacked" if fetched else "already there, nothing to do"
-    print(f"{settings.destination}: {done}")
+    print(f"{settings.folder()}: {'downloaded and verified' if fetched else NOTHING_TO_DO}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,10 +39,17 @@ def _name_dataset(arguments: Sequence[str]) -> list[str]:
 
 
 def _print_plan(settings: DownloadSettings) -> None:
-    for archive in GTSRB_ARCHIVES:
-        print(f"would fetch {settings.url(archive)} ({archive.size_bytes:,} bytes, MD5 {archive.md5})")
-    print(f"to {archive_folder(settings.destination.resolve())}")
-    print(f"and unpack into {settings.destination.resolve()}")
+    archives = missing_archives(settings, settings.published)
+    if not archives:
+        print(f"{settings.folder()}: {NOTHING_TO_DO}")
+        return
+    for archive in archives:
+        url = settings.url(settings.published, archive)
+        print(f"would fetch {url} ({archive.size_bytes:,} bytes, MD5 {archive.md5})")
+    print(f"{sum(archive.size_bytes for archive in archives):,} bytes in all")
+    print(f"to {archive_folder(settings.folder())}")
+    packed = [archive.name for archive in archives if archive.packed]
+    print(f"and make {settings.folder()}" + (f", unpacking {', '.join(packed)}" if packed else ""))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ OWNERS = {
     "omegaconf": ("pipelines/settings.py",),
     "pyspark": ("pipelines/spark/", "pipelines/store/writer.py", "jobs/"),
     "matplotlib": ("pipelines/render/figures.py", "training/evaluation/", "training/gans/figures.py"),
-    "requests": ("pipelines/datasets/download.py",),
+    "requests": ("pipelines/datasets/transfer.py",),
     "petastorm": ("training/streams/petastorm_bridge.py",),
     "mlflow": ("training/tracking/",),
     "torch_fidelity": ("training/evaluation/gans/inception.py",),

@@ -33,7 +33,7 @@ class Cifar10(ImageSource):
 
     published: ClassVar[Published] = Published(
         "https://www.cs.toronto.edu/~kriz/",
-        (Archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170_498_071),),
+        (Archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170_498_071, packed=True),),
     )
 
     @property

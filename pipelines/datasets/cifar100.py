@@ -32,7 +32,7 @@ class Cifar100(ImageSource):
 
     published: ClassVar[Published] = Published(
         "https://www.cs.toronto.edu/~kriz/",
-        (Archive("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),),
+        (Archive("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437, packed=True),),
     )
 
     @property

@@ -15,7 +15,9 @@ from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.files import FileReader, SourceFiles
 from pipelines.datasets.gtsrb_annotations import Annotation, AnnotationFile, read_annotations
 from pipelines.datasets.gtsrb_card import CLASS_NAMES, DRAWN_STAMP, GTSRB_CARD
+from pipelines.datasets.gtsrb_published import GTSRB_PUBLISHED
 from pipelines.datasets.listing import Listing, Location, Rejected, SourceImage
+from pipelines.datasets.published import Published
 from pipelines.errors import SourceError
 from pipelines.settings import LocalPath
 
@@ -47,6 +49,7 @@ class Gtsrb(ImageSource):
 
     A copy without an image of one of the 43 classes is refused, unless `allow_missing_classes`."""
 
+    published: ClassVar[Published] = GTSRB_PUBLISHED
     kind: Literal["gtsrb"] = "gtsrb"
     root: LocalPath = Path("data/raw/GTSRB")
     allow_missing_classes: bool = False

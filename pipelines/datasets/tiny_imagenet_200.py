@@ -39,7 +39,8 @@ class TinyImagenet200(ImageSource):
         "http://cs231n.stanford.edu/",
         (Archive(_ARCHIVE, "90528d7ca1a48142e341f4ef8d21d0de", 248_100_043),),
     )
-    """The MD5 is not the publisher's; it is the one that many independent loaders of this file carry."""
+    """The publisher states no MD5, and torchvision does not have this data set: the MD5 is the one that the library
+    Avalanche (ContinualAI) verifies. The archive is read without unpacking it."""
 
     @property
     def dataset_name(self) -> str:

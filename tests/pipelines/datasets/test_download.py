@@ -8,33 +8,27 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from archive_server import STALL_S, ArchiveServer, serving
 
 from pipelines.datasets import download
-from pipelines.datasets.download import (
-    CHUNK_BYTES,
-    GTSRB_ARCHIVES,
-    DownloadSettings,
-    fetch,
-)
-from pipelines.errors import SourceError
+from pipelines.datasets.download import DownloadSettings, fetch, missing_archives
+from pipelines.datasets.gtsrb_published import GTSRB_PUBLISHED
+from pipelines.datasets.published import Archive, Published
+from pipelines.datasets.svhn import Svhn
+from pipelines.datasets.transfer import CHUNK_BYTES
+from pipelines.errors import SettingsError, SourceError
 from pipelines.settings import load
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-TRAINING, TEST, CLASSES = (archive.name for archive in GTSRB_ARCHIVES)
-STALL_S = 10.0
+TRAINING, TEST, CLASSES = (archive.name for archive in GTSRB_PUBLISHED.archives)
 NOISE = np.random.default_rng(0).bytes(10 * CHUNK_BYTES)
 TREE = {
     "Final_Training/Images/00000/00000_00000.ppm": NOISE,
@@ -65,71 +59,20 @@ FILES = {
     TEST: gtsrb_part(*PATHS[3:6]),
     CLASSES: zipped({"GT-final_test.csv": TREE[PATHS[6]]}),
 }
-ARCHIVES = tuple(
-    archive._replace(md5=hashlib.md5(FILES[archive.name], usedforsecurity=False).hexdigest())
-    for archive in GTSRB_ARCHIVES
+PUBLISHED = Published(
+    "http://127.0.0.1:1/",
+    tuple(
+        archive._replace(md5=hashlib.md5(FILES[archive.name], usedforsecurity=False).hexdigest())
+        for archive in GTSRB_PUBLISHED.archives
+    ),
 )
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: "ArchiveServer"
-
-    def do_GET(self) -> None:
-        name = self.path.removeprefix("/archives/")
-        self.server.requests.append((name, self.headers["Range"]))
-        faults = self.server.faults[name]
-        fault = faults.pop(0) if faults else "none"
-        if fault.isdigit():
-            self.send_error(int(fault))
-            return
-        body = FILES[name]
-        start = int((self.headers["Range"] or "bytes=0-")[6:-1])
-        if start and fault != "ignore range":
-            if start >= len(body):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            body = body[start:]
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if fault == "corrupt":
-            body = bytes(len(body))
-        self.send_body(body[: len(body) // 2] if fault in ("drop", "stall") else body)
-        if fault == "stall":
-            self.server.released.wait(STALL_S)
-
-    def send_body(self, body: bytes) -> None:
-        self.server.served_bytes += len(body)
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-class ArchiveServer(ThreadingHTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.faults: dict[str, list[str]] = defaultdict(list)
-        self.requests: list[tuple[str, str | None]] = []
-        self.served_bytes = 0
-        self.released = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/archives/"
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ArchiveServer() as started:
-        thread = threading.Thread(target=started.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(FILES) as started:
         yield started
-        started.released.set()
-        started.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -144,31 +87,31 @@ def files_under(folder: Path) -> dict[str, bytes]:
 
 
 def assert_complete(settings: DownloadSettings) -> None:
-    found = files_under(settings.destination)
+    found = files_under(settings.folder())
     stamp = json.loads(found.pop("download.json"))
     assert found == TREE
-    assert stamp["md5"] == {archive.name: archive.md5 for archive in ARCHIVES}
-    assert [path.name for path in settings.destination.parent.iterdir()] == ["GTSRB"]
+    assert stamp["md5"] == {archive.name: archive.md5 for archive in PUBLISHED.archives}
+    assert [path.name for path in settings.folder().parent.iterdir()] == ["GTSRB"]
 
 
 def test_the_three_archives_become_one_dataset_and_nothing_else_stays(
     server: ArchiveServer, settings: DownloadSettings
 ) -> None:
-    assert fetch(settings, ARCHIVES)
+    assert fetch(settings, PUBLISHED)
     assert_complete(settings)
     assert server.requests == [(TRAINING, None), (TEST, None), (CLASSES, None)]
 
 
 def test_a_second_run_asks_the_server_for_nothing(server: ArchiveServer, settings: DownloadSettings) -> None:
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     server.requests.clear()
-    assert not fetch(settings, ARCHIVES)
+    assert not fetch(settings, PUBLISHED)
     assert server.requests == []
 
 
 def test_a_dropped_connection_is_resumed_with_a_range(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TRAINING] = ["drop"]
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
     asked = [wanted for name, wanted in server.requests if name == TRAINING]
     assert asked[0] is None
@@ -182,7 +125,7 @@ def test_a_server_that_ignores_the_range_is_read_from_the_start(
     server: ArchiveServer, settings: DownloadSettings
 ) -> None:
     server.faults[TRAINING] = ["drop", "ignore range"]
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
     assert [name for name, _ in server.requests].count(TRAINING) == 2
 
@@ -190,7 +133,7 @@ def test_a_server_that_ignores_the_range_is_read_from_the_start(
 def test_a_stalled_server_is_given_up_and_asked_again(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TRAINING] = ["stall"]
     started_s = time.monotonic()
-    fetch(settings.model_copy(update={"timeout_s": 0.3}), ARCHIVES)
+    fetch(settings.model_copy(update={"timeout_s": 0.3}), PUBLISHED)
     assert time.monotonic() - started_s < STALL_S / 2
     assert_complete(settings)
     assert [name for name, _ in server.requests].count(TRAINING) == 2
@@ -199,7 +142,7 @@ def test_a_stalled_server_is_given_up_and_asked_again(server: ArchiveServer, set
 @pytest.mark.parametrize("status", ["503", "500", "429"])
 def test_a_busy_server_is_asked_again(server: ArchiveServer, settings: DownloadSettings, status: str) -> None:
     server.faults[TEST] = [status, status]
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
 
 
@@ -209,19 +152,19 @@ def test_a_missing_archive_fails_at_the_first_request(
 ) -> None:
     server.faults[TRAINING] = [status]
     with pytest.raises(SourceError, match=f"{server.url}{TRAINING}: .*{status}.*base_url"):
-        fetch(settings, ARCHIVES)
+        fetch(settings, PUBLISHED)
     assert len(server.requests) == 1
 
 
 def test_a_server_that_is_not_there_is_named(server: ArchiveServer, settings: DownloadSettings) -> None:
     nobody = settings.model_copy(update={"base_url": "http://127.0.0.1:1/", "attempts": 2})
     with pytest.raises(SourceError, match=rf"http://127.0.0.1:1/{TRAINING}: .*\(2 attempts\); run again later"):
-        fetch(nobody, ARCHIVES)
+        fetch(nobody, PUBLISHED)
 
 
 def test_wrong_bytes_are_thrown_away_and_fetched_again(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TRAINING] = ["corrupt"]
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
     assert server.requests[:2] == [(TRAINING, None), (TRAINING, None)]
 
@@ -229,9 +172,9 @@ def test_wrong_bytes_are_thrown_away_and_fetched_again(server: ArchiveServer, se
 def test_bytes_that_stay_wrong_leave_no_dataset(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TEST] = ["corrupt"] * 3
     with pytest.raises(SourceError, match=f"{TEST}: .*MD5.*3 attempts"):
-        fetch(settings, ARCHIVES)
-    assert not settings.destination.exists()
-    assert list(files_under(settings.destination.parent)) == [f"GTSRB-archives/{TRAINING}"]
+        fetch(settings, PUBLISHED)
+    assert not settings.folder().exists()
+    assert list(files_under(settings.folder().parent)) == [f"GTSRB-archives/{TRAINING}"]
 
 
 def test_what_came_before_the_last_attempt_failed_is_resumed_by_the_next_run(
@@ -239,14 +182,14 @@ def test_what_came_before_the_last_attempt_failed_is_resumed_by_the_next_run(
 ) -> None:
     server.faults[TRAINING] = ["drop"]
     with pytest.raises(SourceError, match=rf"run again to resume .*{TRAINING}\.part"):
-        fetch(settings.model_copy(update={"attempts": 1}), ARCHIVES)
-    fetch(settings, ARCHIVES)
+        fetch(settings.model_copy(update={"attempts": 1}), PUBLISHED)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
     assert server.served_bytes < sum(map(len, FILES.values())) + CHUNK_BYTES
 
 
 def put(settings: DownloadSettings, name: str, content: bytes) -> None:
-    folder = download.archive_folder(settings.destination)
+    folder = download.archive_folder(settings.folder())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
 
@@ -255,14 +198,14 @@ def test_a_part_that_only_lacked_its_verification_is_not_fetched_again(
     server: ArchiveServer, settings: DownloadSettings
 ) -> None:
     put(settings, f"{TRAINING}.part", FILES[TRAINING])
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
     assert server.served_bytes == len(FILES[TEST]) + len(FILES[CLASSES])
 
 
 def test_a_part_that_is_too_long_is_fetched_from_nothing(server: ArchiveServer, settings: DownloadSettings) -> None:
     put(settings, f"{TRAINING}.part", FILES[TRAINING] + b"more")
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
 
 
@@ -271,7 +214,7 @@ def test_an_archive_that_is_there_is_fetched_only_if_it_is_damaged(
 ) -> None:
     put(settings, TRAINING, FILES[TRAINING])
     put(settings, TEST, b"half a zip")
-    fetch(settings, ARCHIVES)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
     assert [name for name, _ in server.requests] == [TEST, CLASSES]
 
@@ -287,40 +230,41 @@ def extract_or_die(archive, *rest, **named):
     os._exit(9) if archive.name == sys.argv[2] else extract(archive, *rest, **named)
 download.extract_safely = extract_or_die
 settings = download.DownloadSettings.model_validate_json(sys.argv[1])
-download.fetch(settings, [download.Archive(*archive) for archive in __import__("json").loads(sys.argv[3])])
+archives = tuple(download.Archive(*archive) for archive in __import__("json").loads(sys.argv[3]))
+download.fetch(settings, download.Published("http://127.0.0.1:1/", archives))
 """
-    arguments = [settings.model_dump_json(), CLASSES, json.dumps(ARCHIVES)]
+    arguments = [settings.model_dump_json(), CLASSES, json.dumps(PUBLISHED.archives)]
     killed = subprocess.run([sys.executable, "-c", kill_at_third_archive, *arguments], cwd=REPOSITORY, check=False)
     assert killed.returncode == 9
-    assert not settings.destination.exists()
-    assert settings.destination.with_name(".GTSRB.extracting").exists()
+    assert not settings.folder().exists()
+    assert settings.folder().with_name(".GTSRB.extracting").exists()
     server.requests.clear()
-    assert fetch(settings, ARCHIVES)
+    assert fetch(settings, PUBLISHED)
     assert server.requests == []
     assert_complete(settings)
 
 
 def test_archives_are_kept_on_request(server: ArchiveServer, settings: DownloadSettings) -> None:
-    fetch(settings.model_copy(update={"keep_archives": True}), ARCHIVES)
-    assert files_under(download.archive_folder(settings.destination)) == FILES
+    fetch(settings.model_copy(update={"keep_archives": True}), PUBLISHED)
+    assert files_under(download.archive_folder(settings.folder())) == FILES
 
 
 @pytest.mark.parametrize("content", [{"notes.txt": "mine"}, {"download.json": '{"md5": {}}'}, {"download.json": "["}])
 def test_a_folder_that_this_job_did_not_finish_is_left_alone(
     server: ArchiveServer, settings: DownloadSettings, content: dict[str, str]
 ) -> None:
-    settings.destination.mkdir(parents=True)
+    settings.folder().mkdir(parents=True)
     for name, text in content.items():
-        (settings.destination / name).write_text(text)
+        (settings.folder() / name).write_text(text)
     with pytest.raises(SourceError, match=r"GTSRB.*download\.json|download\.json.*GTSRB"):
-        fetch(settings, ARCHIVES)
-    assert {name: found.decode() for name, found in files_under(settings.destination).items()} == content
+        fetch(settings, PUBLISHED)
+    assert {name: found.decode() for name, found in files_under(settings.folder()).items()} == content
     assert server.requests == []
 
 
 def test_an_empty_destination_is_filled(server: ArchiveServer, settings: DownloadSettings) -> None:
-    settings.destination.mkdir(parents=True)
-    fetch(settings, ARCHIVES)
+    settings.folder().mkdir(parents=True)
+    fetch(settings, PUBLISHED)
     assert_complete(settings)
 
 
@@ -329,27 +273,61 @@ def test_too_little_room_is_noticed_before_the_first_byte(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(SourceError, match=rf"{len(FILES[TRAINING]):,} bytes are to come and 1,000 are free; make room"):
-        fetch(settings, ARCHIVES)
-    assert files_under(settings.destination.parent) == {}
+        fetch(settings, PUBLISHED)
+    assert files_under(settings.folder().parent) == {}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_disk_that_fills_up_is_an_error_that_names_the_place(settings: DownloadSettings) -> None:
-    folder = download.archive_folder(settings.destination)
+    folder = download.archive_folder(settings.folder())
     folder.mkdir(parents=True)
     (folder / f"{TRAINING}.part").symlink_to("/dev/full")
     with pytest.raises(SourceError, match=r"GTSRB: No space left on device; make room"):
-        fetch(settings, ARCHIVES)
+        fetch(settings, PUBLISHED)
 
 
-def test_host_and_test_archives_are_those_of_torchvision() -> None:
-    torchvision = find_spec("torchvision")
-    assert torchvision is not None and torchvision.origin is not None
-    source = Path(torchvision.origin).with_name("datasets").joinpath("gtsrb.py").read_text(encoding="utf-8")
-    assert DownloadSettings().base_url in source
-    for archive in GTSRB_ARCHIVES[1:]:
-        assert archive.name in source
-        assert archive.md5 in source
+def test_a_server_that_sends_without_end_is_stopped_at_the_size_of_the_file(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
+    sized = PUBLISHED._replace(
+        archives=tuple(archive._replace(size_bytes=len(FILES[archive.name])) for archive in PUBLISHED.archives)
+    )
+    server.faults[TRAINING] = ["endless"]
+    fetch(settings, sized)
+    assert_complete(settings)
+    assert server.requests[:2] == [(TRAINING, None), (TRAINING, None)]
+    assert server.served_bytes < 100 * CHUNK_BYTES
+    server.faults[TEST] = ["endless"] * 3
+    elsewhere = settings.model_copy(update={"destination": settings.folder().with_name("other")})
+    with pytest.raises(SourceError, match=rf"{TEST}: more came than the file's {len(FILES[TEST]):,} bytes"):
+        fetch(elsewhere, sized)
+    assert f"{TEST}.part" not in os.listdir(download.archive_folder(elsewhere.folder()))
+
+
+EXTRA = Archive("extra.mat", hashlib.md5(b"extra", usedforsecurity=False).hexdigest(), 5)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_optional_is_added_to_a_finished_dataset_alone(
+    server: ArchiveServer, settings: DownloadSettings, begun: bool
+) -> None:
+    """Also where a killed run had put the file there, without its line in download.json."""
+    server.files = {**FILES, EXTRA.name: b"extra"}
+    both, more = PUBLISHED._replace(optional=(EXTRA,)), settings.model_copy(update={"optional": True})
+    assert fetch(settings, both)
+    assert not (settings.folder() / EXTRA.name).exists()
+    if begun:
+        (settings.folder() / EXTRA.name).write_bytes(b"ex")
+    server.requests.clear()
+    assert fetch(more, both)
+    assert server.requests == [(EXTRA.name, None)]
+    found = files_under(settings.folder())
+    stamp = json.loads(found.pop("download.json"))
+    assert found == TREE | {EXTRA.name: b"extra"}
+    assert stamp["md5"] == {archive.name: archive.md5 for archive in (*PUBLISHED.archives, EXTRA)}
+    assert [path.name for path in settings.folder().parent.iterdir()] == ["GTSRB"]
+    assert not fetch(more, both)
+    assert not fetch(settings, both)
 
 
 def test_the_config_holds_the_defaults() -> None:
@@ -365,17 +343,46 @@ def run_job(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_dry_run_says_what_it_would_do_from_any_folder(tmp_path: Path) -> None:
     ran = run_job(tmp_path, "gtsrb", "--dry-run", "destination=signs")
     assert ran.returncode == 0, ran.stderr
-    for archive in GTSRB_ARCHIVES:
-        assert f"{DownloadSettings().base_url}{archive.name} ({archive.size_bytes:,} bytes" in ran.stdout
+    for archive in GTSRB_PUBLISHED.archives:
+        assert f"{GTSRB_PUBLISHED.base_url}{archive.name} ({archive.size_bytes:,} bytes" in ran.stdout
+    assert "365,372,996 bytes in all" in ran.stdout
     assert str(tmp_path / "signs") in ran.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_names_what_is_missing_alone(tmp_path: Path) -> None:
+    stamp = {archive.name: archive.md5 for archive in Svhn.published.archives}
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits/download.json").write_text(json.dumps({"md5": stamp}))
+    there = DownloadSettings(dataset="svhn", destination=tmp_path / "digits")
+    assert list(missing_archives(there, Svhn.published)) == []
+    ran = run_job(tmp_path, "svhn", "--dry-run", "destination=digits", "optional=true", "base_url=http://mirror/a/")
+    assert ran.stdout.startswith("would fetch http://mirror/a/extra_32x32.mat (1,329,278,602 bytes"), ran.stderr
+    assert "train_32x32.mat" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("mnits", "expected one of gtsrb, mnist, fashion_mnist, cifar10, cifar100, svhn, tiny_imagenet_200, got"),
+        ("synthetic_signs", "synthetic_signs is drawn where it is read"),
+    ],
+)
+def test_a_name_without_a_publisher_is_refused(name: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=f"dataset: .*{reason}"):
+        load(DownloadSettings, REPOSITORY / "conf" / "download_dataset.yaml", [f"dataset={name}"])
+
+
+def test_what_is_optional_is_refused_where_there_is_nothing() -> None:
+    with pytest.raises(SettingsError, match="optional: mnist has nothing optional"):
+        load(DownloadSettings, REPOSITORY / "conf" / "download_dataset.yaml", ["dataset=mnist", "optional=true"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
         (["gtsrb", "atempts=3"], 2, "atempts: unknown key"),
-        (["mnist"], 2, "dataset: Input should be 'gtsrb', got 'mnist'"),
+        (["image_folder"], 2, "image_folder reads a folder of your own"),
         (["gtsrb", "base_url=ftp://host/"], 2, "base_url"),
         (["gtsrb", "base_url=http://host:port/"], 1, "check base_url"),
         (["gtsrb", "destination=taken"], 1, "taken: exists"),
