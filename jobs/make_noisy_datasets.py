@@ -34,7 +34,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
         source = prepare_source(spark, listing, settings)
         table = writer.write_rejected(root, source.rejected)
         refuse_damaged(source, settings.max_rejected_fraction, table)
-        console.print(source.sentence())
+        console.print("\n".join([source.sentence(), *listing.remarks]))
         wanted = {cell: settings.fingerprint(cell, source.digest, listing.card) for cell in settings.cells}
         outdated = writer.outdated(root, wanted, settings.verify)
         if outdated:

@@ -51,6 +51,8 @@ def print_plan(console: Console, settings: NoisyDatasets) -> None:
         console.print(
             f"{listing.found}: {len(listing.images):,} images listed, {len(listing.rejected)} lines or files rejected"
         )
+        for remark in listing.remarks:
+            console.print(remark)
     for cell in settings.cells:
         console.print(f"{cell.folder(settings.dataset_folder)}")
     console.print("dry run: nothing was made")

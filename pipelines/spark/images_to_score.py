@@ -10,7 +10,7 @@ from pipelines.errors import SourceError
 
 __all__ = ["IMAGE_SUFFIXES", "PARQUET", "ImageFolder", "ListedFile", "list_folder", "suffix"]
 
-IMAGE_SUFFIXES = (".png", ".ppm", ".jpg", ".jpeg", ".bmp")
+IMAGE_SUFFIXES = (".png", ".ppm", ".jpg", ".jpeg", ".bmp", ".webp")
 PARQUET = ".parquet"
 HIDDEN, OTHER, LOOP = "by a leading dot or underscore", "by their suffix", "that link back to a folder above them"
 

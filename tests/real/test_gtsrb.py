@@ -14,7 +14,8 @@ from PIL import Image as PillowImage
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines.datasets.gtsrb import CLASS_NAMES, Gtsrb
+from pipelines.datasets.gtsrb import Gtsrb
+from pipelines.datasets.gtsrb_card import CLASS_NAMES
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
 from pipelines.store.schema import SPLITS, Cell, Manifest
@@ -131,7 +132,7 @@ def test_images_that_are_in_train_and_test_are_found(made: Path, is_whole: bool)
         pytest.skip("needs the whole GTSRB")
     manifest = Manifest.read(Cell("crop_or_pad", 28, "clean").folder(made))
     assert manifest is not None
-    groups = manifest.source["duplicates_across_train_and_test"]
+    groups = manifest.source["duplicates_across_splits"]
     assert {group[0] for group in groups} == {f"test/{number}" for number in COPIED_INTO_TEST}
     assert {group[1].rpartition("_")[0] for group in groups} == {"train/00014/00023"}
 

@@ -22,16 +22,13 @@ from pipelines.datasets.cifar10 import Cifar10
 from pipelines.datasets.cifar100 import Cifar100
 from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.fashion_mnist import FashionMnist
-from pipelines.datasets.gtsrb_card import (
-    GTSRB_CARD,
-    SYNTHETIC_SIGNS_CARD,
-    recognise_gtsrb,
-    recognise_synthetic_signs,
-)
+from pipelines.datasets.gtsrb import Gtsrb
+from pipelines.datasets.gtsrb_card import GTSRB_CARD, SYNTHETIC_SIGNS_CARD
 from pipelines.datasets.image_folder import ImageFolder
 from pipelines.datasets.mnist import Mnist
 from pipelines.datasets.recognition import recognise
 from pipelines.datasets.svhn import Svhn
+from pipelines.datasets.synthetic_signs import SyntheticSigns
 from pipelines.datasets.tiny_imagenet_200 import TinyImagenet200
 from pipelines.errors import SourceError
 
@@ -102,11 +99,11 @@ def test_damaged_files_are_nobodys(tmp_path: Path) -> None:
 
 def test_gtsrb_and_drawn_signs_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "GTSRB" / "Final_Training").mkdir(parents=True)
-    assert recognise_gtsrb(tmp_path) == recognise_gtsrb(tmp_path / "GTSRB") == "GTSRB's Final_Training"
-    assert recognise_synthetic_signs(tmp_path / "GTSRB") is None
+    assert Gtsrb.recognise(tmp_path) == Gtsrb.recognise(tmp_path / "GTSRB") == "GTSRB's Final_Training"
+    assert SyntheticSigns.recognise(tmp_path / "GTSRB") is None
     (tmp_path / "GTSRB" / "synthetic_signs.json").write_bytes(b"")
-    assert recognise_gtsrb(tmp_path / "GTSRB") is None
-    assert recognise_synthetic_signs(tmp_path / "GTSRB") == "synthetic_signs.json"
+    assert Gtsrb.recognise(tmp_path / "GTSRB") is None
+    assert SyntheticSigns.recognise(tmp_path / "GTSRB") == "synthetic_signs.json"
 
 
 @pytest.mark.parametrize(

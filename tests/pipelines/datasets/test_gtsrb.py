@@ -8,7 +8,8 @@ import pytest
 from fake_gtsrb import FakeImage
 
 from pipelines.datasets import FileReader, Listing, Location, Rejected, decode
-from pipelines.datasets.gtsrb import CLASS_NAMES, Gtsrb
+from pipelines.datasets.gtsrb import Gtsrb
+from pipelines.datasets.gtsrb_card import CLASS_NAMES
 from pipelines.errors import SourceError
 
 IMAGES = fake_gtsrb.make_images()
@@ -104,15 +105,15 @@ def test_every_layout_lists_the_same_images(write: Write, tmp_path: Path) -> Non
     """Ids, labels, splits, tracks, sizes, regions and decoded pixels are those that were written, in each layout."""
     write(tmp_path, IMAGES)
     listing = _listing(tmp_path)
-    assert (listing.rejected, listing.class_names) == ([], CLASS_NAMES)
+    assert (listing.rejected, listing.card.class_names) == ([], CLASS_NAMES)
     listed = {image.image_id: image for image in listing.images}
     assert listed.keys() == {image.image_id for image in IMAGES}
     assert len(listing.images) == len(IMAGES)
     with FileReader() as reader:
         for image in IMAGES:
             found = listed[image.image_id]
-            track = f"{image.label:05d}/{image.track:05d}" if image.split == "train" else ""
-            assert (found.label, found.split, found.track) == (image.label, image.split, track)
+            track = f"{image.label:05d}/{image.track:05d}" if image.split == "train" else None
+            assert (found.label, found.split, found.group) == (image.label, image.split, track)
             assert (found.width_px, found.height_px) == (image.pixels.shape[1], image.pixels.shape[0])
             assert (found.roi_x1, found.roi_y1, found.roi_x2, found.roi_y2) == image.roi
             pixels = decode(reader.read(Location(found.archive, found.path)))
@@ -132,8 +133,10 @@ def test_every_layout_lists_the_same_images(write: Write, tmp_path: Path) -> Non
 def test_the_listing_says_what_was_found_and_where(layout: str, found: str, tmp_path: Path) -> None:
     """In words, for the console and the manifest."""
     LAYOUTS[layout](tmp_path, IMAGES)
-    missing = "18 of 39,209 train images, 6 of 1,307 tracks, 4 of 12,630 test images"
-    assert _listing(tmp_path).found == f"{tmp_path}{found}: {missing}"
+    listing = _listing(tmp_path)
+    assert listing.found == f"{tmp_path}{found}"
+    missing = "18 of 39,209 train images, 4 of 12,630 test images, 6 of 1,307 groups of train images"
+    assert listing.remarks[0] == missing
 
 
 def test_there_are_43_class_names_in_the_order_of_the_labels() -> None:

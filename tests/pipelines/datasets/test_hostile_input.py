@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.datasets.gtsrb import Gtsrb
+from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.errors import SettingsError, SourceError
 from pipelines.noise.blur import Blur
 from pipelines.noise.periodic import Periodic
@@ -63,10 +64,13 @@ def test_a_key_inside_a_menu_is_laid_over_it(menus: str, first: str, count: int,
 
 
 def test_another_format_version_is_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, cell = load(NoisyDatasets, CONFIG, ["dataset.root=x"]), Cell("crop_or_pad", 28, "clean")
-    before = settings.fingerprint(cell, "digest")
+    settings, cell = (
+        load(NoisyDatasets, CONFIG, ["dataset.kind=gtsrb", "dataset.root=x"]),
+        Cell("crop_or_pad", 28, "clean"),
+    )
+    before = settings.fingerprint(cell, "digest", GTSRB_CARD)
     monkeypatch.setattr(variants, "FORMAT_VERSION", variants.FORMAT_VERSION + 1)
-    assert settings.fingerprint(cell, "digest") != before
+    assert settings.fingerprint(cell, "digest", GTSRB_CARD) != before
 
 
 def test_periodic_of_any_amplitude_clips() -> None:

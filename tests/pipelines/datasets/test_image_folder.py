@@ -211,13 +211,7 @@ def test_the_data_set_is_named_after_its_folder_or_by_the_settings(tmp_path: Pat
         ImageFolder(root=tmp_path, name="../faces")
 
 
-@pytest.mark.parametrize(
-    "suffix",
-    [
-        pytest.param(suffix, marks=pytest.mark.xfail(reason="not decoded yet") if suffix == ".webp" else ())
-        for suffix in IMAGE_SUFFIXES
-    ],
-)
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_every_suffix_that_is_listed_is_decoded(suffix: str) -> None:
     pixels = np.full((5, 6) if suffix == ".pgm" else (5, 6, 3), 80, np.uint8)
     Image.fromarray(pixels).save(written := io.BytesIO(), Image.registered_extensions()[suffix])

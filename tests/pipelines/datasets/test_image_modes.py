@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,3 +246,34 @@ def test_modes_of_animations_are_refused() -> None:
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
     with pytest.raises(UnreadableImageError, match="an animation"):
         decode(file.getvalue())
+
+
+def test_lossless_webp_is_read_exactly_and_a_damaged_moving_or_transparent_one_is_refused() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    lossless = _webp(PillowImage.fromarray(pixels))
+    np.testing.assert_array_equal(decode(lossless), pixels)
+    for size in (len(lossless) // 2, len(lossless) - 1):
+        with pytest.raises(UnreadableImageError):
+            decode(lossless[:size])
+    frames = [PillowImage.fromarray(np.roll(pixels, shift, 0)) for shift in (0, 3)]
+    with pytest.raises(UnreadableImageError, match="an animation"):
+        decode(_webp(frames[0], save_all=True, append_images=frames[1:]))
+    see_through = PillowImage.fromarray(np.dstack([pixels, np.full((9, 7), 9, np.uint8)]))
+    with pytest.raises(UnreadableImageError, match="has transparent pixels"):
+        decode(_webp(see_through, exact=True))
+
+
+def _webp(image: PillowImage.Image, **options: Any) -> bytes:
+    image.save(written := io.BytesIO(), "WEBP", lossless=True, **options)
+    return written.getvalue()
+
+
+def test_one_channel_is_grey_as_it_was_or_the_luma_of_colours() -> None:
+    """0.299 R + 0.587 G + 0.114 B of ITU-R BT.601, to a grey level; grey stays what it is."""
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    colours = np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)
+    for pixels, expected in ((grey, grey), (colours, colours @ np.array([0.299, 0.587, 0.114]))):
+        PillowImage.fromarray(pixels).save(written := io.BytesIO(), "PNG")
+        decoded = decode(written.getvalue(), channels=1)
+        assert decoded.shape == (16, 16, 1) and decoded.dtype == np.uint8
+        np.testing.assert_allclose(decoded[..., 0].astype(float), expected, atol=0.51)

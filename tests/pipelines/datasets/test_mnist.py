@@ -46,7 +46,7 @@ def test_images_and_labels_are_those_of_torchvision(
 def test_what_is_listed_says_how_it_differs_from_the_publishers_numbers(tmp_path: Path) -> None:
     write_mnist(tmp_path, LABELS)
     assert Mnist(root=tmp_path).listing().remarks == [
-        "6 train images, where the publisher has 60,000", "3 test images, where the publisher has 10,000",
+        "6 of 60,000 train images, 3 of 10,000 test images", "no test image of class 0, 1, 2, 4, 5, 6, 9",
     ]  # fmt: skip
 
 

@@ -132,9 +132,9 @@ def test_missing_frames_are_not_left_out_silently(tmp_path: Path) -> None:
     """All classes are there, but not all images: a part of GTSRB, which says so where it is named."""
     every = fake_gtsrb.make_images(labels=range(43), tracks=2, frames=2, tests=43)
     fake_gtsrb.write_official(tmp_path, every)
-    assert Gtsrb(root=tmp_path).listing().found == (
-        f"{tmp_path}, official folders: 172 of 39,209 train images, 86 of 1,307 tracks, 43 of 12,630 test images"
-    )
+    assert Gtsrb(root=tmp_path).listing().remarks == [
+        "172 of 39,209 train images, 43 of 12,630 test images, 86 of 1,307 groups of train images"
+    ]
 
 
 def test_a_class_whose_images_are_all_gone_is_missing(tmp_path: Path) -> None:

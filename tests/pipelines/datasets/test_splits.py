@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import SourceImage
-from pipelines.datasets.splits import find_duplicates, validation_tracks
+from pipelines.datasets.splits import find_duplicates, validation_groups
 
 QUICK = settings(max_examples=30, derandomize=True, deadline=None)
 
 
 def _train(label: int, track: int, frame: int) -> SourceImage:
     name = f"{label:05d}/{track:05d}"
-    return SourceImage(f"train/{name}_{frame:05d}", label, "train", name, "", "a.ppm", 30, 30, 5, 5, 24, 24)
+    return SourceImage(f"train/{name}_{frame:05d}", label, "train", name, "", "a.ppm")
 
 
 def _test(number: int, label: int = 0) -> SourceImage:
-    return SourceImage(f"test/{number:05d}", label, "test", "", "", "a.ppm", 30, 30, 5, 5, 24, 24)
+    return SourceImage(f"test/{number:05d}", label, "test", None, "", "a.ppm")
 
 
 def _tracks(tracks_per_label: Sequence[int], frames: int = 3) -> list[SourceImage]:
@@ -38,7 +38,7 @@ IMAGES = [*_tracks([10, 20, 7, 2, 1]), _test(0), _test(1)]
 )
 def test_validation_takes_its_fraction_of_every_class(fraction: float, expected: list[int]) -> None:
     """Stratified: a fraction of each class's tracks, at least one and never all of them, and none of a lone one."""
-    chosen = validation_tracks(IMAGES, fraction, seed=0)
+    chosen = validation_groups(IMAGES, fraction, seed=0)
     per_label = Counter(int(track.partition("/")[0]) for track in chosen)
     assert [per_label[label] for label in range(5)] == expected
 
@@ -51,10 +51,10 @@ def test_validation_takes_its_fraction_of_every_class(fraction: float, expected:
 )
 def test_every_class_with_two_tracks_or_more_is_on_both_sides(tracks: list[int], fraction: float, seed: int) -> None:
     """Whole tracks, at least one in validation and one in train, whatever the fraction."""
-    chosen = validation_tracks(_tracks(tracks), fraction, seed)
+    chosen = validation_groups(_tracks(tracks), fraction, seed)
     sides: defaultdict[int, Counter[bool]] = defaultdict(Counter)
     for image in _tracks(tracks):
-        sides[image.label][image.track in chosen] += 1
+        sides[image.label][image.group in chosen] += 1
     for label, count in enumerate(tracks):
         if count >= 2:
             assert sides[label][True] >= 3 and sides[label][False] >= 3
@@ -64,45 +64,45 @@ def test_every_class_with_two_tracks_or_more_is_on_both_sides(tracks: list[int],
 
 def test_validation_is_of_tracks_that_there_are_and_of_no_test_image() -> None:
     """Test images have no track and stay test."""
-    assert validation_tracks(IMAGES, 0.5, seed=0) < {image.track for image in IMAGES if image.track}
-    assert validation_tracks([_test(0), _test(1)], 0.5, seed=0) == frozenset()
+    assert validation_groups(IMAGES, 0.5, seed=0) < {image.group for image in IMAGES if image.group}
+    assert validation_groups([_test(0), _test(1)], 0.5, seed=0) == frozenset()
 
 
 def test_no_fraction_is_no_validation() -> None:
     """At 0 not even one track is taken."""
-    assert validation_tracks(IMAGES, 0.0, seed=0) == frozenset()
+    assert validation_groups(IMAGES, 0.0, seed=0) == frozenset()
 
 
 def test_the_seed_decides_and_nothing_else() -> None:
     """The same seed chooses the same tracks in any order of the images; other seeds choose others."""
-    chosen = [validation_tracks(IMAGES, 0.5, seed) for seed in range(5)]
+    chosen = [validation_groups(IMAGES, 0.5, seed) for seed in range(5)]
     assert len(set(chosen)) == 5
     for order in range(3):
         shuffled = random.Random(order).sample(IMAGES, len(IMAGES))
-        assert validation_tracks(shuffled, 0.5, seed=0) == chosen[0]
+        assert validation_groups(shuffled, 0.5, seed=0) == chosen[0]
 
 
 def test_a_class_does_not_decide_about_another() -> None:
     """The tracks of a class are chosen the same with and without the other classes."""
-    alone = validation_tracks([image for image in IMAGES if image.label == 1], 0.2, seed=0)
-    assert alone == {track for track in validation_tracks(IMAGES, 0.2, seed=0) if track.startswith("00001/")}
+    alone = validation_groups([image for image in IMAGES if image.label == 1], 0.2, seed=0)
+    assert alone == {track for track in validation_groups(IMAGES, 0.2, seed=0) if track.startswith("00001/")}
 
 
 def test_the_choice_of_seed_0_is_what_it_was() -> None:
     """The split is part of what a data set is: a change of the rule changes every data set."""
-    assert sorted(validation_tracks(_tracks([6, 3]), 0.34, seed=0)) == ["00000/00000", "00000/00005", "00001/00002"]
+    assert sorted(validation_groups(_tracks([6, 3]), 0.34, seed=0)) == ["00000/00000", "00000/00005", "00001/00002"]
 
 
 def test_tracks_that_must_not_be_in_validation_are_replaced_by_others() -> None:
     """As many tracks as before, none of them in `never`; where all are, the class has no validation."""
-    before = validation_tracks(IMAGES, 0.2, seed=0)
-    after = validation_tracks(IMAGES, 0.2, seed=0, never=before)
+    before = validation_groups(IMAGES, 0.2, seed=0)
+    after = validation_groups(IMAGES, 0.2, seed=0, never=before)
     # label 3 has two tracks, one of them forbidden: the other is taken
     assert len(after) == len(before) and not after & before
-    everything = frozenset(image.track for image in IMAGES)
-    assert validation_tracks(IMAGES, 0.2, seed=0, never=everything) == frozenset()
+    everything = frozenset(image.unit for image in IMAGES)
+    assert validation_groups(IMAGES, 0.2, seed=0, never=everything) == frozenset()
     first = frozenset(track for track in everything if track.startswith("00000/"))
-    assert {track[:5] for track in validation_tracks(IMAGES, 0.2, seed=0, never=first)} == {"00001", "00002", "00003"}
+    assert {track[:5] for track in validation_groups(IMAGES, 0.2, seed=0, never=first)} == {"00001", "00002", "00003"}
 
 
 def test_distinct_images_have_no_duplicates() -> None:
@@ -129,9 +129,9 @@ def test_duplicates_are_told_apart_by_where_their_copies_are() -> None:
         digests |= dict.fromkeys(group, str(number).encode())
     found = find_duplicates(images, digests)
     assert (found.groups, found.images) == (5, 2 + 2 + 3 + 3 + 2)
-    assert found.across_test == [
+    assert found.across_splits == [
         ["test/00000", "test/00001", "train/00000/00003_00000"],
         ["test/00002", "train/00000/00004_00000", "train/00001/00000_00000"],
     ]
-    assert found.tracks == {"00000/00001", "00000/00002", "00000/00003", "00000/00004", "00001/00000"}
+    assert found.shared == {"00000/00001", "00000/00002", "00000/00003", "00000/00004", "00001/00000"}
     assert find_duplicates(images[::-1], digests) == found

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.datasets.gtsrb_card import DRAWN_STAMP
 from pipelines.datasets.synthetic_drawing import SIGNS, draw_template
 from pipelines.datasets.synthetic_frame import draw_scene, photograph
-from pipelines.datasets.synthetic_signs import CSV_HEADER, FRAMES_PER_TRACK, STAMP, SyntheticSigns
+from pipelines.datasets.synthetic_signs import CSV_HEADER, FRAMES_PER_TRACK, SyntheticSigns
 from pipelines.errors import SourceError
 
 CLASSES = 43
@@ -57,7 +58,7 @@ def test_the_folders_are_those_of_gtsrb(drawn: Path) -> None:
     }
     annotations = {f"Final_Training/Images/{name}/GT-{name}.csv" for name in classes}
     test = {f"Final_Test/Images/{number:05d}.ppm" for number in range(2 * CLASSES)}
-    assert set(_bytes(drawn)) == training | annotations | test | {"Final_Test/Images/GT-final_test.csv", STAMP}
+    assert set(_bytes(drawn)) == training | annotations | test | {"Final_Test/Images/GT-final_test.csv", DRAWN_STAMP}
 
 
 def test_annotations_are_written_as_in_gtsrb(drawn: Path) -> None:
@@ -156,7 +157,7 @@ def test_what_is_there_is_left_alone(drawn: Path) -> None:
 def test_other_settings_replace_what_is_there(tmp_path: Path) -> None:
     root = _at(tmp_path / "signs").ensure()
     _at(root, drawing_seed=6, tracks_per_class=3).ensure()
-    assert json.loads((root / STAMP).read_bytes()) == {
+    assert json.loads((root / DRAWN_STAMP).read_bytes()) == {
         "drawing_seed": 6,
         "drawing_version": 1,
         "kind": "synthetic_signs",
@@ -181,7 +182,7 @@ def test_what_is_not_ours_is_refused_and_stays(foreign: str, tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("quick")
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    assert (_at(tmp_path).ensure() / STAMP).is_file()
+    assert (_at(tmp_path).ensure() / DRAWN_STAMP).is_file()
 
 
 @pytest.mark.usefixtures("quick")

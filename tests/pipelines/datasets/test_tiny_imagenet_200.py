@@ -34,9 +34,7 @@ def test_val_becomes_test_with_the_labels_of_its_annotations(root: Path) -> None
     assert listing.rejected == []
     assert listing.remarks == [
         "2 images in test/ have no labels and are left out",
-        "4 classes, where the publisher has 200",
-        "12 train images, where the publisher has 100,000",
-        "8 test images, where the publisher has 10,000",
+        "4 of 200 classes, 12 of 100,000 train images, 8 of 10,000 test images",
     ]
 
 

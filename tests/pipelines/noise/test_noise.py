@@ -466,7 +466,7 @@ def test_a_setting_that_is_unknown_or_of_the_wrong_type_or_out_of_range_is_refus
 
 def _menus(*names: str) -> dict[str, Noise]:
     config = ROOT / "conf" / "make_noisy_datasets.yaml"
-    return load(NoisyDatasets, config, [f"noise=[{','.join(names)}]", "dataset.root=unused"]).noise
+    return load(NoisyDatasets, config, [f"noise=[{','.join(names)}]", "dataset.kind=gtsrb"]).noise
 
 
 def test_the_papers_levels_are_the_papers_numbers() -> None:

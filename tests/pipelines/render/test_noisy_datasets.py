@@ -186,13 +186,13 @@ def test_what_is_not_on_the_menu_is_told_with_what_is(override: str, told: str) 
 def test_a_menu_without_its_folder_is_told(tmp_path: Path) -> None:
     """A copy of the config alone has no noise/paper.yaml beside it."""
     with pytest.raises(SettingsError, match=r"noise: expected a menu of conf/noise/ or noises by name, for example"):
-        load(NoisyDatasets, _without_menus(tmp_path), ["dataset.root=x"])
+        load(NoisyDatasets, _without_menus(tmp_path), ["dataset.kind=gtsrb"])
 
 
 def test_noises_may_stand_in_the_config_itself(tmp_path: Path) -> None:
     """No menu is needed."""
     noise = "noise={gaussian: {levels: {a: {std_grey: 3.0}}}}"
-    settings = load(NoisyDatasets, _without_menus(tmp_path), ["dataset.root=x", noise])
+    settings = load(NoisyDatasets, _without_menus(tmp_path), ["dataset.kind=gtsrb", noise])
     assert settings.noise == {"gaussian-a": Gaussian(std_grey=3.0)}
 
 

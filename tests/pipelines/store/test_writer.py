@@ -415,7 +415,7 @@ def test_duplicates_across_splits_are_reported_and_their_track_stays_in_train(ma
     fake_gtsrb.write_official(tmp_path / "raw", images)
     root = make(tmp_path / "raw", tmp_path / "out", "validation_fraction=0.85", "sizes_px=[28]", "variants=[clean]")
     (manifest,) = manifests_of(root).values()
-    assert manifest.source["duplicates_across_train_and_test"] == [["test/00001", twin.image_id]]
+    assert manifest.source["duplicates_across_splits"] == [["test/00001", twin.image_id]]
     (folder,) = (Path(root / name) for name in manifests_of(root))
     train = pq.read_table(folder / "split=train")["image_id"].to_pylist()
     assert {image_id[:17] for image_id in train} == {"train/00014/00005"}

@@ -5,15 +5,20 @@ from PIL import Image as PillowImage
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import rotate
 
+from pipelines.datasets.gtsrb_card import GTSRB_CARD
+from pipelines.datasets.mnist import Mnist
 from pipelines.datasets.synthetic_drawing import draw_template
-from training.augmentation.augmentation import DRAWS, MIRRORED, NUM_CLASSES, UPSIDE_DOWN, Augmentation
+from pipelines.errors import SettingsError
+from training.augmentation.augmentation import DRAWS, Augmentation, Mirrors
 
 STILL = {"rotation_deg": 0.0, "contrast": 0.0, "flips": "none"}
+MIRRORED, UPSIDE_DOWN, NUM_CLASSES = GTSRB_CARD.hflip, GTSRB_CARD.vflip, GTSRB_CARD.num_classes
+MIRRORS = Mirrors.of(GTSRB_CARD)
 
 
 def augment(images: torch.Tensor, labels: torch.Tensor, seed: int = 0, **settings: object) -> tuple[torch.Tensor, ...]:
     augmentation = Augmentation.model_validate({**STILL, **settings})
-    return augmentation(images, labels, uniform(len(images), seed))
+    return augmentation(images, labels, uniform(len(images), seed), MIRRORS)
 
 
 def uniform(count: int, seed: int) -> torch.Tensor:
@@ -43,7 +48,9 @@ def test_nothing_asked_for_changes_nothing() -> None:
 
 def test_the_draws_alone_decide() -> None:
     images, labels = batch()
-    first, again, other = (augment(images, labels, seed, **Augmentation().model_dump())[0] for seed in (0, 0, 1))
+    first, again, other = (
+        augment(images, labels, seed, **Augmentation(flips="label_safe").model_dump())[0] for seed in (0, 0, 1)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert 0 <= first.min() <= first.max() <= 1
@@ -52,8 +59,9 @@ def test_the_draws_alone_decide() -> None:
 def test_what_happens_to_an_image_does_not_depend_on_its_batch() -> None:
     images, labels = batch()
     draws = uniform(64, seed=0)
-    together, _ = Augmentation(shift_fraction=0.1, zoom_fraction=0.1)(images, labels, draws)
-    alone, _ = Augmentation(shift_fraction=0.1, zoom_fraction=0.1)(images[5:9], labels[5:9], draws[:, 5:9])
+    augmentation = Augmentation(shift_fraction=0.1, zoom_fraction=0.1, flips="label_safe")
+    together, _ = augmentation(images, labels, draws, MIRRORS)
+    alone, _ = augmentation(images[5:9], labels[5:9], draws[:, 5:9], MIRRORS)
     torch.testing.assert_close(alone, together[5:9])
 
 
@@ -116,3 +124,29 @@ def test_a_flipped_sign_looks_like_the_sign_it_is_said_to_become(becomes: dict[i
         flipped = np.flip(templates[label], axis)
         distances = np.abs(templates - flipped).mean(axis=(1, 2, 3))
         assert distances.argmin() == new_label, label
+
+
+def test_auto_flips_are_those_that_the_card_allows_and_label_safe_ones_without_a_map_are_refused() -> None:
+    mnist = Mnist.card
+    assert Augmentation().for_card(GTSRB_CARD).flips == "label_safe"
+    assert Augmentation().for_card(mnist).flips == "none"
+    assert Augmentation(flips="all").for_card(mnist).flips == "all"
+    with pytest.raises(SettingsError, match="the card of mnist names no class that may be mirrored"):
+        Augmentation(flips="label_safe").for_card(mnist)
+
+
+def test_a_card_without_vertical_mirrors_turns_nothing_upside_down() -> None:
+    """Six classes, of which 0 and 1 are mirrors of each other: labels above the map, and beyond 42, are no matter."""
+    card = GTSRB_CARD.model_copy(
+        update={"class_names": tuple(map(str, range(60))), "hflip": {0: 1, 1: 0, 59: 59}, "vflip": {}}
+    )
+    images, _ = batch(300)
+    labels = torch.arange(300) % 60
+    changed, became = Augmentation.model_validate({**STILL, "flips": "label_safe"})(
+        images, labels, uniform(300, 0), Mirrors.of(card)
+    )
+    mirrored = uniform(300, 0)[0] < 0.5
+    expected = torch.where(mirrored & (labels < 2), 1 - labels, labels)
+    assert torch.equal(became, expected)
+    turned = mirrored & torch.isin(labels, torch.tensor([0, 1, 59]))
+    assert torch.equal(changed[turned], images[turned].flip(3)) and torch.equal(changed[~turned], images[~turned])

@@ -14,7 +14,7 @@ def brightnesses(count: int, seed: int) -> ImagesInMemory:
     draw = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 4
     noise = torch.randint(0, 20, (count, 3, 8, 8), generator=draw)
-    return ImagesInMemory((labels[:, None, None, None] * 70 + noise).to(torch.uint8), labels, "0")
+    return ImagesInMemory((labels[:, None, None, None] * 70 + noise).to(torch.uint8), labels, 4, "0")
 
 
 def test_a_classifier_learns_from_images_whose_labels_are_true() -> None:
@@ -34,6 +34,6 @@ def test_a_classifier_learns_the_wrong_thing_from_images_with_the_wrong_labels()
 
 
 def test_images_of_one_grey_can_be_learned_from() -> None:
-    flat = ImagesInMemory(torch.full((40, 3, 8, 8), 7, dtype=torch.uint8), torch.arange(40) % 2, "0")
+    flat = ImagesInMemory(torch.full((40, 3, 8, 8), 7, dtype=torch.uint8), torch.arange(40) % 2, 2, "0")
     found = Cas(model=BaselineCnn(), epochs=1)(flat, flat, 2, 0, CPU)
     assert found.value == pytest.approx(0.5)

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 def conditions(count: int = 30) -> ImagesInMemory:
     draw = torch.Generator().manual_seed(9)
     pixels = torch.randint(256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
-    return ImagesInMemory(pixels, torch.arange(count) % 43, "0")
+    return ImagesInMemory(pixels, torch.arange(count) % 43, 43, "0")
 
 
 def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() -> None:
@@ -59,7 +59,7 @@ def test_splits_are_read_and_left_at_the_generators_classes(tmp_path: Path) -> N
     some = splits.of_classes((3, 5))
     assert some.class_list == " of 3, 5"
     assert some.train.labels.tolist() == [3, 5, 3, 5]
-    assert some.num_classes == 6
+    assert some.num_classes == 43
     with pytest.raises(EvaluationError, match=r"the conditions images have none of the generator's classes \[30\]"):
         splits.of_classes((30,))
 

@@ -15,7 +15,7 @@ SMALL = Small({"train": [[7, 6], [4]], "test": [[5]]}, size_px=4)
 def held(count: int) -> ImagesInMemory:
     """Each image says its row."""
     rows = torch.arange(count)
-    return ImagesInMemory(rows.to(torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).clone(), rows, "0")
+    return ImagesInMemory(rows.to(torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).clone(), rows, count, "0")
 
 
 def test_a_split_is_read_whole_in_order_of_ids(tmp_path: Path) -> None:

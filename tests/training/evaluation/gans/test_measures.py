@@ -19,7 +19,7 @@ MEASURES = Measures(kid_subsets=3, kid_subset_size=50, inception_splits=2)
 def held(count: int, seed: int, classes: int = 4) -> ImagesInMemory:
     draw = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, (count, 3, 8, 8), generator=draw, dtype=torch.uint8)
-    return ImagesInMemory(pixels, torch.arange(count) % classes, str(seed))
+    return ImagesInMemory(pixels, torch.arange(count) % classes, classes, str(seed))
 
 
 @pytest.fixture(scope="module")
