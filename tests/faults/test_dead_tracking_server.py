@@ -156,7 +156,7 @@ def test_a_killed_run_is_sent_as_far_as_it_came_and_can_be_gone_on_with(server: 
     run_id = victim.stdout.readline().strip()
     while victim.stdout.readline().strip() != "30":
         assert victim.poll() is None
-    assert "still in work" in sync(tmp_path / "runs").stdout or Spool(folder / "tracking").unsent() == 0
+    assert "still in progress" in sync(tmp_path / "runs").stdout or Spool(folder / "tracking").unsent() == 0
     server.kill()
     victim.kill()
     with victim:
