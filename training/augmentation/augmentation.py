@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn and applied where the batch lies."""
+"""Random changes of training images, drawn and applied on the device of the batch."""
 
 from typing import Literal, NamedTuple
 
