@@ -1,4 +1,4 @@
-"""Images that nobody has labelled: which ones a classifier is to be shown."""
+"""Unlabelled images: which of them a classifier is shown."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ TASKS_PER_CORE = 2
 
 
 class ScoreImages(Settings):
-    """One run of jobs/score_images.py: `model` shown all of `images`, a folder of image files, or Parquet files that
-    follow the contract of datasets; the folder `output` is there whole or not at all.
+    """One run of jobs/score_images.py: `model` applied to all of `images`, a folder of image files, or Parquet files
+    that follow the contract of datasets; the folder `output` appears complete or not at all.
 
-    `geometry` makes images of any size square; null: the one that the model was trained on. An image is flagged as
-    noisy above `noisy_above_std_grey`, which is for noise_std_grey of what the model sees."""
+    `geometry` makes images of any size square; null: the geometry that the model was trained on. An image is flagged as
+    noisy above `noisy_above_std_grey`, which is compared with noise_std_grey of the model's input."""
 
     model: PathOrName
     images: LocalPath
@@ -39,18 +39,18 @@ class ScoreImages(Settings):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if not self.output.name:
-            raise ValueError("output: name a folder that is to be made")
+            raise ValueError("output: choose a folder to be created")
         if self.output.resolve().is_relative_to(self.images.resolve()):
-            raise ValueError("output lies in images, so the next run would take its scores for images; choose another")
+            raise ValueError("output is inside images, so the next run would read its scores as images; choose another")
         return self
 
     def geometry_for(self, trained_on: str) -> Geometry:
-        """Raises SettingsError where images without an annotation cannot be made what the model was trained on."""
+        """Raises SettingsError if the geometry of the model needs an annotation, which these images do not have."""
         kind = self.geometry or trained_on
         if kind not in ("crop_or_pad", "resize"):
             raise SettingsError(
                 f"{self.model} was trained on images of geometry {kind}, which needs the sign's region in each image; "
-                "cut the signs out yourself and say geometry=resize"
+                "crop the signs yourself and use geometry=resize"
             )
         return GEOMETRIES[kind]()
 
@@ -73,7 +73,7 @@ class StoredImages(NamedTuple):
 
 
 class ListedImages(NamedTuple):
-    """Either `files` or row groups; `images` is how many there are in all, `left_out` says what was passed over."""
+    """Either `files` or row groups; `images` is their total number, `left_out` says which files were skipped."""
 
     files: list[ListedFile]
     row_groups: list[tuple[str, int]]
@@ -81,7 +81,7 @@ class ListedImages(NamedTuple):
     left_out: str = ""
 
     def sentence(self) -> str:
-        """For the console."""
+        """A sentence for the console."""
         paths = {one[0] for one in self.files or self.row_groups}
         return f"{self.images:,} images in {len(paths):,} files{self.left_out and f'; left out: {self.left_out}'}"
 
@@ -103,7 +103,7 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
     if stored and any(suffix(file.path) in IMAGE_SUFFIXES for file in files):
         first = next(file.path for file in files if suffix(file.path) in IMAGE_SUFFIXES)
         raise SourceError(
-            f"{images}: holds Parquet files ({stored[0].path}) and image files ({first}); name one of both"
+            f"{images}: holds Parquet files ({stored[0].path}) and image files ({first}); choose one kind"
         )
     if not found.files:
         left_out = f"; left out: {found.left_out}" if found.left_out else ""

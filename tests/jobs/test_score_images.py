@@ -130,7 +130,7 @@ def test_images_that_cannot_be_opened_have_a_reason_and_odd_paths_stay_as_they_a
         "Schild ä %41\n.png": None,
         r"Stra\xdfe.png": "its name is not UTF-8; rename it",
         "pipe.png": "not a regular file but a pipe, a socket or a device",
-        "lost.png": "a link to what is not there",
+        "lost.png": "a broken link",
     }
     assert found["Schild ä %41\n.png"]["source"] == f"{folder}/Schild ä %41\n.png"
     assert (summary.images, summary.unreadable) == (6, 3)

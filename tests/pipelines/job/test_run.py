@@ -30,13 +30,13 @@ def ended(error: BaseException) -> int:
         (KeyboardInterrupt("run again"), 130, "error: interrupted; run again\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/d/[old] #2"), 1,
-            "error: /d/[old] #2: No space left on device; make room on that disk, or name a folder on another one\n",
+            "error: /d/[old] #2: No space left on device; make room on that disk, or choose a folder on another one\n",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", b"/x", None, "/y"), 1,
-            "error: b'/x' → /y: Permission denied; name a file or folder that you have the rights to\n",
+            "error: b'/x' → /y: Permission denied; choose a file or folder that you have permission for\n",
         ),
-        (ConnectionError("the host\nis away"), 1, "the host is away; see to it, then run the same command again\n"),
+        (ConnectionError("the host\nis away"), 1, "the host is away; fix this, then run the same command again\n"),
     ],
     ids=repr,
 )  # fmt: skip

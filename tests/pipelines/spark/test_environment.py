@@ -77,7 +77,7 @@ def test_an_old_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v
 
 def test_a_java_that_says_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(program(tmp_path / "odd" / "bin" / "java").parents[1]))
-    with pytest.raises(SparkError, match="does not say which version it is; install Java 17"):
+    with pytest.raises(SparkError, match="does not report its version; install Java 17"):
         check_environment()
 
 

@@ -74,8 +74,8 @@ def test_what_cannot_be_opened_is_listed_with_a_reason_and_not_left_out_silently
     listed = list_images(tmp_path, 8)
     assert {file.image_id: file.reason for file in listed.files} == {
         "a.png": None,
-        "lost.png": "a link to what is not there",
-        "mount": "a link to what is not there",
+        "lost.png": "a broken link",
+        "mount": "a broken link",
         "pipe.png": "not a regular file but a pipe, a socket or a device",
         "self.png": "cannot be opened (Too many levels of symbolic links)",
         "zero.ppm": "not a regular file but a pipe, a socket or a device",
