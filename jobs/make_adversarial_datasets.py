@@ -36,18 +36,18 @@ def make(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, c
     with writer.locked(root), tempfile.TemporaryDirectory() as folder:
         outdated = writer.outdated(root, plan.fingerprints, settings.data.verify)
         report.announce_replacements(console, root, outdated, settings.data.verify)
-        report.warn_of_small_disk(console, root, outdated, order.counts, order.manifest.card.channels)
-        name, files = order.write_files(Path(folder))
+        report.warn_of_small_disk(console, root, outdated, plan.counts, plan.manifest.card.channels)
+        name, files = plan.write_files(Path(folder))
         for file in files:
             spark.sparkContext.addFile(str(file))
         strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
         attack = ShippedAttack(name, describe(plan.attack), strengths, settings.seed, settings.batch_size)
         facts = {**made_by(settings.batch_id), "torch": str(torch.__version__)}
-        plan = writer.Plan(
-            root, order.manifest.card, outdated, order.counts, order.about(), facts, 1, settings.compression
+        output = writer.Plan(
+            root, plan.manifest.card, outdated, plan.counts, plan.about(), facts, 1, settings.compression
         )
-        frame = row_groups_frame(spark, order.row_groups, settings.partitions)
-        writer.write_datasets(frame, make_attacker(attack), plan)
+        frame = row_groups_frame(spark, plan.row_groups, settings.partitions)
+        writer.write_datasets(frame, make_attacker(attack), output)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -36,18 +36,18 @@ def make(spark: SparkSession, settings: GeneratedDatasets, plan: GenerationPlan,
     root, fingerprints = settings.data.root, {plan.cell: plan.fingerprint}
     with writer.locked(root), tempfile.TemporaryDirectory() as folder:
         report.announce_replacements(console, root, fingerprints, settings.data.verify)
-        report.warn_of_small_disk(console, root, fingerprints, order.counts, order.manifest.card.channels)
-        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
-        order.gan.write(file)
+        report.warn_of_small_disk(console, root, fingerprints, plan.counts, plan.manifest.card.channels)
+        file = Path(folder) / f"{Path(folder).name}.pt"  # a session accepts each name only once
+        plan.gan.write(file)
         spark.sparkContext.addFile(str(file))
         variant = plan.cell.variant
         gan = ShippedGan(file.name, variant, settings.seed, settings.batch_size, NoiseLevels.read(NOISES))
         facts = {**made_by(), "torch": str(torch.__version__)}
-        plan = writer.Plan(
-            root, order.manifest.card, fingerprints, order.counts, order.about(), facts, 1, settings.compression
+        output = writer.Plan(
+            root, plan.manifest.card, fingerprints, plan.counts, plan.about(), facts, 1, settings.compression
         )
-        frame = row_groups_frame(spark, order.row_groups, settings.partitions)
-        writer.write_datasets(frame, make_generator(gan), plan)
+        frame = row_groups_frame(spark, plan.row_groups, settings.partitions)
+        writer.write_datasets(frame, make_generator(gan), output)
 
 
 def run(arguments: Sequence[str]) -> None:

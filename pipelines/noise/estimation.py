@@ -10,8 +10,8 @@ __all__ = ["noise_std_grey"]
 
 
 def noise_std_grey(image: NDArray[Any]) -> float | None:
-    """The standard deviation of white noise in `image` (height, width, channels), both in grey levels; None where less
-    than 3 × 3 pixels are left without the black border that padding leaves.
+    """The standard deviation of white noise in `image` (height, width, channels), both in grey levels; None if less
+    than 3 × 3 pixels remain without the black border of padding.
 
     √(π/2) · mean |I ∗ N| / 6 with N = [[1, −2, 1], [−2, 4, −2], [1, −2, 1]], mean over channels and over the pixels
     that have all neighbours (J. Immerkær, "Fast noise variance estimation", Computer Vision and Image Understanding 64

@@ -48,14 +48,14 @@ SUMMARY_NAME = "_scores.json"
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 Score = Callable[[Pixels], Scores]
-"""(N, size_px, size_px, channels), uint8, or float32 in [0, 1] → what the classifier says of each."""
+"""(N, size_px, size_px, channels), uint8, or float32 in [0, 1] → the scores of each image."""
 MakeScore = Callable[[Path, int, str | None], Score]
 """(folder of the session's files on this machine, threads of this task, address of its GPU or None) → score."""
 
 
 class Shown(NamedTuple):
-    """Images on their way to a classifier: of each its source, its id, and why there are no pixels of it, if so;
-    `pixels` (N, size_px, size_px, channels) are of those without a reason."""
+    """Images on their way to a classifier: source, id, and the reason why an image has no pixels, if any; `pixels` (N,
+    size_px, size_px, channels) are those of the images without a reason."""
 
     sources: list[str]
     image_ids: list[str]
@@ -138,7 +138,7 @@ def _from_row_group(path: str, number: int, image_shape: tuple[int, int, int]) -
 
 
 def _reason(image: bytes | None, dtype: np.dtype[Any], values: int) -> str | None:
-    """Why `image` cannot be shown to a classifier."""
+    """The reason why `image` cannot be shown to a classifier, or None."""
     expected = values * dtype.itemsize
     if image is None or len(image) != expected:
         return f"{len(image or b''):,} bytes, expected {expected:,}"

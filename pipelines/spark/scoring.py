@@ -95,7 +95,7 @@ class ListedImages(NamedTuple):
 
 
 def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
-    """All Parquet files in `images` and below, or all image files, without what begins with a dot or an underscore;
+    """All Parquet files in `images` and below, or all image files, except names that begin with a dot or an underscore;
     links are followed. Image files that cannot be opened are listed with the reason. Raises SourceError."""
     found = list_folder(images)
     stored = [file for file in found.files if suffix(file.path) == PARQUET]
@@ -112,7 +112,7 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
         return ListedImages(files, [], len(files), found.left_out)
     for file in found.files:
         if file.reason is not None:
-            raise SourceError(f"{file.path}: {file.reason}; mend it, or take it out of {images}")
+            raise SourceError(f"{file.path}: {file.reason}; repair it, or remove it from {images}")
     groups = [
         (file.path, number, rows) for file in stored for number, rows in _row_groups(Path(file.path), size_px, channels)
     ]
@@ -121,7 +121,7 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
 
 
 def _row_groups(path: Path, size_px: int, channels: int) -> Iterator[tuple[int, int]]:
-    """Number and rows of each."""
+    """Number and rows of each row group."""
     try:
         footer = pq.read_metadata(path)
         schema = footer.schema.to_arrow_schema()
@@ -131,11 +131,13 @@ def _row_groups(path: Path, size_px: int, channels: int) -> Iterator[tuple[int, 
     facts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in told.items()}
     types = [schema.field(name).type for name in ("image_id", "image") if schema.get_field_index(name) >= 0]
     if facts.get("pixel_dtype") not in ("uint8", "float32") or types != [pa.string(), pa.binary()]:
-        raise SourceError(f"{path}: not of a dataset made by jobs/make_noisy_datasets.py; name a folder of image files")
+        raise SourceError(
+            f"{path}: not from a dataset made by jobs/make_noisy_datasets.py; use a folder of image files"
+        )
     expected = parquet_schema(size_px, channels, facts["pixel_dtype"]).metadata
     if {key: told.get(key) for key in expected} != expected:
         raise SourceError(
             f"{path}: has images of {facts.get('size_px')} px, {facts.get('layout')}; the model is for {size_px} px, "
-            f"{expected[b'layout'].decode()}: name a folder of that size"
+            f"{expected[b'layout'].decode()}: use a folder of that size"
         )
     return ((number, footer.row_group(number).num_rows) for number in range(footer.num_row_groups))

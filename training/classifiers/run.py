@@ -41,7 +41,8 @@ def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batch
 
 
 def make_training(settings: TrainClassifier, ranks: Ranks, train: Batches, validation: Batches) -> ClassifierTraining:
-    """Before its first step, with what the card of the data set decides. Raises SettingsError."""
+    """The training before its first step, with the settings that depend on the card of the data set. Raises
+    SettingsError."""
     card = train.source.card
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
     return ClassifierTraining(settings, Shape.of(train), ranks, train, validation, Mirrors.of(card))

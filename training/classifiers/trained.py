@@ -27,7 +27,7 @@ LARGEST = 4096
 @dataclass(frozen=True)
 class Shape:
     """What a network is built for: (N, channels, size_px, size_px) in [0, 1] → logits (N, num_classes). `mean` and
-    `std` are the training images', a number for each channel."""
+    `std` are those of the training images, one number for each channel."""
 
     size_px: int
     num_classes: int
@@ -36,9 +36,8 @@ class Shape:
 
     @classmethod
     def of(cls, train: Batches) -> "Shape":
-        """What a network for these training images is built for, by their card and manifests. Where variants are mixed,
-        mean and std are those of the mixture: the variance is the mean of the variances plus the variance of the
-        means."""
+        """The shape of a network for these training images, from their card and manifests. If variants are mixed, mean
+        and std are those of the mixture: the variance is the mean of the variances plus the variance of the means."""
         manifests = {name: variant.manifest for name, variant in train.source.variants.items()}
         weights = np.array([train.weights[name] for name in manifests])
         statistics = [manifest.statistics["train"] for manifest in manifests.values()]
@@ -99,14 +98,14 @@ class Classifier:
         return str(self.about.get("settings", {}).get("data", {}).get("geometry", "crop_or_pad"))
 
     def difference(self, card: DatasetCard) -> str:
-        """Why the network is not for images of the data set with this card, after a subject, or ""."""
+        """The reason why the network does not fit images of the data set with this card, without a subject, or ""."""
         own_names = self.about.get("card", {}).get("class_names")
         if self.shape.channels != card.channels:
             return f"is for images of {self.shape.channels} channels, those of {card.name} have {card.channels}"
         if self.shape.num_classes != card.num_classes:
-            return f"knows {self.shape.num_classes} classes, {card.name} has {card.num_classes}"
+            return f"has {self.shape.num_classes} classes, but {card.name} has {card.num_classes}"
         if own_names is not None and list(own_names) != list(card.class_names):
-            return f"knows the classes of {self.about['card'].get('name')}, which are not those of {card.name}"
+            return f"was trained on classes of {self.about['card'].get('name')}, which differ from those of {card.name}"
         return ""
 
     def write(self, path: Path) -> None:
@@ -143,7 +142,7 @@ def checked_about(about: object) -> Mapping[str, Any]:
         if not isinstance(part, dict):
             raise ValueError(f"about.{name} is not a mapping")
     if not isinstance(settings.get("data", {}), dict):
-        raise ValueError("about.settings.data is no mapping")
+        raise ValueError("about.settings.data is not a mapping")
     if "card" in about:
         DatasetCard.model_validate(about["card"])
     return about

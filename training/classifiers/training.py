@@ -31,7 +31,7 @@ class Best(NamedTuple):
 
 
 class ClassifierTraining(Training):
-    """`mirrors` are those of the data set's card, `hooks` run after each step of the optimizer."""
+    """`mirrors` are those of the data set's card; `hooks` run after each step of the optimizer."""
 
     def __init__(
         self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs,

@@ -171,7 +171,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         raise AttackError(
             f"data.variant={data.variant}: these images are already adversarial; attack clean or noisy ones"
         )
-    if difference := classifier.difference(order.manifest.card):
+    if difference := classifier.difference(plan.manifest.card):
         raise AttackError(f"{settings.model} {difference}; choose a model that was trained on this dataset")
     fingerprints = {
         Cell(data.geometry, shape.size_px, name, classifier.digest): {

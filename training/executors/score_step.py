@@ -29,8 +29,8 @@ class ScoreStep:
         return cls(read_network(path, device), batch_size, device)
 
     def __call__(self, pixels: NDArray[np.uint8] | NDArray[np.float32]) -> Scores:
-        """Of images (N, size_px, size_px, channels), uint8, or float32 in [0, 1]. Raises ExecutorError where the
-        network gives no numbers."""
+        """The scores of images (N, size_px, size_px, channels), uint8, or float32 in [0, 1]. Raises ExecutorError if a
+        logit is not finite."""
         scores = Scores(np.empty(len(pixels), np.int32), np.empty(len(pixels), np.float32))
         for start in range(0, len(pixels), self.batch_size):
             rows = slice(start, start + self.batch_size)

@@ -32,10 +32,10 @@ class GanShape:
 
     @classmethod
     def of(cls, train: Batches, classes: Sequence[int] | None = None) -> "GanShape":
-        """By the card and manifest of the training images, of all classes or of some. Raises StreamError."""
+        """The shape from the card and manifest of the training images, with all classes or some. Raises StreamError."""
         card = train.source.card
         if card.channels != 3:
-            raise StreamError(f"{card.name}: has {card.channels} channel, and GANs make images of three")
+            raise StreamError(f"{card.name}: has {card.channels} channel, but GANs make images of three")
         variant = next(iter(train.source.variants.values()))
         seen = sorted(label for label, count in variant.manifest.counts_per_class["train"].items() if count)
         return cls(train.source.size_px, card.num_classes, tuple(sorted(classes or seen)))

@@ -13,7 +13,7 @@ from pipelines.settings import Settings
 __all__ = ["Channels", "Model", "Normalize"]
 
 Channels = tuple[float, ...]
-"""A number for each channel of an image, 1 or 3."""
+"""One number for each channel of an image, 1 or 3."""
 
 
 class Normalize(nn.Module):

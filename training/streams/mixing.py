@@ -48,7 +48,7 @@ class MixedWindow:
     def __init__(
         self, window: Window, wanted: Integers, image_shape: tuple[int, int, int], pixel_dtype: str, memory: Memory
     ) -> None:
-        """`wanted` are rows of the epoch in ascending order; those outside of the window are somebody else's."""
+        """`wanted` are rows of the epoch in ascending order; rows outside of the window are ignored."""
         self.start, self.end = window.start, window.end
         first, last = np.searchsorted(wanted, [self.start, self.end])
         self._wanted = wanted[first:last]

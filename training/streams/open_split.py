@@ -75,7 +75,7 @@ class OpenSplit:
 
     @property
     def card(self) -> DatasetCard:
-        """The data set's; it is the same in all variants."""
+        """The card of the data set, the same in all variants."""
         return next(iter(self.variants.values())).manifest.card
 
     @property
@@ -91,8 +91,8 @@ class OpenSplit:
 def open_split(
     root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
 ) -> OpenSplit:
-    """`split` of the variants under `root`, a folder or an fsspec URL; they are named as in attacked_variants. `verify`
-    reads everything once and compares it with the manifests. Raises StreamError, which says what to do."""
+    """`split` of the variants under `root`, a folder or an fsspec URL; names as in variant_names. `verify` reads
+    everything once and compares it with the manifests. Raises StreamError, which says what to do."""
     if split not in get_args(Split):
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
@@ -178,14 +178,14 @@ def _read_manifest(opener: Opener, folder: str) -> Manifest:
 
 
 def _refuse_old(path: str, text: bytes) -> None:
-    """Raises StreamError for a manifest of an older version of this program, which makes the dataset again unasked."""
+    """Raises StreamError for a manifest of an older version, whose dataset must be made again."""
     try:
         version = json.loads(text)["fingerprint"]["format_version"]
     except (ValueError, LookupError, TypeError):
-        return  # no manifest of any version
+        return  # not a manifest of any version
     if isinstance(version, int) and version < FORMAT_VERSION:
         raise StreamError(
-            f"{path}: of format {version}, this version reads {FORMAT_VERSION}; run the job that made it again, which "
+            f"{path}: has format {version}, this version reads {FORMAT_VERSION}; repeat the job that made it, which "
             f"replaces it: {JOB}, or for adversarial images {ATTACKING_JOB}, for generated ones {GENERATING_JOB}"
         )
 
@@ -210,7 +210,7 @@ def _is_seen(path: str, folder: str) -> bool:
 
 
 def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
-    """The pixels' dtype."""
+    """The dtype of the pixels."""
     try:
         schema = opener.footer(path).schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:

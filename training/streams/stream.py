@@ -67,8 +67,8 @@ class Data(Settings):
 
 
 class Batch(NamedTuple):
-    """N images as stored: (N, channels, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Where
-    `valid` is False the row is there to fill up the last batch: leave it out of loss and metrics."""
+    """N images as stored: (N, channels, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Rows
+    with `valid` False pad the last batch: exclude them from loss and metrics."""
 
     image_ids: list[str]
     images: torch.Tensor

@@ -62,7 +62,7 @@ class Cas(Settings):
 
 
 def _channels(images: ImagesInMemory) -> tuple[Channels, Channels]:
-    """Mean and standard deviation of each channel; of a channel without any, 1 divides."""
+    """Mean and standard deviation of each channel; a standard deviation of 0 becomes 1."""
     channels = images.pixels.shape[1]
     sums, squares = torch.zeros(2, channels, dtype=torch.float64)
     for pixels in torch.split(images.pixels, 1024):

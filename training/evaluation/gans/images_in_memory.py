@@ -15,8 +15,8 @@ __all__ = ["EpochsInMemory", "ImagesInMemory", "read_images"]
 
 
 class ImagesInMemory(NamedTuple):
-    """`pixels` (N, channels, S, S), uint8; `labels` (N,), int64, under `num_classes`; `digest` says of which dataset or
-    generator."""
+    """`pixels` (N, channels, S, S), uint8; `labels` (N,), int64, below `num_classes`; `digest` identifies the dataset
+    or generator."""
 
     pixels: torch.Tensor
     labels: torch.Tensor

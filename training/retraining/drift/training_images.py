@@ -32,8 +32,8 @@ class ProfileError(RoadsignError):
 
 
 class Sign(NamedTuple):
-    """What a source says of an image: the group that it is of, itself where it is of none, and its longer side before
-    any geometry, 0 where the source has no annotation of it."""
+    """Facts from the source of an image: the group that it belongs to (its own id if there is none), and its longer
+    side before any geometry, or 0 if the source has no annotation."""
 
     track: str
     size_px: int
