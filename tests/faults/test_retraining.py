@@ -125,7 +125,7 @@ def test_a_batch_that_fails_leaves_the_champion_and_says_so(place: Place) -> Non
     ],
     ids=["datasets", "training", "attack", "comparison"],
 )
-def test_a_batch_that_was_killed_is_gone_on_with(text: str, after_s: float, raw: Path, tmp_path: Path) -> None:
+def test_a_batch_that_was_killed_is_resumed(text: str, after_s: float, raw: Path, tmp_path: Path) -> None:
     place = Place(tmp_path / "killed", raw)
     family = place.killed_at(text, tmp_path / "log", after_s=after_s, epochs=8)
     assert gone(family), "a job outlived its batch"

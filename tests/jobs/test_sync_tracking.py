@@ -51,7 +51,7 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_lost(
     assert Spool(kept / "run" / "tracking").unsent() == 2
 
 
-def test_a_run_that_is_still_in_work_is_left_alone(
+def test_a_run_that_is_still_in_progress_is_left_alone(
     sync_tracking: ModuleType, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Spool.opened(kept / "run" / "tracking"):

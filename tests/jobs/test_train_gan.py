@@ -158,7 +158,7 @@ def test_a_classifier_that_is_not_for_these_images_or_targets_is_named(
     assert train_gan.main([*adversarial, f"gan.classifier={here / '8-43.pt'}"]) == 0
 
 
-def test_the_same_command_with_resume_auto_goes_on_with_what_a_killed_run_had_left(
+def test_the_same_command_with_resume_auto_resumes_what_a_killed_run_had_left(
     train_gan: ModuleType, root: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [f"data.root={root}", *DCGAN, *SMALL, "resume=auto"]

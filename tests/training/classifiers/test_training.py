@@ -201,7 +201,7 @@ def test_the_best_epochs_weights_are_kept_where_asked_for(root: Path) -> None:
     assert_equal(dict(trained.classifier({}).network.state_dict()), seen[best][1])
 
 
-def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream refuses such pixels, so they are let through here."""

@@ -133,7 +133,7 @@ def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None
         gan_training(gan_recipe(root, cache="none", classes=(2,)))
 
 
-def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream refuses such pixels, so they are let through here."""

@@ -24,7 +24,7 @@ def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     assert (record["fingerprint"], record["command"]) == (MINE, "python jobs/x.py")
 
 
-def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_settings(tmp_path: Path) -> None:
+def test_auto_resumes_the_latest_unfinished_run_of_the_same_settings(tmp_path: Path) -> None:
     begin(tmp_path)
     newest = begin(tmp_path)
     begin(tmp_path, OTHER)
@@ -32,7 +32,7 @@ def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_settings(tmp_pa
     assert begin(tmp_path, resume="auto").path == newest.path
 
 
-def test_auto_begins_anew_where_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
+def test_auto_starts_a_run_where_there_is_none_to_resume(tmp_path: Path) -> None:
     finished = begin(tmp_path, finish=True)
     assert begin(tmp_path, resume="auto").path != finished.path
 
@@ -73,7 +73,7 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [None, b"", b"{", b"[]", b"5", b"\xff", b"[" * 9999])
-def test_what_a_kill_or_a_full_disk_left_behind_is_not_passed_over_silently(
+def test_what_a_kill_or_a_full_disk_left_behind_is_not_skipped_silently(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, left: bytes | None
 ) -> None:
     whole, damaged = begin(tmp_path), begin(tmp_path)

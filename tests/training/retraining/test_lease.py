@@ -48,7 +48,7 @@ def begin(folder: Path, clock: FakeClock, name: str = "retraining") -> Lease:
     return take(folder, name, LASTS_S, clock)
 
 
-def test_a_second_one_is_refused_and_told_who_is_in_work(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_second_one_is_refused_and_told_who_is_running(tmp_path: Path, clock: FakeClock) -> None:
     begin(tmp_path / "new" / "gtsrb", clock)
     with pytest.raises(LeaseBusyError) as refused:
         begin(tmp_path / "new" / "gtsrb", clock)

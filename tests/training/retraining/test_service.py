@@ -77,7 +77,7 @@ def test_a_batch_that_is_stopped_has_no_end_and_lets_the_lease_go(tmp_path: Path
         attempt(given, broken, Console())
 
 
-def test_where_another_is_in_work_nothing_is_noted(tmp_path: Path) -> None:
+def test_where_another_is_running_nothing_is_noted(tmp_path: Path) -> None:
     given = settings(tmp_path)
     with (
         leased(given.output_root, "retraining"),
@@ -113,7 +113,7 @@ def order_of(given: Retrain, folder: Path) -> RetrainingPlan:
     return RetrainingPlan(given, folder, folder, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
 
 
-def test_a_batch_goes_on_when_its_tracking_server_is_back(
+def test_a_batch_resumes_when_its_tracking_server_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = iter([UnreachableError("away"), UnreachableError("away"), None])

@@ -133,7 +133,7 @@ def test_no_password_is_shown() -> None:
     assert shown("sqlite:////data/a@b/mlflow.db") == "sqlite:////data/a@b/mlflow.db"
 
 
-def test_a_server_that_is_away_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_unreachable_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError):
         find_models(["latest"])

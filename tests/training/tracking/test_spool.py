@@ -58,7 +58,7 @@ def tell(spool: Spool, *steps: int) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(kinds=st.lists(st.sampled_from(["metrics r", "metrics s", "tags r"]), max_size=20), data=st.data())
-def test_events_arrive_once_and_in_order_whenever_the_receiver_is_away(
+def test_events_arrive_once_and_in_order_whenever_the_receiver_is_unreachable(
     kinds: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     ear = Ear()
