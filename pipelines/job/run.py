@@ -17,9 +17,7 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
     after cleanup."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # characters that the terminal cannot show must not stop a job
+            stream.reconfigure(errors="backslashreplace")  # characters that the terminal lacks must not stop a job
     try:
         with tidy_process():
             _refuse_mangled(arguments)

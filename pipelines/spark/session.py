@@ -28,9 +28,7 @@ def started(name: str) -> Iterator[SparkSession]:
     logging.getLogger().addFilter(_not_of_ctrl_c)
     spark = _start(name)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # Spark's own handler would use the connection to Java concurrently
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Spark's own would call Java concurrently
     try:
         yield spark
     except (PySparkException, Py4JError) as error:

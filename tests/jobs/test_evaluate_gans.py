@@ -91,7 +91,7 @@ def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pyt
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["runs=missing.pt"], 1, "missing.pt: no such file; give a checkpoint"),
+        (["runs=missing.pt"], 1, "missing.pt: no such file; use a checkpoint"),
         (["runs=classifier.pt"], 1, "classifier.pt: kind is classifier, expected generator"),
         (["classifier=vanilla.pt"], 1, "vanilla.pt: kind is generator, expected classifier"),
         (["runs=[]"], 2, "runs: Tuple should have at least 1 item"),

@@ -185,7 +185,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     arguments = ["model=latest", f"images={tmp_path / 'signs'}", f"output={tmp_path / 'mine'}"]
     assert score_images.main(arguments) == 1
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'mine'}: is there and holds no scores")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'mine'}: exists and does not contain scores")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
 
 

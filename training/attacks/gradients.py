@@ -31,9 +31,7 @@ def fooled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def logits_of(network: nn.Module, images: torch.Tensor, examples: LabelledImages) -> torch.Tensor:
     """(N, C); `images` are modified versions of the examples' images. Raises AttackError if a label is not a class of
     the network, or if a logit is not finite."""
-    logits: torch.Tensor = network(
-        images.contiguous(memory_format=torch.channels_last)
-    )  # convolutions are twice as fast
+    logits: torch.Tensor = network(images.contiguous(memory_format=torch.channels_last))  # twice as fast
     known = (examples.labels >= 0) & (examples.labels < logits.shape[1])
     if not known.all():
         unknown = sorted(set(examples.labels[~known].tolist()))

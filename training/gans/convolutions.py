@@ -21,9 +21,7 @@ def _kernel(side: int) -> int:
 
 def halved(side: int, channels_in: int, channels: int, bias: bool = True) -> nn.Conv2d:
     """side → side / 2, rounded up."""
-    stride = (
-        2 if side > 1 else 1
-    )  # equivalent on 1 × 1 images, where bfloat16's gradients of stride 2 are wrong on Xeons
+    stride = 2 if side > 1 else 1  # equivalent on 1 × 1 images, where Xeons' bfloat16 gradients of stride 2 are wrong
     return nn.Conv2d(channels_in, channels, _kernel(side), stride, 1, bias=bias)
 
 

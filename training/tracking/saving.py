@@ -17,9 +17,7 @@ __all__ = ["save_model"]
 def save_model(network: nn.Module, images: torch.Tensor, folder: Path) -> None:
     still = copy.deepcopy(network).to("cpu", torch.float32).eval()
     example = images[:2].detach().to("cpu", torch.float32)
-    example = (
-        example.expand(2, -1, -1, -1) if len(example) == 1 else example
-    )  # from one image, the export would fix N = 1
+    example = example.expand(2, -1, -1, -1) if len(example) == 1 else example  # one image would fix N = 1
     with torch.no_grad():
         logits = still(example)
     signature = ModelSignature(

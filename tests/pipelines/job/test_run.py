@@ -54,7 +54,7 @@ def test_what_the_system_refuses_is_named_with_its_file(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"\[Errno") as refused:
             path.write_text("content")
         assert describe_refusal(refused.value).startswith(f"{path}: ")
-        assert "see to it" not in describe_refusal(refused.value)
+        assert "fix this" not in describe_refusal(refused.value)
 
 
 def test_a_full_disk_that_names_no_file_is_told_with_the_place_in_the_code() -> None:
@@ -86,7 +86,7 @@ def test_sigterm_lets_a_job_clear_up() -> None:
 @pytest.mark.parametrize(
     ("job", "encoding", "code", "said"),
     [
-        ("[print('x' * 99999) for _ in range(9)]", "utf-8", 1, "error: whoever read the output has gone"),
+        ("[print('x' * 99999) for _ in range(9)]", "utf-8", 1, "error: the reader of the output has closed it"),
         ("print('→ \\udcff [old]')", "ascii", 0, ""),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_parquet_file_that_is_no_regular_file_is_refused_and_never_opened(tmp_
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero" if made == "device" else tmp_path / "nowhere")
-    with pytest.raises(SourceError, match=r"a\.parquet: .*; mend it, or take it out of"):
+    with pytest.raises(SourceError, match=r"a\.parquet: .*; repair it, or remove it from"):
         list_images(tmp_path, 8)
 
 
@@ -170,7 +170,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_both_kinds_is_ambiguous(tmp_path: Path) -> None:
     Small({"test": [[3]]}, size_px=8).write(tmp_path)
-    with pytest.raises(SourceError, match="name one of both"):
+    with pytest.raises(SourceError, match="choose one kind"):
         list_images(touch(tmp_path, "a.png"), 8)
 
 
@@ -182,12 +182,12 @@ def test_nothing_to_score_is_said(tmp_path: Path, name: str) -> None:
 
 
 def test_scores_among_the_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="output lies in images"):
+    with pytest.raises(ValueError, match="output is inside images"):
         asked(tmp_path, tmp_path / "scores")
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(ValueError, match="output lies in images"):
+    with pytest.raises(ValueError, match="output is inside images"):
         asked(tmp_path, tmp_path / "link" / "scores")
-    with pytest.raises(ValueError, match="name a folder that is to be made"):
+    with pytest.raises(ValueError, match="choose a folder to be created"):
         asked(tmp_path, Path("."))
 
 

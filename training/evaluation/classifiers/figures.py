@@ -158,9 +158,7 @@ def label_text(label: int, class_names: Sequence[str]) -> str:
 
 def show(axis: Axes, image: NDArray[Any], title: str, color: str) -> None:
     white = 255 if image.dtype.kind == "u" else 1
-    axis.imshow(
-        image, cmap="gray", vmin=0, vmax=white, interpolation="nearest"
-    )  # the colour map applies to one channel
+    axis.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")  # cmap applies to one channel
     axis.set_title(title, fontsize=8, color=color)
 
 
