@@ -22,7 +22,7 @@ def test_a_healthy_generator_and_what_gives_the_scale_have_no_flags() -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "sentence"),
     [
-        ("classes_covered", 0.79, "gan: a classifier finds only 79% of the classes among its images; its modes have"),
+        ("classes_covered", 0.79, "gan: a classifier finds only 79% of the classes among its images; mode collapse"),
         ("recall_gtsrb", 0.02, "gan: only 2.0% of the real images lie among the generated ones"),
         ("label_accuracy", 0.3, "gan: a classifier predicts the requested class for only 30% of its images"),
         ("duplicates", 0.5, "gan: 50.0% of its images are duplicates of another one"),
