@@ -35,11 +35,11 @@ SNRS_DB = (50.0, 45.0, 40.0, 33.0)
 BATCH_SIZE = 128
 
 
-def bare_loop(order: AttackPlan, folder: Path | None) -> None:
-    """With `folder`, the adversarial images and predictions are written there, uncompressed."""
-    network = order.classifier.network.requires_grad_(False)
-    size_px = order.classifier.shape.size_px
-    for number, (_, path, row_group, _) in enumerate(order.row_groups):
+def bare_loop(plan: AttackPlan, folder: Path | None) -> None:
+    """If `folder` is given, the adversarial images and predictions are written there, uncompressed."""
+    network = plan.classifier.network.requires_grad_(False)
+    size_px = plan.classifier.shape.size_px
+    for number, (_, path, row_group, _) in enumerate(plan.row_groups):
         table = pq.ParquetFile(path).read_row_group(row_group, columns=["image", "label"])
         pixels = np.frombuffer(bytearray().join(table["image"].to_pylist()), np.uint8)
         images = torch.from_numpy(pixels.reshape(-1, size_px, size_px, 3)).permute(0, 3, 1, 2)
@@ -65,11 +65,11 @@ def bare_loop(order: AttackPlan, folder: Path | None) -> None:
                 pq.write_table(written, folder / f"{snr_db}-{number}.parquet", compression="none", use_dictionary=False)
 
 
-def job(spark: SparkSession, settings: AdversarialDatasets, order: AttackPlan, file: str, compression: str) -> None:
+def job(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, file: str, compression: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         attack = ShippedAttack(file, describe(settings.attack), settings.strengths, 0, settings.batch_size)
-        plan = writer.Plan(Path(folder) / "signs", order.fingerprints, order.counts, {}, {}, 1, compression)
-        writer.write_datasets(row_groups_frame(spark, order.row_groups, None), make_attacker(attack), plan)
+        output = writer.Plan(Path(folder) / "signs", plan.fingerprints, plan.counts, {}, {}, 1, compression)
+        writer.write_datasets(row_groups_frame(spark, plan.row_groups, None), make_attacker(attack), output)
 
 
 def seconds(way: Callable[[], None]) -> float:
@@ -90,21 +90,21 @@ def main() -> None:
     given = {"model": "", "attack": "fgsm", "snr_db": SNRS_DB, "data": data, "splits": (arguments.split,)}
     settings = AdversarialDatasets.model_validate({**given, "batch_size": BATCH_SIZE})
     classifier = Classifier.read(arguments.checkpoint, torch.device("cpu"))
-    order = prepare(settings, FoundModel("", "", None, arguments.checkpoint), classifier)
+    plan = prepare(settings, FoundModel("", "", None, arguments.checkpoint), classifier)
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{arguments.slots}] pyspark-shell"
     torch.set_num_threads(arguments.slots)
     with session.started("attack_datasets") as spark, tempfile.TemporaryDirectory() as folder:
         spark.sparkContext.addFile(str(arguments.checkpoint))
         name = arguments.checkpoint.name
         ways: dict[str, Callable[[], None]] = {
-            "bare loop": lambda: bare_loop(order, None),
-            "bare loop, written": lambda: bare_loop(order, Path(folder)),
-            "job, uncompressed": lambda: job(spark, settings, order, name, "none"),
-            "job, zstd": lambda: job(spark, settings, order, name, "zstd"),
+            "bare loop": lambda: bare_loop(plan, None),
+            "bare loop, written": lambda: bare_loop(plan, Path(folder)),
+            "job, uncompressed": lambda: job(spark, settings, plan, name, "none"),
+            "job, zstd": lambda: job(spark, settings, plan, name, "zstd"),
         }
         first = seconds(ways["job, zstd"])
         taken = {way: min(seconds(run) for _ in range(arguments.runs)) for way, run in ways.items()}
-    images = sum(order.counts.values())
+    images = sum(plan.counts.values())
     table = Table("way", "seconds", "images/s", "of bare loop")
     for way, took in {"job, first run": first, **taken}.items():
         table.add_row(way, f"{took:.1f}", f"{images / took:,.0f}", f"{taken['bare loop'] / took:.2f}")

@@ -4,7 +4,7 @@
 
 The other library is adversarial-robustness-toolbox, on the same network and images; measured, never asserted. Each row
 is the fastest of its runs. The toolbox, which is slower, gets fewer images; Deepfool is measured on as many, and then
-on all. Only images that are predicted rightly are attacked.
+on all. Only images that are predicted correctly are attacked.
 """
 
 import argparse
@@ -35,7 +35,7 @@ Way = tuple[str, Callable[[LabelledImages], torch.Tensor], LabelledImages]
 
 
 def read_examples(root: str, size_px: int, network: nn.Module, count: int) -> LabelledImages:
-    """`count` test images that the network predicts rightly."""
+    """`count` test images that the network predicts correctly."""
     stream = open_stream(
         Data(root=root, size_px=size_px, mixture={"clean": 1.0}), "test", seed=0, batch_size=BATCH_SIZE
     )
@@ -53,7 +53,7 @@ def read_examples(root: str, size_px: int, network: nn.Module, count: int) -> La
 
 
 def bare_fgsm(network: nn.Module, examples: LabelledImages) -> torch.Tensor:
-    """What a loop written for the occasion does: a gradient, four steps with one eps each, and nothing measured."""
+    """A loop without the project's code: a gradient, four steps with one eps each, no measurements."""
     adversarial = torch.empty(0)
     for start in range(0, len(examples), BATCH_SIZE):
         inputs = examples.images[start : start + BATCH_SIZE].clone().requires_grad_()
@@ -72,7 +72,7 @@ def at_ratios(attack: FixedStrength, network: nn.Module, examples: LabelledImage
 
 
 def toolbox(classifier: Classifier, pixels: int) -> dict[str, Callable[[LabelledImages], torch.Tensor]]:
-    """DeepFool as it comes (one image at a time) and in one batch, and its pixel attack by differential evolution."""
+    """DeepFool as provided (one image at a time) and in one batch, and its pixel attack by differential evolution."""
     with warnings.catch_warnings(action="ignore"):
         from art.attacks.evasion import DeepFool, PixelAttack
         from art.estimators.classification import PyTorchClassifier
@@ -127,18 +127,18 @@ def main() -> None:
     generators: list[Way] = []
     if arguments.generator:
         gan = Gan(generator=str(arguments.generator))
-        generators.append(("gan at 4 ratios, ours", lambda some: at_ratios(gan, network, some), examples))
+        generators.append(("gan at 4 ratios, this project", lambda some: at_ratios(gan, network, some), examples))
     ways: list[Way] = [
         ("fgsm at 4 ratios, bare loop", lambda some: bare_fgsm(network, some), examples),
-        ("fgsm at 4 ratios, ours", lambda some: at_ratios(Fgsm(), network, some), examples),
+        ("fgsm at 4 ratios, this project", lambda some: at_ratios(Fgsm(), network, some), examples),
         *generators,
         *((name, way, few) for name, way in toolbox(classifier, arguments.pixels).items()),
         *(
-            (f"deepfool, ours, {name}", lambda some, attack=attack: attack(network, some).images, some)
+            (f"deepfool, this project, {name}", lambda some, attack=attack: attack(network, some).images, some)
             for name, attack in deepfools.items()
             for some in (few, examples)
         ),
-        ("one_pixel, ours", lambda some: one_pixel(network, some).images, few),
+        ("one_pixel, this project", lambda some: one_pixel(network, some).images, few),
     ]
     table = Table("way", "images", "images/s", "fooled", "mean L2 norm of the fooled")
     for name, way, some in sorted(ways, key=lambda way: way[0].split(",")[0]):

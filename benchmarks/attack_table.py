@@ -1,8 +1,8 @@
-"""What attacks leave of networks: tables of docs/results.md, from those that jobs/evaluate_classifiers.py has written.
+"""Accuracy under attack: tables of docs/results.md, from those that jobs/evaluate_classifiers.py has written.
 
     python benchmarks/attack_table.py NAME=evaluation.parquet …        a column per recipe, its models are its seeds
 
-White box only. In per cent, mean ± standard deviation over the models of a file that have this variant; of a single
+White box only. In per cent, mean ± standard deviation over the models of a file that have this variant; for a single
 model its value and its 95 % interval.
 """
 
@@ -25,7 +25,7 @@ class Key(NamedTuple):
 
     @property
     def place(self) -> tuple[bool, str, bool, float, str, int]:
-        """No attack first; strengths from the weakest on."""
+        """No attack first; strengths in ascending order."""
         strength = float(self.level.removeprefix("eps")) if self.level.startswith("eps") else 0.0
         return (self.noise != "none", self.noise, strength > 0, strength, self.level, METRICS.index(self.metric))
 
@@ -37,7 +37,7 @@ class Value(NamedTuple):
 
 
 def read(path: Path) -> dict[Key, list[Value]]:
-    """Per cent, one of each model."""
+    """Per cent, one value per model."""
     found: dict[Key, list[Value]] = defaultdict(list)
     for row in pq.read_table(path, filters=[("metric", "in", METRICS)]).to_pylist():
         if TRANSFER not in row["noise"] and row["value"] is not None:

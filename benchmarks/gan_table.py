@@ -1,8 +1,8 @@
-"""What generators are worth: tables of docs/results.md, from those that jobs/evaluate_gans.py has written.
+"""Quality of generators: tables of docs/results.md, from those that jobs/evaluate_gans.py has written.
 
     python benchmarks/gan_table.py NAME=gan_evaluation.parquet[:MODEL,…] …        a row per name, models are its seeds
 
-Mean ± standard deviation over these generators of a file, or all; of a single one its value. The last rows are the
+Mean ± standard deviation over these generators of a file, or all; for a single one its value. The last rows are the
 scale, of the first file.
 """
 

@@ -1,9 +1,9 @@
-"""What the main job costs, as tables for docs/performance.md; measured, never asserted.
+"""The cost of the main job, as tables for docs/performance.md; measured, never asserted.
 
     python benchmarks/make_noisy_datasets.py DATASET_ROOT [--output FOLDER] [--runs 3]
 
-Each measurement is a process of its own with a Spark session of its own; figures are medians over the runs, and what is
-divided by one another was measured in turn. The output folder needs about 20 GB and is emptied after each run.
+Each measurement has its own process and Spark session; figures are medians over the runs, and measurements that are
+divided by one another are interleaved. The output folder needs about 20 GB and is emptied after each run.
 """
 
 import argparse
@@ -75,14 +75,14 @@ class PeakMemory(threading.Thread):
 
 
 def scaled(listing: Listing, scale: float) -> Listing:
-    """A fair sample of the images, or all of them more than once under further ids."""
+    """A fair sample of the images, or all of them several times with further ids."""
     images = random.Random(0).sample(listing.images, len(listing.images))
     copies = [image._replace(image_id=f"{image.image_id}+{n}") for n in range(1, int(scale)) for image in images]
     return Listing(listing.found, listing.class_names, (images + copies)[: int(scale * len(images))])
 
 
 def measure_job(arguments: argparse.Namespace) -> Figures:
-    """One run of the job's steps, timed apart."""
+    """One run of the steps of the job, timed separately."""
     memory = PeakMemory()
     times = [time.perf_counter()]
     settings = settings_for(arguments)
@@ -111,8 +111,8 @@ def measure_job(arguments: argparse.Namespace) -> Figures:
 
 
 def measure_kernel(arguments: argparse.Namespace) -> Figures:
-    """Images made per second on one core, without Spark or Parquet: the noise and geometry kernel alone, and with what
-    else is NumPy's work (decoding before it, sums and digests after it)."""
+    """Images made per second on one core, without Spark or Parquet: the noise and geometry kernel alone, and with the
+    rest of NumPy's work (decoding before it, sums and digests after it)."""
     settings = settings_for(arguments)
     rendering = rendering_of(settings)
     images = scaled(settings.dataset.listing(), 0.04).images

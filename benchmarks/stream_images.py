@@ -1,11 +1,11 @@
-"""Images per second into torch, against the fastest reading of the same files that we know; measured, never asserted.
+"""Images per second into torch, compared with the fastest known reader of the same files; measured, never asserted.
 
     python benchmarks/stream_images.py DATASET_ROOT [--size-px 40] [--variant clean] [--runs 5] [--image-folder]
 
-`--image-folder` also writes the images as PNGs into a temporary folder, once, and reads them as is usual: torchvision's
-ImageFolder and a DataLoader with 2 workers, shuffled, uint8. What is compared was measured in turn, in one process,
-after one epoch that warms the file cache; figures are medians of whole epochs. Start-up, until the first batch, stands
-apart. The default way is also measured without the checksums of pages and the checks of rows.
+`--image-folder` also writes the images as PNGs into a temporary folder, once, and reads them in the usual way:
+torchvision's ImageFolder and a DataLoader with 2 workers, shuffled, uint8. Measurements are interleaved, in one
+process, after one epoch that warms the file cache; figures are medians of whole epochs. Start-up, until the first
+batch, is separate. The default is also measured without page checksums and row checks.
 """
 
 import argparse
@@ -44,7 +44,7 @@ Epoch = Callable[[int], Iterator[int]]
 
 
 def read_unshuffled(folder: Path, size_px: int, _: int) -> Iterator[int]:
-    """The ceiling: pyarrow's own threads, images viewed where Arrow has put them, nothing permuted, no tensors."""
+    """The ceiling: pyarrow's own threads, images viewed in Arrow's memory, no shuffling, no tensors."""
     dataset = ds.dataset(folder, format="parquet")
     for batch in dataset.to_batches(columns=["image_id", "label", "image"], batch_size=1000):
         column = batch.column("image")
@@ -74,7 +74,7 @@ def read_image_folder(loader: DataLoader[Any], _: int) -> Iterator[int]:
 
 
 def write_pngs(stream: Batches, folder: Path) -> None:
-    """One folder for each class, as ImageFolder wants them."""
+    """One folder for each class, as ImageFolder expects."""
     for batch in stream.epoch(0):
         pixels, labels = batch.images.permute(0, 2, 3, 1).numpy(), batch.labels.tolist()
         for image_id, image, label, valid in zip(batch.image_ids, pixels, labels, batch.valid.tolist(), strict=True):
@@ -90,7 +90,7 @@ def open_image_folder(folder: Path, batch_size: int) -> Epoch:
 
 
 def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[], Epoch]]:
-    """What opens each way of reading the same images."""
+    """Functions that open each way of reading the same images."""
     size_px, split, batch_size = arguments.size_px, arguments.split, arguments.batch_size
     files = Cell("crop_or_pad", size_px, arguments.variant).folder(arguments.root) / f"split={split}"
     ways: dict[str, Callable[[], Epoch]] = {CEILING: lambda: partial(read_unshuffled, files, size_px)}
@@ -113,7 +113,7 @@ def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[
 
 
 def start_up(name: str, open_way: Callable[[], Epoch]) -> Epoch:
-    """Opens one way, and reads an epoch of it to warm everything."""
+    """Opens one way, and reads an epoch to warm up."""
     start = time.perf_counter()
     epoch = open_way()
     opened = time.perf_counter()

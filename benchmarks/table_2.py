@@ -1,9 +1,9 @@
 """The tables of docs/results.md, from tables that jobs/evaluate_classifiers.py has written.
 
     python benchmarks/table_2.py NAME=evaluation.parquet …                a column per recipe, its models are its seeds
-    python benchmarks/table_2.py --readings NAME=evaluation.parquet …     readings of what the paper leaves open
+    python benchmarks/table_2.py --readings NAME=evaluation.parquet …     readings of ambiguous passages of the paper
 
-A NAME may come twice, for evaluations of the same networks on the datasets of two noise menus.
+A NAME may be repeated, for evaluations of the same networks on the datasets of two noise menus.
 Accuracies in per cent, mean ± standard deviation over the models of a file. The paper is "Understanding classification
 failure in Machine Learning using CNNs and GANs"; its column is Table 2.
 """
@@ -29,7 +29,7 @@ LEVELS = ("min", "avg", "max")
 
 
 def accuracies(path: Path) -> dict[Cell, list[float]]:
-    """Per cent, one of each model."""
+    """Per cent, one value per model."""
     found: dict[Cell, list[float]] = defaultdict(list)
     for row in pq.read_table(path, filters=[("metric", "=", "accuracy")]).to_pylist():
         found[row["noise"], row["level"]].append(100 * row["value"])
@@ -59,7 +59,7 @@ def print_table_2(files: Files) -> None:
 
 
 def print_readings(files: Files) -> None:
-    """Nearest first, by the mean distance from Table 2 over the three levels."""
+    """Sorted by the mean distance from Table 2 over the three levels."""
     rows = []
     for name, path in files:
         readings: dict[Cell, dict[str, float]] = defaultdict(dict)

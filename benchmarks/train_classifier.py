@@ -1,10 +1,10 @@
-"""Training images per second on the stream, against the same loop on batches in memory; measured, never asserted.
+"""Training images per second on the stream, compared with the same loop on batches in memory; measured, never asserted.
 
     python benchmarks/train_classifier.py DATASET_ROOT [--runs 3] [--steps N] [key=value …]
 
-The loop is the project's, with the default recipe (key=value as for jobs/train_classifier.py). What is compared was
-measured in turn, in one process, with the same initial weights, after one run that warms everything; figures are
-medians. A run is an epoch (or `--steps` of it) with the wait for its first batch; opening stands apart. `in memory` are
+The loop is the project's, with the default recipe (key=value as for jobs/train_classifier.py). Measurements are
+interleaved, in one process, with the same initial weights, after one warm-up run; figures are
+medians. A run is an epoch (or `--steps` of it) with the wait for its first batch; opening is separate. `in memory` are
 the stream's own batches in a list.
 """
 

@@ -1,11 +1,12 @@
-"""Training images per second of the GAN loop, against the same networks in a minimal loop; measured, never asserted.
+"""Training images per second of the GAN loop, compared with the same networks in a minimal loop; measured, never
+asserted.
 
     python benchmarks/train_gan.py DATASET_ROOT [--runs 3] [--steps 200] [key=value …]
 
 The loop is the project's, with cache=host (or what key=value says). The minimal one has the same networks, losses and
-optimizers, and nothing else: its images are one tensor on the device, in [-1, 1] already, its latents are drawn in
-place, it keeps no average, looks at no loss and waits for nothing. Both were measured in turn, in one process, with the
-same initial weights, after one run that warms everything; figures are medians. Not for gan=adversarial.
+optimizers, and nothing else: its images are one tensor on the device, already in [-1, 1], its latents are drawn in
+place, it keeps no average, checks no loss and waits for nothing. Measurements are interleaved, in one process, with the
+same initial weights, after one warm-up run; figures are medians. Not for gan=adversarial.
 """
 
 import argparse
@@ -67,7 +68,7 @@ class Minimal:
             self.discriminator.requires_grad_(True)
 
     def _judge(self, real: torch.Tensor, made: torch.Tensor, labels: torch.Tensor) -> Sequence[torch.Tensor]:
-        """In one pass where that is the same, as the project's loop does: a tenth of the time of `conditional`."""
+        """In one pass if that is equivalent, like the project's loop: a tenth of the time of `conditional`."""
         if has_batch_norm(self.discriminator):
             return self.discriminator(real, labels), self.discriminator(made, labels)
         return self.discriminator(torch.cat([real, made]), labels.repeat(2)).chunk(2)

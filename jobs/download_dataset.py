@@ -1,6 +1,6 @@
 """Fetches a data set from its publisher and verifies it: download_dataset.py mnist.
 
-An interrupted run resumes where it stopped; a finished one is left as it is.
+An interrupted download is resumed; a complete one is not changed.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""What trained classifiers are worth on every variant of a dataset: one table, figures and reports.
+"""Evaluates trained classifiers on every variant of a dataset: one table, figures and reports.
 
     python jobs/evaluate_classifiers.py models=… data.root=… [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/evaluate_classifiers.yaml.
+The settings and their defaults are in conf/evaluate_classifiers.yaml.
 """
 
 import sys
@@ -26,7 +26,7 @@ CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
 
 
 def read_models(references: Sequence[str], device: torch.device) -> dict[str, evaluation.EvaluatedModel]:
-    """By name; where two have the same name, by name and the beginning of their weights' digest."""
+    """The models by name; models of equal name by name and the first digits of the digest of their weights."""
     found = find_models(references)
     often = Counter(model.name for model in found)
     models = {}
@@ -38,7 +38,7 @@ def read_models(references: Sequence[str], device: torch.device) -> dict[str, ev
 
 
 def track(models: Mapping[str, evaluation.EvaluatedModel], result: evaluation.Result, folder: Path) -> None:
-    """Adds each model's metrics, tables, figures and reports to the run that it comes from."""
+    """Adds each model's metrics, tables, figures and reports to its run."""
     for name, model in models.items():
         if model.run is None:
             continue
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> None:
     result = evaluation.evaluate(settings, models, device, console)
     console.print(accuracies(result.table))
     for flag in result.flags:
-        console.print(f"not to be relied on: {flag}")
+        console.print(f"unreliable: {flag}")
     folder = evaluation.write_result(settings, models, result)
     track(models, result, folder)
     console.print(f"tables, figures and reports: {folder}")

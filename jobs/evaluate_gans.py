@@ -1,8 +1,8 @@
-"""What trained generators are worth, by images that they make: one table, grids, nearest training images, flags.
+"""Evaluates trained generators on samples: one table, grids, nearest training images, flags.
 
     python jobs/evaluate_gans.py runs=… data.root=… [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/evaluate_gans.yaml.
+The settings and their defaults are in conf/evaluate_gans.yaml.
 """
 
 import sys
@@ -29,7 +29,7 @@ NOISES = CONFIG.parent / "noise" / "paper.yaml"
 
 
 def read_gans(references: Sequence[str], device: torch.device) -> dict[str, EvaluatedGan]:
-    """By name; where two have the same name, by name and the beginning of their weights' digest."""
+    """The generators by name; generators of equal name by name and the first digits of the digest of their weights."""
     found = find_models(references, "gans")
     often, noise_images = Counter(model.name for model in found), NoiseLevels.read(NOISES)
     gans = {}
@@ -41,7 +41,7 @@ def read_gans(references: Sequence[str], device: torch.device) -> dict[str, Eval
 
 
 def track(gans: Mapping[str, EvaluatedGan], result: GanResult, folder: Path) -> None:
-    """Adds each generator's metrics, tables and pictures to the run that it comes from."""
+    """Adds each generator's metrics, tables and pictures to its run."""
     for name, gan in gans.items():
         if gan.run is not None:
             own = folder / folder_name(name)

@@ -1,8 +1,8 @@
-"""A trained classifier attacked with the images of a dataset; what comes out lies beside them as further variants.
+"""Attacks a trained classifier with the images of a dataset; the results are further variants of the dataset.
 
     spark-submit jobs/make_adversarial_datasets.py model=… attack=… data.root=… [--config FILE] [--dry-run] [key=value]
 
-What there is to choose, and the defaults, stand in conf/make_adversarial_datasets.yaml.
+The settings and their defaults are in conf/make_adversarial_datasets.yaml.
 """
 
 import sys
@@ -30,43 +30,43 @@ from training.tracking import find_models
 CONFIG = Path(__file__).parents[1] / "conf" / "make_adversarial_datasets.yaml"
 
 
-def make(spark: SparkSession, settings: AdversarialDatasets, order: AttackPlan, console: Console) -> None:
-    """Makes the variants that are not there yet or are out of date."""
+def make(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, console: Console) -> None:
+    """Makes the variants that are missing or out of date."""
     root = settings.data.root
     with writer.locked(root), tempfile.TemporaryDirectory() as folder:
-        outdated = writer.outdated(root, order.fingerprints, settings.data.verify)
+        outdated = writer.outdated(root, plan.fingerprints, settings.data.verify)
         report.announce_replacements(console, root, outdated, settings.data.verify)
-        report.warn_of_small_disk(console, root, outdated, order.counts, order.manifest.card.channels)
-        name, files = order.write_files(Path(folder))
+        report.warn_of_small_disk(console, root, outdated, plan.counts, plan.manifest.card.channels)
+        name, files = plan.write_files(Path(folder))
         for file in files:
             spark.sparkContext.addFile(str(file))
         strengths = {cell.variant: settings.strengths[cell.variant] for cell in outdated}
-        attack = ShippedAttack(name, describe(order.attack), strengths, settings.seed, settings.batch_size)
+        attack = ShippedAttack(name, describe(plan.attack), strengths, settings.seed, settings.batch_size)
         facts = {**made_by(settings.batch_id), "torch": str(torch.__version__)}
-        plan = writer.Plan(
-            root, order.manifest.card, outdated, order.counts, order.about(), facts, 1, settings.compression
+        output = writer.Plan(
+            root, plan.manifest.card, outdated, plan.counts, plan.about(), facts, 1, settings.compression
         )
-        frame = row_groups_frame(spark, order.row_groups, settings.partitions)
-        writer.write_datasets(frame, make_attacker(attack), plan)
+        frame = row_groups_frame(spark, plan.row_groups, settings.partitions)
+        writer.write_datasets(frame, make_attacker(attack), output)
 
 
 def run(arguments: Sequence[str]) -> None:
     console = make_console()
     settings, dry_run = parse_arguments(AdversarialDatasets, CONFIG, __doc__ or "", arguments)
     (found,) = find_models([settings.model])
-    order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
-    root, cells = settings.data.root, list(order.fingerprints)
-    outdated = writer.outdated(root, order.fingerprints, settings.data.verify)
+    plan = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
+    root, cells = settings.data.root, list(plan.fingerprints)
+    outdated = writer.outdated(root, plan.fingerprints, settings.data.verify)
     if dry_run:
         console.print(to_yaml(settings))
         for cell in outdated:
             console.print(f"{cell.folder(root)}")
-        console.print(order.sentence())
+        console.print(plan.sentence())
         console.print("dry run: nothing was made")
         return
     if outdated:
         with session.started("make_adversarial_datasets") as spark:
-            make(spark, settings, order, console)
+            make(spark, settings, plan, console)
     console.print(f"{len(outdated)} datasets made, {len(cells) - len(outdated)} were there already, unchanged")
     report.print_attacks(console, root, cells)
 

@@ -1,8 +1,8 @@
-"""A trained generator's images as a further variant of a dataset: one for each training image, under its label.
+"""Makes a further variant of a dataset from a trained generator: one image for each training image, with its label.
 
     spark-submit jobs/make_generated_datasets.py model=… data.root=… [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/make_generated_datasets.yaml.
+The settings and their defaults are in conf/make_generated_datasets.yaml.
 """
 
 import sys
@@ -31,41 +31,41 @@ CONFIG = Path(__file__).parents[1] / "conf" / "make_generated_datasets.yaml"
 NOISES = CONFIG.parent / "noise" / "paper.yaml"
 
 
-def make(spark: SparkSession, settings: GeneratedDatasets, order: GenerationPlan, console: Console) -> None:
-    """Makes the variant, in place of one that is out of date."""
-    root, fingerprints = settings.data.root, {order.cell: order.fingerprint}
+def make(spark: SparkSession, settings: GeneratedDatasets, plan: GenerationPlan, console: Console) -> None:
+    """Makes the variant, or replaces one that is out of date."""
+    root, fingerprints = settings.data.root, {plan.cell: plan.fingerprint}
     with writer.locked(root), tempfile.TemporaryDirectory() as folder:
         report.announce_replacements(console, root, fingerprints, settings.data.verify)
-        report.warn_of_small_disk(console, root, fingerprints, order.counts, order.manifest.card.channels)
-        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
-        order.gan.write(file)
+        report.warn_of_small_disk(console, root, fingerprints, plan.counts, plan.manifest.card.channels)
+        file = Path(folder) / f"{Path(folder).name}.pt"  # a session accepts each name only once
+        plan.gan.write(file)
         spark.sparkContext.addFile(str(file))
-        variant = order.cell.variant
+        variant = plan.cell.variant
         gan = ShippedGan(file.name, variant, settings.seed, settings.batch_size, NoiseLevels.read(NOISES))
         facts = {**made_by(), "torch": str(torch.__version__)}
-        plan = writer.Plan(
-            root, order.manifest.card, fingerprints, order.counts, order.about(), facts, 1, settings.compression
+        output = writer.Plan(
+            root, plan.manifest.card, fingerprints, plan.counts, plan.about(), facts, 1, settings.compression
         )
-        frame = row_groups_frame(spark, order.row_groups, settings.partitions)
-        writer.write_datasets(frame, make_generator(gan), plan)
+        frame = row_groups_frame(spark, plan.row_groups, settings.partitions)
+        writer.write_datasets(frame, make_generator(gan), output)
 
 
 def run(arguments: Sequence[str]) -> None:
     console = make_console()
     settings, dry_run = parse_arguments(GeneratedDatasets, CONFIG, __doc__ or "", arguments)
     (found,) = find_models([settings.model], "gans")
-    order = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
+    plan = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
     root = settings.data.root
     if dry_run:
         console.print(to_yaml(settings))
-        console.print(f"{order.cell.folder(root)}\ndry run: nothing was made")
+        console.print(f"{plan.cell.folder(root)}\ndry run: nothing was made")
         return
-    if writer.is_current(order.cell.folder(root), order.fingerprint, settings.data.verify):
+    if writer.is_current(plan.cell.folder(root), plan.fingerprint, settings.data.verify):
         console.print("was there already, unchanged")
     else:
         with session.started("make_generated_datasets") as spark:
-            make(spark, settings, order, console)
-    report.print_datasets(console, root, [order.cell])
+            make(spark, settings, plan, console)
+    report.print_datasets(console, root, [plan.cell])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
     spark-submit jobs/make_noisy_datasets.py [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/make_noisy_datasets.yaml.
+The settings and their defaults are in conf/make_noisy_datasets.yaml.
 """
 
 import sys
@@ -28,7 +28,7 @@ CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
 
 
 def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console: Console) -> None:
-    """Makes the variants that are not there yet or are out of date."""
+    """Makes the variants that are missing or out of date."""
     root = settings.dataset_folder
     with writer.locked(root):
         source = prepare_source(spark, listing, settings)
@@ -48,7 +48,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
             render = make_renderer(rendering, source.reading)
             writer.write_datasets(parts_frame(spark, source, settings.partitions), render, plan)
             from pipelines.render.figures import (
-                draw_figures,  # here: matplotlib is a second that a run without work can save
+                draw_figures,  # here: a run without work need not import matplotlib
             )
 
             draw_figures(root, settings)
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
     if dry_run:
         report.print_plan(console, settings)
         return
-    listing = settings.dataset.listing()  # before Spark starts: what is wrong with it shows at once
+    listing = settings.dataset.listing()  # before Spark starts, so that errors show immediately
     if is_unchanged(listing, settings):
         console.print(f"0 datasets made, {len(settings.cells)} were there already, unchanged")
     else:

@@ -1,11 +1,11 @@
-"""New raw images in, a better champion out: one batch of datasets, training, attacks, comparison and promotion.
+"""Retrains on new raw images: one batch of datasets, training, attacks, comparison and promotion.
 
     python jobs/retrain.py [--config FILE] [--dry-run] [key=value …]
     python jobs/retrain.py --status [key=value …]         last run, next due, champion, pending
-    python jobs/retrain.py --scheduled [key=value …]      for ever, a batch whenever one is due
+    python jobs/retrain.py --scheduled [key=value …]      runs forever, a batch whenever one is due
 
-What there is to choose, and the defaults, stand in conf/retrain.yaml. Exit codes: 0, the batch came to its end; 1, it
-failed, and the champion is who it was; 2, wrong settings; 3, stopped by drift; 75, another process is in work.
+The settings and their defaults are in conf/retrain.yaml. Exit codes: 0, the batch is complete; 1, it
+failed, and the champion is unchanged; 2, wrong settings; 3, stopped by drift; 75, another batch is running.
 """
 
 import argparse
@@ -28,7 +28,7 @@ JOBS = Path(__file__).parent
 CONF = JOBS.parent / "conf"
 
 
-def order(settings: Retrain, arguments: Sequence[str]) -> RetrainingPlan:
+def plan(settings: Retrain, arguments: Sequence[str]) -> RetrainingPlan:
     datasets = load(NoisyDatasets, CONF / "make_noisy_datasets.yaml", settings.for_datasets(settings.size_px, ""))
     listing = datasets.dataset.listing()
     fingerprints = [datasets.fingerprint(cell, "", listing.card) for cell in datasets.cells]
@@ -55,13 +55,13 @@ def run(arguments: Sequence[str]) -> None:
     console = make_console()
 
     def batch(_: Sequence[str]) -> None:
-        attempt(settings, lambda: order(settings, rest), console)
+        attempt(settings, lambda: plan(settings, rest), console)
 
     if asked.status:
         print(status(settings))
     elif dry_run:
         console.print(to_yaml(settings))
-        console.print(f"{order(settings, rest).listing.found}; dry run: nothing was made")
+        console.print(f"{plan(settings, rest).listing.found}; dry run: nothing was made")
     elif asked.scheduled:
         settings.schedule.run(journal_of(settings).last, lambda: run_job(batch, rest))
     else:

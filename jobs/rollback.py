@@ -1,8 +1,8 @@
-"""Takes the last promotion back: the version of a model that was the champion before is it again.
+"""Reverts the last promotion: the previous version of a model becomes the champion again.
 
     python jobs/rollback.py [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/rollback.yaml.
+The settings and their defaults are in conf/rollback.yaml.
 """
 
 import sys

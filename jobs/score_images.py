@@ -1,8 +1,8 @@
-"""Images without labels shown to a trained classifier: predictions, confidences, and a flag on images that look noisy.
+"""Predicts unlabelled images with a trained classifier: classes, confidences, and a flag on images that look noisy.
 
     spark-submit jobs/score_images.py model=… images=… output=… [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/score_images.yaml.
+The settings and their defaults are in conf/score_images.yaml.
 """
 
 import sys
@@ -33,7 +33,7 @@ def score(
     shape, geometry = classifier.shape, settings.geometry_for(classifier.geometry)
     scoring = Scoring(geometry, shape.size_px, shape.channels, settings.noisy_above_std_grey)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{Path(folder).name}.pt"  # a session takes each name once
+        file = Path(folder) / f"{Path(folder).name}.pt"  # a session accepts each name only once
         classifier.write(file)
         spark.sparkContext.addFile(str(file))
         classify = ShippedClassifier(file.name, settings.batch_size)

@@ -1,8 +1,8 @@
-"""Sends to the tracking server what runs had to keep while it was away.
+"""Sends the events that runs kept while the tracking server was unreachable.
 
     uv run python jobs/sync_tracking.py [--config FILE] [--dry-run] [key=value …]
 
-What there is to choose, and the defaults, stand in conf/sync_tracking.yaml.
+The settings and their defaults are in conf/sync_tracking.yaml.
 """
 
 import sys
@@ -24,17 +24,17 @@ def sync(spool: Spool) -> None:
     try:
         sent = send_kept(spool)
     except SpoolBusyError:
-        print(f"{spool.folder}: its run is still in work and sends by itself; left alone")
+        print(f"{spool.folder}: its run is still in progress and sends by itself; skipped")
         return
     print(f"{spool.folder}: {sent.events} events of run {sent.run_id} sent to {sent.uri}")
     if sent.refused:
-        print(f"{spool.folder}: {len(sent.refused)} of them refused, kept in refused.jsonl: {sent.refused[0]}")
+        print(f"{spool.folder}: {len(sent.refused)} of them rejected, kept in refused.jsonl: {sent.refused[0]}")
 
 
 def run(arguments: Sequence[str]) -> None:
     settings, dry_run = parse_arguments(SyncTracking, CONFIG, __doc__ or "", arguments)
     if not settings.runs_root.is_dir():
-        raise TrackingError(f"runs_root={settings.runs_root}: no such folder; give the one that your runs are in")
+        raise TrackingError(f"runs_root={settings.runs_root}: no such folder; use the folder of your runs")
     errors, told = [], 0
     for spool in Spool.all_below(settings.runs_root):
         try:
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
                 print(f"{spool.folder}: {unsent} events to send to {spool.about.get('uri')}")
             else:
                 sync(spool)
-        except TrackingError as error:  # of one run; the others need not wait
+        except TrackingError as error:  # of one run; the others are still sent
             errors.append(str(error))
     if errors:
         raise TrackingError("\n".join(errors))

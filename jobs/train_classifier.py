@@ -4,7 +4,7 @@
     torchrun --nproc-per-node 2 jobs/train_classifier.py …                              many devices of one machine
     spark-submit jobs/train_classifier.py launcher=spark processes=2 …                  many machines of a cluster
 
-What there is to choose, and the defaults, stand in conf/train_classifier.yaml; networks and recipes in conf/model/.
+The settings and their defaults are in conf/train_classifier.yaml; networks and recipes in conf/model/.
 """
 
 import shlex

@@ -1,8 +1,7 @@
-"""Whether the settings' types declare a key to be text: then what an override says is its value as it stands.
+"""Whether the types of the settings declare a key as text; then the value of an override is taken literally.
 
-The types at a key are a tuple: the parts of a union, and for a menu its base class with all members, as which of them
-it will be is not known before everything is read.
-"""
+The types at a key are a tuple: the parts of a union, and for a menu its base class with all members, since the chosen
+member is not known before everything is read."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,22 +27,22 @@ def types_of(annotation: Any) -> Types:
 
 
 def types_at(types: Types, key: str) -> Types:
-    """Of the value at `key` of a mapping; () where nothing is declared."""
+    """The types of the value at `key` of a mapping; () if nothing is declared."""
     models = [one for one in types if _is(one, BaseModel)]
     found = [model.model_fields[key].annotation for model in models if key in model.model_fields]
     found += [get_args(one)[1] for one in types if _is(one, Mapping) and get_args(one)]
-    if len(models) > 1:  # a menu, in which null leaves a key to the default of whichever member it is
+    if len(models) > 1:  # a menu, in which null means the default of the chosen member
         found.append(NoneType)
     return tuple(inner for one in found for inner in types_of(one))
 
 
 def keys_of(types: Types) -> list[str]:
-    """That are declared by name."""
+    """The keys that are declared by name."""
     return list(dict.fromkeys(key for one in types if _is(one, BaseModel) for key in one.model_fields))
 
 
 def is_text(types: Types, or_list: bool = False) -> bool:
-    """Whether nothing but text, or a path, or None, or with `or_list` a list of text, is declared."""
+    """Whether only text, or a path, or None, or with `or_list` a list of text, is declared."""
     given = [one for one in types if one is not NoneType]
     return bool(given) and all(
         one in (str, Path)

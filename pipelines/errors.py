@@ -1,27 +1,27 @@
-"""What can be wrong with what a user gave us; each message names the file or key and says what to do."""
+"""The errors of a user's input; each message names the file or key and says what to do."""
 
 import errno
 import traceback
 
 __all__ = ["RoadsignError", "SettingsError", "SourceError", "StoreError", "StreamError", "describe_refusal"]
 
-_LOOK = "see to it, then run the same command again"
+_LOOK = "fix this, then run the same command again"
 _REMEDIES = {
-    errno.ENOSPC: "make room on that disk, or name a folder on another one",
-    errno.EDQUOT: "make room within your quota, or name a folder on another disk",
-    errno.EROFS: "name a folder that can be written",
-    errno.EACCES: "name a file or folder that you have the rights to",
-    errno.EPERM: "name a file or folder that you have the rights to",
+    errno.ENOSPC: "make room on that disk, or choose a folder on another one",
+    errno.EDQUOT: "make room within your quota, or choose a folder on another disk",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a file or folder that you have permission for",
+    errno.EPERM: "choose a file or folder that you have permission for",
     errno.ENAMETOOLONG: "use a shorter name",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path: a part of it is a file",
-    errno.EISDIR: "move that folder away, or name another file",
+    errno.EISDIR: "move that folder away, or choose another file",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
 
 class RoadsignError(Exception):
-    """A job prints its message alone, without a traceback, and exits with `exit_code`."""
+    """A job prints only its message, without a traceback, and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -33,20 +33,20 @@ class SettingsError(RoadsignError):
 
 
 class SourceError(RoadsignError):
-    """The raw dataset is missing, incomplete or damaged."""
+    """The raw dataset is missing, incomplete or corrupt."""
 
 
 class StoreError(RoadsignError):
-    """A dataset cannot be written, or what is on disk is not what its manifest says."""
+    """A dataset cannot be written, or the files on disk do not match its manifest."""
 
 
 class StreamError(RoadsignError):
-    """A dataset cannot be read, or what is read is not what its manifest and its files promised."""
+    """A dataset cannot be read, or does not match its manifest and the footers of its files."""
 
 
 def describe_refusal(error: OSError) -> str:
-    """In one line: the file, what the system said, and what to do. Where the system names no file, as when a disk is
-    full, it is the place in the code."""
+    """One line: the file, the system's message, and what to do. If the system names no file, as for a full disk, the
+    place in the code."""
     where = " → ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     if not where and (frames := traceback.extract_tb(error.__traceback__)):
         where = f"{type(error).__name__} in {frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})"

@@ -23,13 +23,13 @@ __all__ = [
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]
-"""Of this machine: a ~ at the beginning is the home folder, file:///path is /path, other schemes are refused."""
+"""A local path: a leading ~ is the home folder, file:///path is /path, other schemes are refused."""
 PathOrName = Annotated[str, AfterValidator(expand_home)]
-"""A path, in which a ~ at the beginning is the home folder, or a URL, or the name of something else."""
+"""A path, in which a leading ~ is the home folder, or a URL, or another name."""
 
 _UNREADABLE = (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError)
 _RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{(?![^${}:]+\})")
-"""A ${ that no backslash escapes and that is not the beginning of ${key}."""
+"""A ${ that is not escaped by a backslash and not the beginning of ${key}."""
 
 
 class Settings(BaseModel):
@@ -42,7 +42,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class Member(Protocol):
-    """Settings that a menu names by their kind."""
+    """Settings that a menu selects by their kind."""
 
     @property
     def kind(self) -> str: ...
@@ -53,20 +53,19 @@ class Member(Protocol):
 def load(
     settings_type: type[SettingsT], config: Path, overrides: Sequence[str] = (), menus: Path | None = None
 ) -> SettingsT:
-    """The settings in `config`, with `overrides` ("a.b=value") laid over them in their order.
+    """The settings in `config`, updated with `overrides` ("a.b=value") in their order.
 
-    What follows the first = is the value, to the last character, where the key is declared as text or as a path; only
-    `null` is None where the key can be that. Elsewhere it is YAML. Nothing after the = is null everywhere.
+    If the key is declared as text or as a path, everything after the first = is its value, literally; only `null` is
+    None if the key can be None. For other keys the value is YAML. An empty value is null everywhere.
 
-    A key whose value names a file of the folder of that key in `menus` (by default the config's own folder) is replaced
+    A key whose value names a file in the folder of that key in `menus` (by default the config's own folder) is replaced
     by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. A key
-    that is plain text to `settings_type` has no menu, even where another job's key of that name has one. Overrides
-    of keys inside menus are laid over these files, and those of other keys over both. A mapping ("a={b: 1}") takes the
-    place of the whole one. ${a.b} is the value of that key, after the overrides; \\${ is a ${ that is none. Raises
-    SettingsError, naming the file and the key.
-    """
+    that is plain text in `settings_type` has no menu, even if another job's key of that name has one. Overrides of keys
+    inside menus are applied to these files, and those of other keys to both. A mapping ("a={b: 1}") replaces the whole
+    mapping. ${a.b} is the value of that key, after the overrides; \\${ is a literal ${. Raises SettingsError, naming
+    the file and the key."""
     types: Types = (settings_type,)
-    told = f"{config} with {list(overrides) or 'no overrides'}"
+    label = f"{config} with {list(overrides) or 'no overrides'}"
     folders = _menu_folders(config.parent if menus is None else menus, types)
     read = [layer for override in overrides for layer in _read_override(override, types)]
     inside = [layer for key, layer in read if key not in folders and key.split(".")[0] in folders]
@@ -78,14 +77,14 @@ def load(
             values[menu] = _read_menu(folders[menu], values[menu])
         values = OmegaConf.merge(values, *inside, *outside)
         if missing := sorted(OmegaConf.missing_keys(values)):
-            raise SettingsError("\n".join([f"{told}:", *(f"  {key}: missing; give {key}=…" for key in missing)]))
+            raise SettingsError("\n".join([f"{label}:", *(f"  {key}: missing; give {key}=…" for key in missing)]))
         resolved = json.dumps(OmegaConf.to_container(values, resolve=True))
         return settings_type.model_validate_json(resolved)  # JSON: a list may become a tuple, a string a path
     except ValidationError as error:
         problems = [f"  {_describe(problem, types)}" for problem in error.errors()]
-        raise SettingsError("\n".join([f"{told}:", *problems])) from None
+        raise SettingsError("\n".join([f"{label}:", *problems])) from None
     except _UNREADABLE as error:
-        raise SettingsError(f"{told}: {_reason(error)}") from None
+        raise SettingsError(f"{label}: {_reason(error)}") from None
 
 
 def parse_arguments(
@@ -94,7 +93,7 @@ def parse_arguments(
     """(settings, dry_run) from the three arguments that every job takes: [--config FILE] [--dry-run] [key=value …]."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=default_config, metavar="FILE", help=f"default {default_config}")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="laid over the config, e.g. seed=7")
     parsed, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
@@ -104,7 +103,7 @@ def parse_arguments(
 
 
 def to_yaml(settings: Settings) -> str:
-    """The resolved settings as YAML, of which `load` makes the same settings again."""
+    """The resolved settings as YAML, from which `load` makes the same settings again."""
     return OmegaConf.to_yaml(OmegaConf.create(_each_text(settings.model_dump(mode="json"), _escaped)))
 
 
@@ -120,7 +119,7 @@ def choose(menu: Mapping[str, type[SettingsT]], given: object) -> SettingsT:
 
 
 def build_member(member: type[SettingsT], settings: Mapping[str, Any], within: str = "") -> SettingsT:
-    """The member with these settings. Raises ValueError, which names the key, from `within` on."""
+    """The member with these settings. Raises ValueError, which names the key, prefixed by `within`."""
     try:
         return member.model_validate_json(json.dumps(settings))
     except ValidationError as error:
@@ -139,7 +138,7 @@ def build_member(member: type[SettingsT], settings: Mapping[str, Any], within: s
 
 
 def describe(member: Member) -> dict[str, Any]:
-    """A menu's member as data: its kind and its settings."""
+    """A member of a menu as data: its kind and its settings."""
     return {"kind": member.kind, **member.model_dump(mode="json")}
 
 
@@ -157,7 +156,7 @@ def _read_yaml(path: Path) -> DictConfig:
 
 
 def _read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
-    """What is laid over the file: its key, and a config of nothing else."""
+    """An override as its key and a config that contains only this key."""
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise SettingsError(f"{override!r}: expected key=value, e.g. seed=7")
@@ -188,7 +187,8 @@ def _nested(key: str, value: Any) -> DictConfig:
 
 
 def _each_text(values: Any, change: Callable[[str], str]) -> Any:
-    """The same with all text changed. Raises ValueError for a key that YAML takes for a number, a boolean or null."""
+    """The same values with all text changed. Raises ValueError for a key that YAML reads as a number, a boolean or
+    null."""
     if isinstance(values, dict):
         if others := [key for key in values if not isinstance(key, str)]:
             raise ValueError(f"the key {others[0]!r} is not text; write it in quotes")
@@ -199,7 +199,7 @@ def _each_text(values: Any, change: Callable[[str], str]) -> Any:
 
 
 def _escaped(text: str) -> str:
-    """Such that OmegaConf takes it as it stands."""
+    """Escaped so that OmegaConf takes it literally."""
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
     return "\\" + text if re.fullmatch(r"\\*\?\?\?", text) else text
 
@@ -217,13 +217,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _menu_folders(menus: Path, types: Types) -> dict[str, Path]:
-    """By key."""
+    """The folders of menus, by key."""
     folders = sorted(folder for folder in menus.iterdir() if folder.is_dir()) if menus.is_dir() else []
     return {folder.name: folder for folder in folders if not is_text(types_at(types, folder.name))}
 
 
 def _read_menu(folder: Path, names: Any) -> Any:
-    """The files of a menu that `names` stands for, merged; `names` itself where it is no name."""
+    """The files of a menu that `names` names, merged; `names` itself if it is not a name."""
     chosen = [names] if isinstance(names, str) else names
     if not isinstance(chosen, list | ListConfig):
         return names

@@ -20,5 +20,5 @@ with DAG(
         task_id="retrain",
         bash_command="exec .venv/bin/python jobs/retrain.py dataset.root=data/raw/GTSRB",
         cwd="/opt/roadsign",
-        skip_on_exit_code=75,  # another process is in work
+        skip_on_exit_code=75,  # another batch is running
     )

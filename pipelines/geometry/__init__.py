@@ -1,4 +1,4 @@
-"""The geometries: how an image of any size becomes a square of size_px. A new one is one file and one line here."""
+"""The geometries: how an image of any size becomes a square of size_px. To add one, add a file and a line here."""
 
 from pipelines.geometry.contract import Geometry, Roi
 from pipelines.geometry.crop_or_pad import CropOrPad

@@ -1,4 +1,4 @@
-"""What every geometry is: a frozen object that makes square images of given sizes out of an image of any size."""
+"""The contract of geometries: a frozen object that makes square images of given sizes from an image of any size."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -22,27 +22,27 @@ class Roi(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Which rows and columns of an image go to which of the square; the rest of the square is black."""
+    """Which rows and columns of an image are copied to which of the square; the rest of the square is black."""
 
     source: tuple[slice, slice]
     target: tuple[slice, slice]
 
 
 class Stage(NamedTuple):
-    """An image at the point where noise is to be applied, and by size where its pixels go after that."""
+    """An image at the point where noise is applied, and the destination of its pixels for each size."""
 
     image: Image
     windows: dict[int, Window]
 
 
 class Geometry(Settings):
-    """Be a Windowing or a Resampling: that decides whether noise comes before the geometry or after it."""
+    """Derive from Windowing or Resampling, which determines whether noise comes before or after the geometry."""
 
     kind: ClassVar[str]
 
     @abstractmethod
     def stages(self, image: Image, roi: Roi, sizes_px: Sequence[int]) -> Iterator[Stage]:
-        """Stages that together hold every size once."""
+        """Stages that together contain every size once."""
 
     def __call__(self, image: Image, roi: Roi, size_px: int) -> Image:
         """`image` (height, width, channels) without noise as (size_px, size_px, channels)."""
@@ -53,12 +53,12 @@ class Geometry(Settings):
 
 
 class Windowing(Geometry):
-    """Only moves pixels. Noise comes before it, as in the paper, so padding stays black and one draw serves every
+    """Only moves pixels. Noise comes before it, as in the paper, so padding remains black and one draw serves every
     size."""
 
     @abstractmethod
     def window(self, height: int, width: int, size_px: int) -> Window:
-        """Where the pixels of an image of height × width go."""
+        """The destination of the pixels of an image of height × width."""
 
     def stages(self, image: Image, roi: Roi, sizes_px: Sequence[int]) -> Iterator[Stage]:
         height, width = image.shape[:2]
@@ -66,7 +66,7 @@ class Windowing(Geometry):
 
 
 class Resampling(Geometry):
-    """Mixes pixels. Noise comes after it, since resampling would average it away; each size has a draw of its own."""
+    """Mixes pixels. Noise comes after it, since resampling would average it out; each size has its own draw."""
 
     @abstractmethod
     def resample(self, image: Image, roi: Roi, size_px: int) -> Image:

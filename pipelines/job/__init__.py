@@ -1,2 +1,1 @@
-"""What surrounds a job: how it ends, in one line and an exit code, and what its process leaves behind. Only jobs import
-it."""
+"""What all jobs share: error messages, exit codes and cleanup of temporary files. Imported only by jobs."""

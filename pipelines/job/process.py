@@ -1,4 +1,4 @@
-"""What a job's process leaves behind: nothing in the temporary folder, however it is ended short of SIGKILL."""
+"""Cleanup of a job's process: it leaves nothing in the temporary folder, unless it is ended by SIGKILL."""
 
 import os
 import signal
@@ -14,15 +14,15 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(KeyboardInterrupt):
-    """By SIGTERM. Libraries tidy up after a KeyboardInterrupt: of all exceptions it alone makes py4j close a connection
-    on which a Spark job is still being waited for."""
+    """Raised on SIGTERM. Libraries clean up after a KeyboardInterrupt: it is the only exception after which py4j closes
+    a connection that waits for a Spark job."""
 
 
 @contextmanager
 def tidy_process() -> Iterator[None]:
-    """SIGTERM unwinds the block and ends the process with exit code 143. What the block and the processes that it
-    starts make in the temporary folder lies in a folder of its own there, which goes with the block; PyTorch's compiler
-    would leave its cache. Raises OSError where no such folder can be made."""
+    """SIGTERM unwinds the block and ends the process with exit code 143. Temporary files of the block and its child
+    processes are in their own folder, which is removed at the end of the block; PyTorch's compiler would otherwise
+    leave its cache. Raises OSError if the folder cannot be created."""
     with _terminating(), tempfile.TemporaryDirectory(prefix="roadsign-", ignore_cleanup_errors=True) as folder:
         before = tempfile.tempdir, {name: os.environ.get(name) for name in ("TMPDIR", "TORCHINDUCTOR_CACHE_DIR")}
         tempfile.tempdir = os.environ["TMPDIR"] = folder
@@ -40,15 +40,15 @@ def tidy_process() -> Iterator[None]:
 
 @contextmanager
 def _terminating() -> Iterator[None]:
-    """Signals can be taken by the main thread alone. Ranks are ended by torchrun, which a rank in the middle of a
-    collective operation could not answer."""
+    """Only the main thread can handle signals. Ranks are ended by torchrun, since a rank inside a collective operation
+    could not respond."""
     if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
         yield
         return
     came: list[int] = []
 
     def terminate(number: int, _: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the tidying
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleanup
         came.append(number)
         os.write(2, b"error: ended by SIGTERM\n")
         raise Terminated
@@ -59,4 +59,4 @@ def _terminating() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         if came:
-            sys.exit(TERMINATED)  # whatever has become of the exception on its way
+            sys.exit(TERMINATED)  # even if the exception was replaced on its way

@@ -1,4 +1,4 @@
-"""How every job ends: in one line and an exit code, whatever it ends with."""
+"""The end of every job: one line and an exit code."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ __all__ = ["run_job"]
 
 
 def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
-    """The exit code of a job: 0, or that of the RoadsignError that it raised, whose message alone is printed; 1 for
-    what the system refused (a full disk …), in one line; 130 after Ctrl-C. SIGTERM ends a job with 143, after it has
-    cleared up."""
+    """The exit code of a job: 0, or that of the RoadsignError that it raised, whose message is printed without a
+    traceback; 1 for errors of the system (a full disk …), in one line; 130 after Ctrl-C. SIGTERM ends a job with 143,
+    after cleanup."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks stops no job
+            stream.reconfigure(errors="backslashreplace")  # characters that the terminal lacks must not stop a job
     try:
         with tidy_process():
             _refuse_mangled(arguments)
@@ -27,8 +27,8 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still flushes at its end
-        print("error: whoever read the output has gone, so the job has stopped", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout at exit
+        print("error: the reader of the output has closed it, so the job has stopped", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"error: {describe_refusal(error)}", file=sys.stderr)
@@ -45,7 +45,7 @@ def _refuse_mangled(arguments: Sequence[str]) -> None:
     doubtful = [argument for argument in arguments if "?" in argument]
     if not doubtful or "PYSPARK_GATEWAY_PORT" not in os.environ:
         return
-    from pipelines.spark.session import java_encoding  # here: jobs without Spark can do without
+    from pipelines.spark.session import java_encoding  # here: jobs without Spark need not import it
 
     encoding = java_encoding()
     if encoding.upper() not in ("UTF-8", "UTF8"):

@@ -1,4 +1,4 @@
-"""The noises. A new one is one file here and one line in NOISES; its levels are data, in conf/noise/."""
+"""The noises. To add one, add a file here and a line in NOISES; its levels are data, in conf/noise/."""
 
 from pipelines.noise.black_columns import BlackColumns
 from pipelines.noise.black_rows import BlackRows

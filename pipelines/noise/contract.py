@@ -1,4 +1,4 @@
-"""What every noise is: a frozen object with a strength, applied to one image with one random draw."""
+"""The contract of noises: a frozen object with a strength, applied to one image with one random draw."""
 
 import hashlib
 from abc import abstractmethod
@@ -14,11 +14,11 @@ __all__ = ["Draw", "Image", "Noise", "generator"]
 Image = NDArray[np.uint8]
 """height × width × RGB, 0–255."""
 Draw = Any
-"""The random part of one noise on one image; each noise says what it is."""
+"""The random part of one noise on one image; defined by each noise."""
 
 
 class Noise(Settings):
-    """`draw` does not look at the strength, so that the levels of a noise on one image share one draw and a stronger
+    """`draw` does not depend on the strength, so the levels of a noise on one image share one draw, and a stronger
     level is a stronger version of the same noise (design: scaled or nested)."""
 
     kind: ClassVar[str]
@@ -30,7 +30,7 @@ class Noise(Settings):
 
     @abstractmethod
     def apply(self, image: Image, draw: Draw) -> Image:
-        """A new noisy image; `image` stays as it is."""
+        """A new noisy image; `image` is not changed."""
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:
         return self.apply(image, self.draw(rng, image.shape))

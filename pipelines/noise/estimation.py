@@ -1,4 +1,4 @@
-"""How noisy an image is, estimated from the image alone."""
+"""The noise level of an image, estimated from the image alone."""
 
 import math
 from typing import Any
@@ -10,13 +10,12 @@ __all__ = ["noise_std_grey"]
 
 
 def noise_std_grey(image: NDArray[Any]) -> float | None:
-    """The standard deviation of white noise in `image` (height, width, channels), both in grey levels; None where less
-    than 3 × 3 pixels are left without the black border that padding leaves.
+    """The standard deviation of white noise in `image` (height, width, channels), both in grey levels; None if less
+    than 3 × 3 pixels remain without the black border of padding.
 
     √(π/2) · mean |I ∗ N| / 6 with N = [[1, −2, 1], [−2, 4, −2], [1, −2, 1]], mean over channels and over the pixels
-    whose neighbours are all there (J. Immerkær, "Fast noise variance estimation", Computer Vision and Image
-    Understanding 64 (2), 1996). Planes and straight edges along a side count for nothing, fine texture counts as
-    noise."""
+    that have all neighbours (J. Immerkær, "Fast noise variance estimation", Computer Vision and Image Understanding 64
+    (2), 1996). Planes and straight edges parallel to a side count as nothing, fine texture counts as noise."""
     values = _without_black_border(image).astype(np.float64)
     if min(values.shape[:2]) < 3:
         return None

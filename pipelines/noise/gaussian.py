@@ -10,7 +10,7 @@ from pipelines.noise.contract import Image, Noise
 class Gaussian(Noise):
     """Adds independent normal noise of `std_grey` grey levels to every value (paper, section 4.2).
 
-    The paper has "+50(Max) standard deviations, +25(Avg) or +5(Min)" and no unit; we read grey levels of 255. It does
+    The paper has "+50(Max) standard deviations, +25(Avg) or +5(Min)" without a unit; we use grey levels of 255. It does
     not say what happens at 0 and 255: `overflow="clip"` accumulates in float and clips; "wrap" adds in uint8, as a
     script that adds two uint8 arrays would, so that 250 + 10 is 4."""
 

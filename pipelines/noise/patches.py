@@ -10,7 +10,7 @@ MOST_PATCHES = 16
 
 
 class PatchesDraw(NamedTuple):
-    """For each of MOST_PATCHES patches: its place in [0, 1)² and its colour."""
+    """The position in [0, 1)² and the colour of each of MOST_PATCHES patches."""
 
     places: NDArray[np.float64]
     colours: Image

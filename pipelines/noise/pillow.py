@@ -1,4 +1,4 @@
-"""Images of one or three channels as Pillow has them, which knows no axis of one channel."""
+"""Conversion between arrays of one or three channels and Pillow images, which have no axis for a single channel."""
 
 import numpy as np
 from PIL import Image as PillowImage

@@ -8,7 +8,7 @@ from pipelines.noise.contract import Image, Noise
 
 
 class RandomDraw(NamedTuple):
-    """`order` in [0, 1) per pixel: replaced where it lies under the fraction, by `colours`."""
+    """`order` in [0, 1) per pixel: the pixel is replaced if it is below the fraction, by `colours`."""
 
     order: NDArray[np.float32]
     colours: Image

@@ -8,7 +8,8 @@ from pipelines.noise.contract import Image, Noise
 
 
 class SaltPepperDraw(NamedTuple):
-    """`order` in [0, 1) per pixel: corrupted where it lies under the fraction. `salt`: white rather than black."""
+    """`order` in [0, 1) per pixel: the pixel is corrupted if it is below the fraction. `salt`: white rather than
+    black."""
 
     order: NDArray[np.float32]
     salt: NDArray[np.bool_]
@@ -17,9 +18,9 @@ class SaltPepperDraw(NamedTuple):
 class SaltPepper(Noise):
     """Turns pixels black or white with equal chance, each with probability `fraction` (paper, section 4.2).
 
-    The paper contradicts itself by a factor of 100: "0.4% of pixels being activated" and, a paragraph on, "p = 0.4"
-    as the probability. `unit` names the reading of `amount`: "per_cent" (default: it comes by far nearer to the
-    paper's Table 2) or "probability"."""
+    The paper contradicts itself by a factor of 100: "0.4% of pixels being activated" and, one paragraph later, "p =
+    0.4" as the probability. `unit` is the reading of `amount`: "per_cent" (default: it is by far closer to the paper's
+    Table 2) or "probability"."""
 
     kind: ClassVar[str] = "salt_pepper"
     amount: float = Field(ge=0)

@@ -1,4 +1,4 @@
-"""What keeps Spark from starting, found before it is tried: wrong folders in variables, no Java or an old one."""
+"""Checks of the environment before Spark is started: wrong folders in variables, no Java or an old one."""
 
 import os
 import re
@@ -25,7 +25,7 @@ class SparkError(RoadsignError):
 
 
 def check_environment() -> None:
-    """Before Java is started. Raises SparkError."""
+    """Checks made before Java is started. Raises SparkError."""
     home = os.environ.get("SPARK_HOME")
     if home is not None:
         _check_spark(Path(home))
@@ -33,7 +33,8 @@ def check_environment() -> None:
 
 
 def check_master(master: str) -> None:
-    """Of a standalone cluster: whether anybody listens there, for Spark itself asks for a minute. Raises SparkError."""
+    """Checks whether the master of a standalone cluster listens; Spark itself would try for a minute. Raises
+    SparkError."""
     if not master.startswith("spark://"):
         return
     refused = ""
@@ -46,13 +47,13 @@ def check_master(master: str) -> None:
         else:
             return
     raise SparkError(
-        f"Spark's master {master} does not answer ({refused}); start it, or name another one (spark-submit --master, "
+        f"Spark's master {master} does not answer ({refused}); start it, or use another one (spark-submit --master, "
         "SPARK_MASTER_URL, or spark.master in spark-defaults.conf)"
     )
 
 
 def check_worker_python(master: str) -> None:
-    """Where executors run on this machine, on another Python than this one. Raises SparkError."""
+    """Checks the Python of executors on this machine, if it is another one than this. Raises SparkError."""
     python = os.environ["PYSPARK_PYTHON"]
     if not master.startswith("local") or python == sys.executable:
         return
@@ -60,7 +61,7 @@ def check_worker_python(master: str) -> None:
         ran = subprocess.run([python, "-c", NEEDED], capture_output=True, text=True, check=False)
     except OSError as error:
         raise SparkError(
-            f"PYSPARK_PYTHON={python}: cannot be run ({error.strerror}); unset it, or name another"
+            f"PYSPARK_PYTHON={python}: cannot be run ({error.strerror}); unset it, or use another"
         ) from None
     version = ".".join(map(str, sys.version_info[:2]))
     if ran.returncode:
@@ -72,11 +73,11 @@ def check_worker_python(master: str) -> None:
 
 def _check_spark(home: Path) -> None:
     if not (home / "bin" / "spark-submit").is_file():
-        raise SparkError(f"SPARK_HOME={home}: there is no bin/spark-submit in it; unset it, or name a folder of Spark")
+        raise SparkError(f"SPARK_HOME={home}: there is no bin/spark-submit in it; unset it, or use a folder of Spark")
     found = [re.sub(r"^spark-core_[\d.]+-|\.jar$", "", jar.name) for jar in (home / "jars").glob("spark-core_*.jar")]
     if found and found[0].split(".")[:2] != pyspark.__version__.split(".")[:2]:
         raise SparkError(
-            f"SPARK_HOME={home}: holds Spark {found[0]}, and PySpark here is {pyspark.__version__}; unset it, or name "
+            f"SPARK_HOME={home}: contains Spark {found[0]}, but PySpark is {pyspark.__version__}; unset it, or use "
             "a folder of the same version"
         )
 
@@ -84,17 +85,18 @@ def _check_spark(home: Path) -> None:
 def _check_java(home: str | None) -> None:
     java = shutil.which(Path(home) / "bin" / "java" if home else "java")
     name = f"JAVA_HOME={home}: " if home else ""
-    advice = "install Java 17 or later (apt-get install openjdk-17-jre-headless), or name its folder in JAVA_HOME"
+    advice = "install Java 17 or later (apt-get install openjdk-17-jre-headless), or set JAVA_HOME to its folder"
     if java is None:
         raise SparkError(f"{name}there is no bin/java in it; {advice}" if home else f"no Java on the PATH; {advice}")
     version = _java_version(Path(java))
     if version < OLDEST_JAVA:
-        found = f"Java {version} is too old for Spark" if version else f"{java} does not say which version it is"
+        found = f"Java {version} is too old for Spark" if version else f"{java} does not report its version"
         raise SparkError(f"{name}{found}; {advice}")
 
 
 def _java_version(java: Path) -> int:
-    """8, 17, 21, …; 0 where it cannot be known. The file `release` of its folder tells without a start of Java."""
+    """8, 17, 21, …; 0 if it cannot be determined. The file `release` in its folder makes it unnecessary to start
+    Java."""
     try:
         told = (java.resolve().parents[1] / "release").read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The files of a folder that nobody has put in order: links, special files, names that are not UTF-8."""
+"""The files of an unorganized folder: links, special files, names that are not UTF-8."""
 
 import os
 import stat
@@ -16,8 +16,8 @@ HIDDEN, OTHER, LOOP = "by a leading dot or underscore", "by their suffix", "that
 
 
 class ListedFile(NamedTuple):
-    """`image_id` is its name below the folder. Where there is a `reason` why it cannot be opened, nobody shall try: its
-    `path` may be spelled in another way."""
+    """`image_id` is its name relative to the folder. If there is a `reason` why it cannot be opened, it must not be
+    opened: its `path` may be spelled differently."""
 
     path: str
     image_id: str
@@ -25,15 +25,15 @@ class ListedFile(NamedTuple):
 
 
 class ImageFolder(NamedTuple):
-    """Files in order of their names; `left_out` counts all others."""
+    """Files sorted by name; `left_out` counts all others."""
 
     files: list[ListedFile]
     left_out: str
 
 
 class Entry(NamedTuple):
-    """What lies in a folder and is no folder to go into: `left_out` is one of the reasons above, or `problem` says why
-    it cannot be opened; neither is so of a file that can."""
+    """An entry of a folder that is not a folder to descend into: `left_out` is one of the reasons above, or `problem`
+    says why it cannot be opened; a readable file has neither."""
 
     path: str
     left_out: str | None = None
@@ -41,16 +41,16 @@ class Entry(NamedTuple):
 
 
 def suffix(path: str) -> str:
-    """In lower case."""
+    """The suffix in lower case."""
     return Path(path).suffix.lower()
 
 
 def list_folder(images: Path) -> ImageFolder:
-    """Image and Parquet files of `images` and below; of a file, itself. Raises SourceError."""
+    """Image and Parquet files in `images` and below; if it is a file, the file itself. Raises SourceError."""
     if not images.exists():
         raise SourceError(f"{images}: no such file or folder; images=<folder of images, or Parquet files>")
     root = str(images.absolute())
-    within = root if images.is_dir() else os.path.dirname(root)  # noqa: PTH120 - names that are not UTF-8 stay as they are
+    within = root if images.is_dir() else os.path.dirname(root)  # noqa: PTH120 - keeps names that are not UTF-8
     entries = list(_entries(root) if images.is_dir() else [_entry(root)])
     left_out = [(entry.left_out, _spelled(os.path.relpath(entry.path, within))) for entry in entries if entry.left_out]
     said = []
@@ -63,17 +63,17 @@ def list_folder(images: Path) -> ImageFolder:
 
 def _listed(entry: Entry, within: str) -> ListedFile:
     name = os.path.relpath(entry.path, within)
-    unspeakable = "its name is not UTF-8; rename it" if _spelled(entry.path) != entry.path else None
-    return ListedFile(_spelled(entry.path), _spelled(name), entry.problem or unspeakable)
+    misnamed = "its name is not UTF-8; rename it" if _spelled(entry.path) != entry.path else None
+    return ListedFile(_spelled(entry.path), _spelled(name), entry.problem or misnamed)
 
 
 def _spelled(path: str) -> str:
-    """With \\xdf in place of bytes that are not UTF-8."""
+    """The path, with \\xdf in place of bytes that are not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _entries(root: str) -> Iterator[Entry]:
-    """What lies in `root` and below. Links to folders are followed, but not to one that they lie in."""
+    """The entries in `root` and below. Links to folders are followed, except to a folder that contains them."""
     pending: list[tuple[str, tuple[Path, ...]]] = [(root, (Path(root).resolve(),))]
     while pending:
         folder, above = pending.pop()
@@ -103,7 +103,7 @@ def _entry(path: str) -> Entry:
         if not known and suffix(path):
             return Entry(path, left_out=OTHER)
         lost = isinstance(error, FileNotFoundError)
-        return Entry(path, problem="a link to what is not there" if lost else f"cannot be opened ({error.strerror})")
+        return Entry(path, problem="a broken link" if lost else f"cannot be opened ({error.strerror})")
     if not known:
         return Entry(path, left_out=OTHER)
     if not stat.S_ISREG(mode):

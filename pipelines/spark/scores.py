@@ -1,4 +1,4 @@
-"""Images → what a classifier says of each: on Spark's executors, then in a folder that is there whole or not at all."""
+"""Scores of images, computed on Spark's executors and written to a folder that appears complete or not at all."""
 
 import math
 import shutil
@@ -42,20 +42,20 @@ SCORES_SCHEMA = pa.schema([
     ("noisy", pa.bool_()),
     ("reason", pa.string()),
 ])  # fmt: skip
-"""`source` is the file, `image_id` the row's in a Parquet file, otherwise the file's name below the folder of images.
-Where `reason` says why an image cannot be read, prediction, confidence and both about noise are null."""
+"""`source` is the file, `image_id` that of the row in a Parquet file, otherwise the file's name relative to the folder
+of images. If `reason` says why an image cannot be read, prediction, confidence and both noise columns are null."""
 SUMMARY_NAME = "_scores.json"
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 Score = Callable[[Pixels], Scores]
-"""(N, size_px, size_px, channels), uint8, or float32 in [0, 1] → what the classifier says of each."""
+"""(N, size_px, size_px, channels), uint8, or float32 in [0, 1] → the scores of each image."""
 MakeScore = Callable[[Path, int, str | None], Score]
 """(folder of the session's files on this machine, threads of this task, address of its GPU or None) → score."""
 
 
 class Shown(NamedTuple):
-    """Images on their way to a classifier: of each its source, its id, and why there are no pixels of it, if so;
-    `pixels` (N, size_px, size_px, channels) are of those without a reason."""
+    """Images on their way to a classifier: source, id, and the reason why an image has no pixels, if any; `pixels` (N,
+    size_px, size_px, channels) are those of the images without a reason."""
 
     sources: list[str]
     image_ids: list[str]
@@ -64,7 +64,7 @@ class Shown(NamedTuple):
 
 
 class Scoring(NamedTuple):
-    """What executors need besides the classifier."""
+    """The parameters of executors besides the classifier."""
 
     geometry: Geometry
     size_px: int
@@ -77,8 +77,8 @@ class Scoring(NamedTuple):
 
 
 def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: Path) -> list[Path]:
-    """Scores what the frame of a ListedImages names into files of `folder`, one for each task. `make_score` is called
-    once per task. Files of tasks that failed, or that Spark ran twice, are not among those that come back."""
+    """Scores the images that the frame of a ListedImages names into files of `folder`, one for each task. `make_score`
+    is called once per task. The result does not contain files of tasks that failed, or that Spark ran twice."""
 
     def score_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         task = TaskContext.get()
@@ -105,7 +105,7 @@ def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring
     reasons: list[str | None] = []
     pixels = []
     for row in rows:
-        if row["reason"] is not None:  # it was listed with one, and nobody shall open it
+        if row["reason"] is not None:  # listed with a reason, so it must not be opened
             reasons.append(row["reason"])
             continue
         try:
@@ -126,9 +126,9 @@ def _from_row_group(path: str, number: int, image_shape: tuple[int, int, int]) -
             table = file.read_row_group(number, columns=["image_id", "image"], use_threads=False)
         image_ids = table["image_id"].to_pylist()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: row group {number} is damaged ({error}); make the dataset again") from None
+        raise SourceError(f"{path}: row group {number} is corrupt ({error}); make the dataset again") from None
     reasons: list[str | None] = []
-    pixels = bytearray()  # torch wants what can be written
+    pixels = bytearray()  # torch needs a writable buffer
     for image in table["image"].to_pylist():
         reasons.append(_reason(image, dtype, math.prod(image_shape)))
         if reasons[-1] is None:
@@ -138,7 +138,7 @@ def _from_row_group(path: str, number: int, image_shape: tuple[int, int, int]) -
 
 
 def _reason(image: bytes | None, dtype: np.dtype[Any], values: int) -> str | None:
-    """Why `image` cannot be shown to a classifier."""
+    """The reason why `image` cannot be shown to a classifier, or None."""
     expected = values * dtype.itemsize
     if image is None or len(image) != expected:
         return f"{len(image or b''):,} bytes, expected {expected:,}"
@@ -164,7 +164,7 @@ def _scored(shown: Shown, score: Score, noisy_above_std_grey: float) -> pa.Recor
 
 
 class Summary(BaseModel):
-    """What the folder of scores says of itself."""
+    """The summary file in the folder of scores."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -177,25 +177,26 @@ class Summary(BaseModel):
     made_by: dict[str, str]
 
     def sentence(self) -> str:
-        """For the console."""
+        """A sentence for the console."""
         first = f", the first is {self.first_unreadable}" if self.unreadable else ""
         return f"{self.images:,} images, {self.noisy:,} look noisy, {self.unreadable:,} are unreadable{first}"
 
 
 def refuse_strangers(output: Path) -> None:
-    """Raises StoreError where `output` is something that an earlier run of the job did not write."""
+    """Raises StoreError if `output` exists and was not written by an earlier run of the job."""
     if output.exists() and not (output / SUMMARY_NAME).is_file():
-        raise StoreError(f"{output}: is there and holds no scores, so it is not replaced; choose another output")
+        raise StoreError(f"{output}: exists and does not contain scores, so it is not replaced; choose another output")
 
 
 def write_scores(
     frame: DataFrame, make_score: MakeScore, scoring: Scoring, output: Path, images: int, **about: Any
 ) -> Summary:
     """The frame of a ListedImages of `images` images → SCORES_SCHEMA, a row for each image, as Parquet files in
-    `output`, in place of those of an earlier run; `about` are the fields of Summary that are not counted. Raises
-    StoreError; then nothing that was visible has changed.
+    `output`, replacing those of an earlier run; `about` are the fields of Summary that are not counted. Raises
+    StoreError; then nothing visible has changed.
 
-    Executors write with pyarrow: Spark's own writer takes a path as a URL, and in the encoding of Java's locale."""
+    Executors write with pyarrow: Spark's own writer interprets a path as a URL, and in the encoding of Java's
+    locale."""
     refuse_strangers(output)
     target = output.resolve() if output.is_symlink() else output.absolute()
     with _staging(target, output) as staging:
@@ -204,7 +205,7 @@ def write_scores(
         whole.mkdir()
         try:
             written = _written(frame, make_score, scoring, attempts)
-        except (PySparkException, Py4JJavaError) as error:  # an aborted job comes as it is in Java
+        except (PySparkException, Py4JJavaError) as error:  # an aborted job raises the Java error itself
             raise StoreError(f"{output}: nothing was changed there; {cause_of(error)}") from error
         for number, path in enumerate(sorted(written)):
             path.replace(whole / f"part-{number:05d}.parquet")
@@ -229,8 +230,8 @@ def _summary(folder: Path, about: dict[str, Any]) -> Summary:
 
 @contextmanager
 def _staging(target: Path, shown: Path) -> Iterator[Path]:
-    """An empty hidden folder beside `target` for one process, gone when the block ends; so is what a killed run left
-    in it. Raises StoreError."""
+    """An empty hidden folder beside `target` for one process, removed at the end of the block together with what a
+    killed run left in it. Raises StoreError."""
     staging = staging_folder(target)
     with lock_folder(staging, shown, "output"):
         for left in staging.iterdir():

@@ -1,4 +1,4 @@
-"""Images that nobody has labelled: which ones a classifier is to be shown."""
+"""Unlabelled images: which of them a classifier is shown."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +22,11 @@ TASKS_PER_CORE = 2
 
 
 class ScoreImages(Settings):
-    """One run of jobs/score_images.py: `model` shown all of `images`, a folder of image files, or Parquet files that
-    follow the contract of datasets; the folder `output` is there whole or not at all.
+    """One run of jobs/score_images.py: `model` applied to all of `images`, a folder of image files, or Parquet files
+    that follow the contract of datasets; the folder `output` appears complete or not at all.
 
-    `geometry` makes images of any size square; null: the one that the model was trained on. An image is flagged as
-    noisy above `noisy_above_std_grey`, which is for noise_std_grey of what the model sees."""
+    `geometry` makes images of any size square; null: the geometry that the model was trained on. An image is flagged as
+    noisy above `noisy_above_std_grey`, which is compared with noise_std_grey of the model's input."""
 
     model: PathOrName
     images: LocalPath
@@ -39,18 +39,18 @@ class ScoreImages(Settings):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if not self.output.name:
-            raise ValueError("output: name a folder that is to be made")
+            raise ValueError("output: choose a folder to be created")
         if self.output.resolve().is_relative_to(self.images.resolve()):
-            raise ValueError("output lies in images, so the next run would take its scores for images; choose another")
+            raise ValueError("output is inside images, so the next run would read its scores as images; choose another")
         return self
 
     def geometry_for(self, trained_on: str) -> Geometry:
-        """Raises SettingsError where images without an annotation cannot be made what the model was trained on."""
+        """Raises SettingsError if the geometry of the model needs an annotation, which these images do not have."""
         kind = self.geometry or trained_on
         if kind not in ("crop_or_pad", "resize"):
             raise SettingsError(
                 f"{self.model} was trained on images of geometry {kind}, which needs the sign's region in each image; "
-                "cut the signs out yourself and say geometry=resize"
+                "crop the signs yourself and use geometry=resize"
             )
         return GEOMETRIES[kind]()
 
@@ -73,7 +73,7 @@ class StoredImages(NamedTuple):
 
 
 class ListedImages(NamedTuple):
-    """Either `files` or row groups; `images` is how many there are in all, `left_out` says what was passed over."""
+    """Either `files` or row groups; `images` is their total number, `left_out` says which files were skipped."""
 
     files: list[ListedFile]
     row_groups: list[tuple[str, int]]
@@ -81,7 +81,7 @@ class ListedImages(NamedTuple):
     left_out: str = ""
 
     def sentence(self) -> str:
-        """For the console."""
+        """A sentence for the console."""
         paths = {one[0] for one in self.files or self.row_groups}
         return f"{self.images:,} images in {len(paths):,} files{self.left_out and f'; left out: {self.left_out}'}"
 
@@ -95,7 +95,7 @@ class ListedImages(NamedTuple):
 
 
 def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
-    """All Parquet files in `images` and below, or all image files, without what begins with a dot or an underscore;
+    """All Parquet files in `images` and below, or all image files, except names that begin with a dot or an underscore;
     links are followed. Image files that cannot be opened are listed with the reason. Raises SourceError."""
     found = list_folder(images)
     stored = [file for file in found.files if suffix(file.path) == PARQUET]
@@ -103,7 +103,7 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
     if stored and any(suffix(file.path) in IMAGE_SUFFIXES for file in files):
         first = next(file.path for file in files if suffix(file.path) in IMAGE_SUFFIXES)
         raise SourceError(
-            f"{images}: holds Parquet files ({stored[0].path}) and image files ({first}); name one of both"
+            f"{images}: holds Parquet files ({stored[0].path}) and image files ({first}); choose one kind"
         )
     if not found.files:
         left_out = f"; left out: {found.left_out}" if found.left_out else ""
@@ -112,7 +112,7 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
         return ListedImages(files, [], len(files), found.left_out)
     for file in found.files:
         if file.reason is not None:
-            raise SourceError(f"{file.path}: {file.reason}; mend it, or take it out of {images}")
+            raise SourceError(f"{file.path}: {file.reason}; repair it, or remove it from {images}")
     groups = [
         (file.path, number, rows) for file in stored for number, rows in _row_groups(Path(file.path), size_px, channels)
     ]
@@ -121,7 +121,7 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
 
 
 def _row_groups(path: Path, size_px: int, channels: int) -> Iterator[tuple[int, int]]:
-    """Number and rows of each."""
+    """Number and rows of each row group."""
     try:
         footer = pq.read_metadata(path)
         schema = footer.schema.to_arrow_schema()
@@ -131,11 +131,13 @@ def _row_groups(path: Path, size_px: int, channels: int) -> Iterator[tuple[int, 
     facts = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in told.items()}
     types = [schema.field(name).type for name in ("image_id", "image") if schema.get_field_index(name) >= 0]
     if facts.get("pixel_dtype") not in ("uint8", "float32") or types != [pa.string(), pa.binary()]:
-        raise SourceError(f"{path}: not of a dataset made by jobs/make_noisy_datasets.py; name a folder of image files")
+        raise SourceError(
+            f"{path}: not from a dataset made by jobs/make_noisy_datasets.py; use a folder of image files"
+        )
     expected = parquet_schema(size_px, channels, facts["pixel_dtype"]).metadata
     if {key: told.get(key) for key in expected} != expected:
         raise SourceError(
             f"{path}: has images of {facts.get('size_px')} px, {facts.get('layout')}; the model is for {size_px} px, "
-            f"{expected[b'layout'].decode()}: name a folder of that size"
+            f"{expected[b'layout'].decode()}: use a folder of that size"
         )
     return ((number, footer.row_group(number).num_rows) for number in range(footer.num_row_groups))

@@ -21,14 +21,14 @@ __all__ = ["distribute", "java_encoding", "started"]
 
 @contextmanager
 def started(name: str) -> Iterator[SparkSession]:
-    """A session whose Python workers run the driver's interpreter, with progress on the console; stopped at the end.
+    """A session whose Python workers use the driver's interpreter, with progress on the console; stopped at the end.
 
-    PYSPARK_PYTHON wins where executors have their environment elsewhere. Raises SparkError."""
+    PYSPARK_PYTHON takes precedence, for executors with another environment. Raises SparkError."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger().addFilter(_not_of_ctrl_c)
     spark = _start(name)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Spark's own speaks to Java while we do
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Spark's own would call Java concurrently
     try:
         yield spark
     except (PySparkException, Py4JError) as error:
@@ -44,7 +44,7 @@ def _start(name: str) -> SparkSession:
             os.environ["LC_ALL"] = "C.UTF-8"
     builder: SparkSession.Builder = SparkSession.builder
     try:
-        SparkContext._ensure_initialized()  # starts Java; before, nothing is known of spark-submit and spark-defaults
+        SparkContext._ensure_initialized()  # starts Java, which reads the settings of spark-submit and spark-defaults
         master = SparkConf().get("spark.master") or "local[*]"
         check_master(master)
         check_worker_python(master)
@@ -59,14 +59,12 @@ def _start(name: str) -> SparkSession:
     except (PySparkException, Py4JError, OSError, ValueError) as error:
         why = cause_of(error)
         if "JAVA_GATEWAY_EXITED" in why:
-            why = (
-                "Java has ended at once, its lines above say why; look into PYSPARK_SUBMIT_ARGS and spark-defaults.conf"
-            )
+            why = "Java has ended immediately, see its output above; check PYSPARK_SUBMIT_ARGS and spark-defaults.conf"
         raise SparkError(f"Spark cannot be started: {why}") from error
 
 
 def _not_of_ctrl_c(record: logging.LogRecord) -> bool:
-    """Py4J logs a traceback of the KeyboardInterrupt that it raises, and the job says in one line what has happened."""
+    """Py4J logs a traceback of the KeyboardInterrupt that it raises, but the job reports it in one line."""
     return record.getMessage() != "KeyboardInterrupt while sending command."
 
 
@@ -78,16 +76,16 @@ def _stop(spark: SparkSession) -> None:
 
 
 def java_encoding() -> str:
-    """Of paths and arguments, as Java's locale has it. Starts Java where spark-submit has not."""
+    """The encoding of paths and arguments, from Java's locale. Starts Java unless spark-submit has started it."""
     SparkContext._ensure_initialized()
     assert SparkContext._jvm is not None
     return str(SparkContext._jvm.java.lang.System.getProperty("sun.jnu.encoding"))
 
 
 def distribute(name: str, processes: int, use_gpu: bool, train: Callable[..., None], *arguments: object) -> None:
-    """Calls `train` in `processes` slots of the cluster that spark-submit names, which start and end together and are
-    ranks to torch."""
-    from pyspark.ml.torch.distributor import TorchDistributor  # here: seconds that all other jobs can save
+    """Calls `train` in `processes` slots of the cluster that spark-submit uses, which start and end together and are
+    torch ranks."""
+    from pyspark.ml.torch.distributor import TorchDistributor  # here: other jobs need not spend seconds on the import
 
     with started(name):
         TorchDistributor(processes, local_mode=False, use_gpu=use_gpu).run(train, *arguments)

@@ -89,7 +89,7 @@ def test_cron_understands_its_line() -> None:
     assert "%" not in command, "to cron that is the end of the line"
 
 
-def test_systemd_makes_up_for_a_missed_night_and_takes_no_offence_where_another_one_is_in_work() -> None:
+def test_systemd_makes_up_for_a_missed_night_and_takes_no_offence_where_another_one_is_running() -> None:
     assert unit("roadsign-retrain.timer")["Timer"]["Persistent"] == "true"
     assert str(BusyError.exit_code) in unit("roadsign-retrain.service")["Service"]["SuccessExitStatus"].split()
 
@@ -122,7 +122,7 @@ def in_airflow(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_airflow_imports_the_dag_and_skips_where_another_one_is_in_work(
+def test_airflow_imports_the_dag_and_skips_where_another_one_is_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))

@@ -149,14 +149,14 @@ def test_a_server_that_hangs_holds_nobody_up(server: MlflowServer, tmp_path: Pat
     assert_whole(MlflowClient(server.uri), run.run_id, 3, tmp_path / "download")
 
 
-def test_a_killed_run_is_sent_as_far_as_it_came_and_can_be_gone_on_with(server: MlflowServer, tmp_path: Path) -> None:
+def test_a_killed_run_is_sent_as_far_as_it_came_and_can_be_resumed(server: MlflowServer, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "victim"
     victim = subprocess.Popen([sys.executable, "-c", TRAINING, str(folder)], stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None
     run_id = victim.stdout.readline().strip()
     while victim.stdout.readline().strip() != "30":
         assert victim.poll() is None
-    assert "still in work" in sync(tmp_path / "runs").stdout or Spool(folder / "tracking").unsent() == 0
+    assert "still in progress" in sync(tmp_path / "runs").stdout or Spool(folder / "tracking").unsent() == 0
     server.kill()
     victim.kill()
     with victim:
@@ -173,7 +173,7 @@ def test_a_killed_run_is_sent_as_far_as_it_came_and_can_be_gone_on_with(server: 
     assert len(client.get_metric_history(run_id, "loss")) == len(steps) + 1
 
 
-def test_a_run_is_gone_on_with_while_the_server_is_away(server: MlflowServer, tmp_path: Path) -> None:
+def test_a_run_is_resumed_while_the_server_is_unreachable(server: MlflowServer, tmp_path: Path) -> None:
     with begin(tmp_path / "run") as run:
         log_epochs(run, range(2), tmp_path / "model.pt")
     server.kill()

@@ -58,7 +58,7 @@ def test_where_nothing_has_changed_nothing_is_done(place: Place) -> None:
     before = place.runs("classifiers"), place.runs("retraining")
     done = place.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == "nothing has changed: data, code and settings are those of version 1, the champion\n"
+    assert done.stdout == "nothing has changed: data, code and settings equal those of version 1, the champion\n"
     assert len(before[0]) == len(place.runs("classifiers")) and len(before[1]) == len(place.runs("retraining"))
 
 
@@ -125,7 +125,7 @@ def test_a_batch_that_fails_leaves_the_champion_and_says_so(place: Place) -> Non
     ],
     ids=["datasets", "training", "attack", "comparison"],
 )
-def test_a_batch_that_was_killed_is_gone_on_with(text: str, after_s: float, raw: Path, tmp_path: Path) -> None:
+def test_a_batch_that_was_killed_is_resumed(text: str, after_s: float, raw: Path, tmp_path: Path) -> None:
     place = Place(tmp_path / "killed", raw)
     family = place.killed_at(text, tmp_path / "log", after_s=after_s, epochs=8)
     assert gone(family), "a job outlived its batch"
@@ -164,8 +164,8 @@ def test_of_two_at_once_one_is_told_to_wait(place: Place, tmp_path: Path) -> Non
     wait_for(log, "$ python jobs/train_classifier.py", first)
     second = place.run(epochs=2)
     assert second.returncode == 75
-    assert "retraining is in work, by process" in second.stderr
-    assert "a batch is in work, by process" in place.run("--status", epochs=2).stdout
+    assert "retraining is locked by a running batch (process" in second.stderr
+    assert "a batch is running (process" in place.run("--status", epochs=2).stdout
     assert first.wait(600) == 0, log.read_text()
 
 
@@ -203,11 +203,11 @@ def test_images_that_have_drifted_stop_a_batch_where_they_are_to(place: Place, t
     trained = len(place.runs("classifiers"))
     done = night.run("on_drift=block")
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "error: Stopped: Drift of " in done.stderr and "channels" in done.stderr
+    assert "error: Stopped: Drift in " in done.stderr and "channels" in done.stderr
     assert place.aliases() == {"champion": "1"}
     assert len(place.runs("classifiers")) == trained
     decision = place.runs("retraining")[0]
-    assert decision.data.tags["promoted"] == "false" and "Drift of" in decision.data.tags["drift"]
+    assert decision.data.tags["promoted"] == "false" and "Drift in" in decision.data.tags["drift"]
     assert "drift.csv" in {file.path for file in place.client.list_artifacts(decision.info.run_id)}
     assert place.journal()[-1]["outcome"] == "drifted"
 

@@ -86,7 +86,7 @@ def test_killed_three_times_and_resumed_it_gives_the_same_weights_bit_for_bit(ro
     assert sorted(set(losses["killed"])) == sorted(set(losses["straight"]))
 
 
-def test_ctrl_c_ends_it_with_130_in_one_line_and_it_can_be_gone_on_with(root: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_with_130_in_one_line_and_it_can_be_resumed(root: Path, tmp_path: Path) -> None:
     settings = ("epochs=60", "batch_size=8", "checkpoint_every_steps=5", "resume=auto")
     straight = train(tmp_path / "straight", (sys.executable,), root, *settings)
     cwd = tmp_path / "interrupted"

@@ -91,7 +91,7 @@ def test_adversarial_variants_have_curves_and_flags(
     said = capsys.readouterr().out
     (folder,) = (tmp_path / "out").iterdir()
     flags = (folder / "flags.txt").read_text().splitlines()
-    assert all(f"not to be relied on: {flag}" in said for flag in flags)
+    assert all(f"unreliable: {flag}" in said for flag in flags)
     table = pl.read_parquet(folder / "evaluation.parquet")
     assert sorted(flags) == [
         f"small: 3 of 90 images of fgsm-{level} are right and were not changed by the attack; their gradient may be "
@@ -133,8 +133,8 @@ def test_dry_run_makes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["models=missing.pt"], 1, "missing.pt: no such file; give a checkpoint"),
-        (["models=damaged.pt"], 1, "damaged.pt: damaged, or no checkpoint of ours"),
+        (["models=missing.pt"], 1, "missing.pt: no such file; use a checkpoint"),
+        (["models=damaged.pt"], 1, "damaged.pt: corrupt, or not a roadsign-robustness checkpoint"),
         (["models=[]"], 2, "models: Tuple should have at least 1 item"),
         (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
         (["variants=[clean,gaussian-huge]"], 1, "gaussian-huge not in signs, crop_or_pad, 8 px; there are: clean, gau"),
@@ -166,6 +166,6 @@ def test_an_error_is_the_commands_exit_code_without_a_traceback(repository: Path
     done = run(repository, cwd, "models=missing.pt", "data.root=signs")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: missing.pt: no such file; give a checkpoint (<run folder>/model.pt), a run id, latest or "
+        "error: missing.pt: no such file; use a checkpoint (<run folder>/model.pt), a run id, latest or "
         "models:/name@alias\n"
     )

@@ -91,9 +91,9 @@ def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pyt
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["runs=missing.pt"], 1, "missing.pt: no such file; give a checkpoint"),
-        (["runs=classifier.pt"], 1, "classifier.pt: is of kind classifier, expected generator"),
-        (["classifier=vanilla.pt"], 1, "vanilla.pt: is of kind generator, expected classifier"),
+        (["runs=missing.pt"], 1, "missing.pt: no such file; use a checkpoint"),
+        (["runs=classifier.pt"], 1, "classifier.pt: kind is classifier, expected generator"),
+        (["classifier=vanilla.pt"], 1, "vanilla.pt: kind is generator, expected classifier"),
         (["runs=[]"], 2, "runs: Tuple should have at least 1 item"),
         (["inception=inception.pth"], 1, "inception=inception.pth: no such file; get it from https://github.com/"),
         (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),

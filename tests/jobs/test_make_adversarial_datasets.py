@@ -49,8 +49,8 @@ def make(spark: SparkSession, make_adversarial_datasets: ModuleType, repository:
         arguments = [f"model={root.parent / 'model.pt'}", f"data.root={root}", *overrides]
         settings = load(AdversarialDatasets, repository / "conf" / "make_adversarial_datasets.yaml", arguments)
         (found,) = find_models([settings.model])
-        order = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
-        make_adversarial_datasets.make(spark, settings, order, Console(file=sys.stdout, width=500))
+        plan = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
+        make_adversarial_datasets.make(spark, settings, plan, Console(file=sys.stdout, width=500))
         return Cell("crop_or_pad", SIZE_PX, "clean").folder(root).parent
 
     return run_body
@@ -226,7 +226,7 @@ def test_it_is_streamed_as_any_variant(made: Path, model: Classifier) -> None:
             seen += 1
     assert seen == 16
     mixed = data.model_copy(update={"mixture": {"clean": 0.5, "fgsm-snr33": 0.5}})
-    with pytest.raises(RoadsignError, match="a stream has adversarial images or images of 256 grey levels, not both"):
+    with pytest.raises(RoadsignError, match="a stream holds either adversarial images or images of 256 grey"):
         open_stream(mixed, "test", seed=0, batch_size=8)
 
 
@@ -284,7 +284,7 @@ def test_an_executor_without_torch_says_so(repository: Path, tmp_path: Path) -> 
     arguments = ("model=model.pt", "snr_db=[33]", "data.root=signs")
     done = run(repository, tmp_path, "make_adversarial_datasets", *arguments, PYSPARK_PYTHON=str(python))
     assert done.returncode == 1
-    assert "ExecutorError: executor " in done.stderr and "has no torch; install the project there" in done.stderr
+    assert "ExecutorError: executor " in done.stderr and "lacks torch; install the project there" in done.stderr
     assert "Traceback" not in done.stderr.rpartition("error: ")[2]
     assert not list(root.rglob("attacked=*"))
 
@@ -304,14 +304,14 @@ def test_a_network_whose_logits_overflow_names_images_and_changes_nothing(make: 
         (["model=missing.pt"], 1, "missing.pt: no such file"),
         (["model=0123456789abcdef"], 1, "0123456789abcdef: not found in"),
         (["model=models:/signs@champion"], 1, "registered models:\n  none"),
-        (["model=unsafe.pt"], 1, "unsafe.pt: damaged, or no checkpoint of ours"),
+        (["model=unsafe.pt"], 1, "unsafe.pt: corrupt, or not a roadsign-robustness checkpoint"),
         (["model=larger.pt", "data.size_px=8"], 1, "larger.pt is for images of 16 px, not of 8 px"),
-        (["model=few.pt"], 1, "few.pt knows 10 classes, but signs has images of class 15"),
+        (["model=few.pt"], 1, "few.pt has 10 classes, but signs has images of class 15"),
         (["snr_db=[.inf]"], 2, "snr_db.0: Input should be a finite number"),
         (["snr_db=[.nan]"], 2, "snr_db.0: Input should be a finite number"),
         (["snr_db=null"], 2, "fgsm needs snr_db=[50,45,40,33] or eps=[0.03], one of the two"),
         (["eps=[0.1]"], 2, "fgsm needs snr_db=[50,45,40,33] or eps=[0.03], one of the two"),
-        (["snr_db=[33,33.0]"], 2, "snr_db: names a strength twice"),
+        (["snr_db=[33,33.0]"], 2, "snr_db: contains duplicates"),
         (["attack=deepfool"], 2, "snr_db: deepfool seeks the smallest perturbation, leave it null"),
         (["attack={kind: universal}"], 2, "universal makes one perturbation for all images"),
         (["data.images=0"], 2, "data.images: Input should be greater than or equal to 1"),

@@ -37,8 +37,8 @@ def make(spark: SparkSession, make_generated_datasets: ModuleType, repository: P
         arguments = [f"model={folder / 'gan.pt'}", f"data.root={root}", "batch_size=16", *overrides]
         settings = load(GeneratedDatasets, repository / "conf" / "make_generated_datasets.yaml", arguments)
         (found,) = find_models([settings.model])
-        order = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
-        make_generated_datasets.make(spark, settings, order, Console(file=sys.stdout, width=500))
+        plan = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
+        make_generated_datasets.make(spark, settings, plan, Console(file=sys.stdout, width=500))
         return Cell("crop_or_pad", SIGNS.size_px, "clean").folder(root).parent
 
     return run_body
@@ -112,7 +112,7 @@ def test_an_evaluation_of_all_variants_leaves_it_out_where_it_has_no_images(made
     ("gan", "message"),
     [
         (untrained_gans.gan("vanilla"), "vanilla is not conditional, so its images have no labels"),
-        (untrained_gans.gan(classes=tuple(range(42))), "has not seen classes [42], which are in signs"),
+        (untrained_gans.gan(classes=tuple(range(42))), "was not trained on classes [42], which are in signs"),
     ],
 )
 def test_a_generator_that_does_not_fit_is_refused(

@@ -130,7 +130,7 @@ def test_images_that_cannot_be_opened_have_a_reason_and_odd_paths_stay_as_they_a
         "Schild ä %41\n.png": None,
         r"Stra\xdfe.png": "its name is not UTF-8; rename it",
         "pipe.png": "not a regular file but a pipe, a socket or a device",
-        "lost.png": "a link to what is not there",
+        "lost.png": "a broken link",
     }
     assert found["Schild ä %41\n.png"]["source"] == f"{folder}/Schild ä %41\n.png"
     assert (summary.images, summary.unreadable) == (6, 3)
@@ -185,7 +185,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     arguments = ["model=latest", f"images={tmp_path / 'signs'}", f"output={tmp_path / 'mine'}"]
     assert score_images.main(arguments) == 1
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'mine'}: is there and holds no scores")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'mine'}: exists and does not contain scores")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
 
 

@@ -51,12 +51,12 @@ def test_a_server_that_is_not_there_is_named_and_nothing_is_lost(
     assert Spool(kept / "run" / "tracking").unsent() == 2
 
 
-def test_a_run_that_is_still_in_work_is_left_alone(
+def test_a_run_that_is_still_in_progress_is_left_alone(
     sync_tracking: ModuleType, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Spool.opened(kept / "run" / "tracking"):
         assert sync_tracking.main([f"runs_root={kept}"]) == 0
-    assert "still in work" in capsys.readouterr().out
+    assert "still in progress" in capsys.readouterr().out
 
 
 def test_a_damaged_spool_does_not_hold_the_others_up(
@@ -68,7 +68,7 @@ def test_a_damaged_spool_does_not_hold_the_others_up(
     assert sync_tracking.main(["--dry-run", f"runs_root={kept}"]) == 1
     said = capsys.readouterr()
     assert "2 events to send to http://127.0.0.1:9" in said.out
-    assert said.err == f"error: {damaged / 'journal.jsonl'}: damaged before byte 2; remove that line\n"
+    assert said.err == f"error: {damaged / 'journal.jsonl'}: corrupt before byte 2; remove that line\n"
 
 
 def test_a_password_goes_to_no_server_that_a_folder_names(
@@ -77,6 +77,6 @@ def test_a_password_goes_to_no_server_that_a_folder_names(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     assert sync_tracking.main([f"runs_root={kept}"]) == 1
     assert (
-        "is for http://127.0.0.1:9, and MLFLOW_TRACKING_PASSWORD is set; set MLFLOW_TRACKING_URI"
+        "is for http://127.0.0.1:9, but MLFLOW_TRACKING_PASSWORD is set; set MLFLOW_TRACKING_URI"
         in capsys.readouterr().err
     )

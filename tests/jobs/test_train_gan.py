@@ -118,12 +118,12 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
         (["gan=biggan"], 2, "there are: adversarial, conditional, dcgan, vanilla, wgan_gp"),
         (["gan.latent=laplace"], 2, "expected one of gaussian, uniform, noise_image, image_to_image"),
         (["classes=[2,50]"], 1, r"classes \[50\]: split train has no images of them"),
-        (["classes=[2,2]"], 2, "classes: names a class twice"),
+        (["classes=[2,2]"], 2, "classes: contains duplicates"),
         (["batch_size=1"], 2, "batch_size=1: the generator of conditional has batch norm"),
         (["gan=adversarial", "gan.classifier=nowhere.pt"], 1, "nowhere.pt: no such file"),
         (["gan=adversarial", "gan.eps=0.1"], 2, "one of the two"),
         (["gan=adversarial", "gan.latent=uniform"], 2, "it must be image_to_image"),
-        (["resume=nowhere"], 1, "nowhere: no run; resume takes never, auto, or the folder of a run"),
+        (["resume=nowhere"], 1, "nowhere: not a run folder; resume takes never, auto, or the folder of a run"),
     ],
 )
 def test_bad_input_is_named_without_a_traceback(
@@ -150,7 +150,7 @@ def test_a_classifier_that_is_not_for_these_images_or_targets_is_named(
     adversarial = [f"data.root={root}", *SMALL, "gan=adversarial", "--dry-run"]
     for name, override, message in (
         ("16-43", "seed=0", "is for images of 16 px; set data.size_px=16"),
-        ("8-5", "seed=0", "knows 5 classes, and there are images of class 42"),
+        ("8-5", "seed=0", "has 5 classes, but there are images of class 42"),
         ("8-43", "gan.target=43", "gan.target=43: the classifier has classes 0 to 42"),
     ):
         assert train_gan.main([*adversarial, f"gan.classifier={here / name}.pt", override]) == 2
@@ -158,7 +158,7 @@ def test_a_classifier_that_is_not_for_these_images_or_targets_is_named(
     assert train_gan.main([*adversarial, f"gan.classifier={here / '8-43.pt'}"]) == 0
 
 
-def test_the_same_command_with_resume_auto_goes_on_with_what_a_killed_run_had_left(
+def test_the_same_command_with_resume_auto_resumes_what_a_killed_run_had_left(
     train_gan: ModuleType, root: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [f"data.root={root}", *DCGAN, *SMALL, "resume=auto"]

@@ -27,7 +27,7 @@ def test_home_is_expanded_in_paths(monkeypatch: pytest.MonkeyPatch, home: str) -
 @pytest.mark.parametrize("after", [":/", "://", ":///"])
 def test_schemes_are_refused_by_name_in_paths(scheme: str, after: str) -> None:
     for given_as in (str, Path):
-        with pytest.raises(ValueError, match=rf"^{scheme}: is not supported yet; give a local folder, or \./{scheme}"):
+        with pytest.raises(ValueError, match=rf"^{scheme}: is not supported yet; use a local folder, or \./{scheme}"):
             read_path(given_as(f"{scheme}{after}bucket/x"))
 
 
@@ -43,8 +43,8 @@ def test_file_urls_are_the_paths_that_other_programs_mean(segments: list[str]) -
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("file://nas/x", "is a file of the host nas"), ("file:///x?y", "give the path itself"), ("", "is empty"),
-        ("file:///x#2", "give the path itself"), ("a\0b", "NUL"),
+        ("file://nas/x", "is a file of the host nas"), ("file:///x?y", "use the path itself"), ("", "is empty"),
+        ("file:///x#2", "use the path itself"), ("a\0b", "NUL"),
     ],
 )  # fmt: skip
 def test_what_is_no_path_is_refused(text: str, why: str) -> None:

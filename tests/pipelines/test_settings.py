@@ -182,7 +182,7 @@ def test_an_unknown_member_lists_the_menu(config: Path, name: str, form: str) ->
         ("stops=3", "stops: Input should be a valid array, got 3; write stops=[3]"),
         ("stops=[1,x]", "stops.1: Input should be a valid integer, got 'x'"),
         ("folder=", "folder: Input is not a valid path, got None"),
-        ("folder=s3a://bucket/x", "folder: s3a: is not supported yet; give a local folder, or ./s3a://bucket/x for"),
+        ("folder=s3a://bucket/x", "folder: s3a: is not supported yet; use a local folder, or ./s3a://bucket/x for"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_file_and_key(config: Path, override: str, told: str) -> None:

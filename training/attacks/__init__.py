@@ -1,7 +1,7 @@
-"""The attacks. A new one is one file here and one line in ATTACKS.
+"""The attacks. To add one, add a file here and a line in ATTACKS.
 
-Attacks of fixed strength take (network, examples, strengths), those that seek the smallest perturbation take (network,
-examples); both work in pixel space, for the network's first layer normalizes."""
+Attacks of fixed strength take (network, examples, strengths), attacks that seek the smallest perturbation take
+(network, examples). Both work in pixel space, since the first layer of the network normalizes."""
 
 from training.attacks.apgd import Apgd
 from training.attacks.contract import Attack, FixedStrength, MinimalPerturbation

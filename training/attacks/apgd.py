@@ -15,19 +15,21 @@ from training.objectives.margins import log_odds
 
 
 class Apgd(FixedStrength):
-    """Gradient ascent with momentum that halves its own step where it makes no progress, and then returns to its best
+    """Gradient ascent with momentum that halves its step size when it makes no progress, and then returns to its best
     point (Croce and Hein 2020, algorithm 1).
 
     `loss="cross_entropy"`, or "targeted_dlr": the difference of logits ratio towards each of the `targets` next most
-    probable classes in turn (section 4.2, equation 7). It starts anywhere in the ball, as AutoAttack does;
-    `start="deepfool"` starts where Deepfool's perturbation, shortened to the ball, leads. Who is fooled, or predicted
-    wrongly from the first, is not attacked any further; the others get the best point of largest margin."""
+    probable classes in turn (section 4.2, equation 7). It starts at a random point of the ball, as in AutoAttack;
+    `start="deepfool"` starts at Deepfool's perturbation, scaled down to the ball. Images that are fooled, or predicted
+    wrongly from the start, are not attacked any further; the others get the point of largest margin."""
 
     kind: ClassVar[str] = "apgd"
     loss: Literal["cross_entropy", "targeted_dlr"] = "cross_entropy"
     steps: int = Field(default=100, ge=1)
     restarts: int = Field(default=1, ge=1)
-    targets: int = Field(default=9, ge=1, description="of targeted_dlr; all other classes, where there are fewer")
+    targets: int = Field(
+        default=9, ge=1, description="number of target classes of targeted_dlr; at most all other classes"
+    )
     start: Literal["random", "deepfool"] = "random"
 
     def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
@@ -45,7 +47,7 @@ class Apgd(FixedStrength):
         return worst.images
 
     def _targets(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
-        """(N, targets): classes to go to, the most probable first. Cross entropy has one column that says nothing."""
+        """(N, targets): target classes, the most probable first. Cross entropy has one column, which is not used."""
         if self.loss == "cross_entropy":
             return examples.labels[:, None]
         with torch.no_grad():
@@ -68,7 +70,7 @@ def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, _targets: torch.T
 
 
 def _targeted_dlr(logits: torch.Tensor, labels: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """(z_t − z_y) / (z_π1 − (z_π3 + z_π4) / 2), where π sorts the logits from the largest on."""
+    """(z_t − z_y) / (z_π1 − (z_π3 + z_π4) / 2), where π sorts the logits in descending order."""
     highest = logits.topk(4).values
     spread = highest[:, 0] - (highest[:, 2] + highest[:, 3]) / 2
     towards = logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None])

@@ -1,4 +1,4 @@
-"""Projected gradient ascent that chooses its own step sizes (Croce and Hein 2020, algorithm 1)."""
+"""Projected gradient ascent with automatic step sizes (Croce and Hein 2020, algorithm 1)."""
 
 import math
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from training.attacks.labelled_images import LabelledImages
 __all__ = ["AimedLoss", "climb", "periods"]
 
 AimedLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""(logits (N, C), labels (N,), targets (N,)) → (N,), to be made large."""
+"""(logits (N, C), labels (N,), targets (N,)) → (N,), to be maximized."""
 
 MOMENTUM = 0.75
 RISES_NEEDED = 0.75
-"""ρ: the share of a period's steps that must have raised the loss for the step size to stay."""
+"""ρ: the minimal share of a period's steps that must raise the loss for the step size to remain unchanged."""
 
 
 @dataclass
 class _Ascent:
-    """The images still under way; `rows` says which of all they are."""
+    """The images that are still being attacked; `rows` are their indices among all images."""
 
     rows: torch.Tensor
     examples: LabelledImages
@@ -41,9 +41,9 @@ class _Ascent:
     checked_loss: torch.Tensor
     """The best loss at the last checkpoint."""
     halved: torch.Tensor
-    """Whether the step was halved there."""
+    """Whether the step size was halved at the last checkpoint."""
     rises: torch.Tensor
-    """How many steps since have raised the loss."""
+    """How many steps since the last checkpoint have raised the loss."""
 
     def at(self, keep: torch.Tensor) -> "_Ascent":
         if bool(keep.all()):
@@ -62,7 +62,7 @@ class _Ascent:
         self.previous, self.points = self.points, project(self.points + aside, centres, radius, norm)
 
     def look(self, network: nn.Module, aimed_loss: AimedLoss) -> torch.Tensor:
-        """Who is fooled (N,); takes down the loss, its gradient and the best point so far."""
+        """Which images are fooled (N,); updates the loss, its gradient and the best point."""
 
         def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             return aimed_loss(logits, labels, self.targets)
@@ -77,7 +77,7 @@ class _Ascent:
         return here.fooled
 
     def check(self, period: int) -> None:
-        """Conditions 1 and 2 of section 3.2: where either holds, half the step, and back to the best point."""
+        """Conditions 1 and 2 of section 3.2: if either holds, halves the step size and returns to the best point."""
         too_few_rises = self.rises < RISES_NEEDED * period
         no_progress = ~self.halved & (self.best_loss == self.checked_loss)
         self.halved = too_few_rises | no_progress
@@ -99,7 +99,8 @@ def climb(
     targets: torch.Tensor,
     first: torch.Tensor,
 ) -> torch.Tensor:
-    """From `first`, inside the balls of radius `eps` (N,); of each image the first point that fools, else the best."""
+    """Starts at `first`, inside the balls of radius `eps` (N,); returns for each image the first point that fools, else
+    the best."""
     result = first.clone()
     lowest = torch.full_like(eps, -math.inf)
     zeros = torch.zeros_like(eps)

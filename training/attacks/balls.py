@@ -1,4 +1,4 @@
-"""Balls around images, in L∞ or L2, one radius per image, always cut to [0, 1]."""
+"""Balls around images, in L∞ or L2, one radius per image, always clipped to [0, 1]."""
 
 import math
 from typing import Literal
@@ -18,14 +18,14 @@ def per_image(values: torch.Tensor) -> torch.Tensor:
 
 
 def norms(perturbation: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """(N,) of (N, 3, S, S)."""
+    """The norms (N,) of perturbations (N, 3, S, S)."""
     order = torch.inf if norm == "linf" else 2
     found: torch.Tensor = torch.linalg.vector_norm(perturbation, ord=order, dim=(1, 2, 3))
     return found
 
 
 def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """The direction of norm 1 along which a linear loss grows most; zero where the gradient is."""
+    """The direction of norm 1 along which a linear loss grows most; zero where the gradient is zero."""
     if norm == "linf":
         return gradient.sign()
     largest = per_image(norms(gradient, "linf"))
@@ -35,7 +35,7 @@ def steepest(gradient: torch.Tensor, norm: Norm) -> torch.Tensor:
 
 
 def project(points: torch.Tensor, centres: torch.Tensor, eps: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """Into the ball of radius `eps` (N,) around `centres`, which lie in [0, 1], and into [0, 1]."""
+    """Projects into the ball of radius `eps` (N,) around `centres`, which are in [0, 1], and clips to [0, 1]."""
     radius = per_image(eps)
     if norm == "linf":
         return points.clamp(centres - radius, centres + radius).clamp_(0, 1)
@@ -45,7 +45,7 @@ def project(points: torch.Tensor, centres: torch.Tensor, eps: torch.Tensor, norm
 
 
 def scatter_inside(centres: torch.Tensor, eps: torch.Tensor, norm: Norm, draws: Draws) -> torch.Tensor:
-    """A point of each ball, uniform in its volume, then cut to [0, 1]."""
+    """A random point of each ball, uniform in its volume, then clipped to [0, 1]."""
     shape = centres.shape[1:]
     if norm == "linf":
         offsets = 2 * draws.uniform(*shape) - 1

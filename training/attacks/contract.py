@@ -1,4 +1,5 @@
-"""What every attack is: a frozen settings object that turns labelled images into adversarial ones, in pixel space."""
+"""The contract of attacks: a frozen settings object that turns labelled images into adversarial ones, in pixel
+space."""
 
 import math
 from abc import abstractmethod
@@ -18,30 +19,30 @@ __all__ = ["Attack", "FixedStrength", "MinimalPerturbation"]
 
 
 class Attack(Settings):
-    """Neither the network nor the examples are changed, and nothing is drawn from a global generator.
+    """Neither the network nor the examples are changed, and no global generator is used.
 
-    An image's result does not depend on the images beside it, except for the last bits of the network's own
-    arithmetic: PyTorch rounds differently for batches of different sizes. So equal bytes need equal batches."""
+    The result for an image does not depend on the other images, except for the last bits of the network's arithmetic:
+    PyTorch rounds differently for batches of different sizes. So equal bytes need equal batches."""
 
     kind: ClassVar[str]
 
     @property
     def variant(self) -> str:
-        """What its variants are called, without a strength: the kind, and the settings that are not the default."""
+        """The name of its variants, without a strength: the kind, and the settings that differ from the defaults."""
         return "_".join([self.kind, *self.changed()])
 
     def changed(self) -> list[str]:
-        """The settings that are not the default: steps_10."""
+        """The settings that differ from the defaults: steps_10."""
         given, defaults = (attack.model_dump(mode="json") for attack in (self, type(self)()))
         return [f"{name}_{value}" for name, value in given.items() if value != defaults[name]]
 
     def opened(self, files: Path) -> "Attack":
-        """Where it needs a file besides the network's, that is in the folder `files`."""
+        """Loads a file besides that of the network, if the attack needs one; it is in the folder `files`."""
         return self
 
 
 class FixedStrength(Attack):
-    """Makes the loss large inside a ball around each image; the result differs from the image by at most `eps`."""
+    """Maximizes the loss inside a ball around each image; the result differs from the image by at most `eps`."""
 
     norm: Norm = "linf"
 
@@ -61,11 +62,13 @@ class FixedStrength(Attack):
 
     @abstractmethod
     def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
-        """Adversarial images, float32 in [0, 1]; `eps` (N,), float32: each image's own. At 0 the image itself."""
+        """Adversarial images, float32 in [0, 1]; `eps` (N,), float32: the radius for each image. With radius 0, the
+        image itself."""
 
     def radius(self, meter: Meter, strength: Strength) -> torch.Tensor:
-        """(N,), float32. At a signal-to-noise ratio it is the radius whose farthest perturbation has it: in L2 a point
-        of the sphere, in L∞ a corner, ‖x‖₂ / (√D · 10^(SNR/20)) with D values. What stays inside has a higher ratio."""
+        """(N,), float32. For a signal-to-noise ratio, the radius at which the largest possible perturbation has this
+        ratio: in L2 a point on the sphere, in L∞ a corner, ‖x‖₂ / (√D · 10^(SNR/20)) with D values. Points inside have
+        a higher ratio."""
         if isinstance(strength, Eps):
             return torch.full_like(meter.signal_norm, strength.eps, dtype=torch.float32)
         noise_norm = strength.noise_norm(meter.signal_norm)
@@ -73,8 +76,8 @@ class FixedStrength(Attack):
 
 
 class MinimalPerturbation(Attack):
-    """Seeks a small perturbation that changes the prediction; where it finds none, or where the prediction is wrong
-    already, the image stays as it is."""
+    """Seeks a small perturbation that changes the prediction. If it finds none, or if the prediction is already wrong,
+    the image is not changed."""
 
     def __call__(self, network: nn.Module, examples: LabelledImages) -> Attacked:
         """`network`: (N, 3, S, S) in [0, 1] → logits (N, C), in evaluation mode. Raises AttackError."""

@@ -10,23 +10,23 @@ from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import AttackError, LabelledImages
 
 SHORTEST_STEP = {"l2": 1e-4, "linf": 1e-6}
-"""Exactly on a boundary the distance to it is zero, and the step would be too."""
+"""Added to the distance: exactly on a boundary it is zero, and the step would be zero too."""
 
 
 class Deepfool(MinimalPerturbation):
     """Steps to the nearest boundary of the linearized classifier until the prediction changes (Moosavi-Dezfooli et al.
-    2016, algorithm 2; in L∞ section 3.3, with the dual norm L1).
+    2016, algorithm 2; for L∞ section 3.3, with the dual norm L1).
 
-    Of a linear classifier it is the orthogonal projection onto the nearest boundary, prolonged by `overshoot`. As in
-    the authors' program the `classes` most probable ones of the clean image are looked at, and each iterate is
-    evaluated with its overshoot. The boundary sought is that of the label; give predictions for labels to measure the
+    For a linear classifier this is the orthogonal projection onto the nearest boundary, extended by `overshoot`. As in
+    the authors' program, only the `classes` most probable classes of the clean image are considered, and each iterate
+    is evaluated with its overshoot. The boundary is that of the label; pass predictions as labels to measure the
     paper's ρ̂_adv on images that are predicted wrongly too."""
 
     kind: ClassVar[str] = "deepfool"
     norm: Norm = "l2"
     steps: int = Field(default=50, ge=1)
     overshoot: float = Field(default=0.02, ge=0, allow_inf_nan=False)
-    classes: int = Field(default=10, ge=2, description="as many as the network has, where it has fewer")
+    classes: int = Field(default=10, ge=2, description="considered classes; at most those that the network has")
 
     def perturb(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
         result = examples.images.clone()
@@ -53,7 +53,7 @@ class Deepfool(MinimalPerturbation):
     def _step(
         self, network: nn.Module, points: torch.Tensor, examples: LabelledImages, candidates: torch.Tensor
     ) -> torch.Tensor:
-        """To the nearest of the boundaries between the label and `candidates` (N, K); zero where no gradient leads to
+        """The step to the nearest boundary between the label and the `candidates` (N, K); zero if no gradient leads to
         any."""
         with torch.enable_grad():
             inputs = points.detach().requires_grad_()
@@ -74,7 +74,8 @@ class Deepfool(MinimalPerturbation):
         return step * per_image(nearest.clamp(SHORTEST_STEP[self.norm], torch.finfo(nearest.dtype).max))
 
     def _normal(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(direction of norm 1, the gradient's dual norm (N,)): the way to a boundary, and how fast it leads there."""
+        """(direction of norm 1, the gradient's dual norm (N,)): the direction of a boundary, and the rate of
+        approach."""
         if self.norm == "linf":
             return gradient.sign(), gradient.abs().sum((1, 2, 3))
         length = norms(gradient, "l2")

@@ -1,4 +1,4 @@
-"""Attacks that look at an image once and then go one way from it, as far as they are asked to."""
+"""Attacks that compute one direction per image and then move along it by the requested distance."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,14 +15,15 @@ __all__ = ["OneDirection"]
 
 
 class OneDirection(FixedStrength):
-    """x + ε d, cut to [0, 1]: all strengths share the direction d of an image and the passes that find it.
+    """x + ε d, clipped to [0, 1]: all strengths share the direction d of an image and the passes that find it.
 
-    At a signal-to-noise ratio ε = ‖x‖₂ / (‖d‖₂ · 10^(SNR/20)) for each image (Parseval report, equation 2). An image
-    without a direction stays as it is, at an infinite ratio; a black one has no ratio and stays as it is, at NaN."""
+    For a signal-to-noise ratio, ε = ‖x‖₂ / (‖d‖₂ · 10^(SNR/20)) for each image (Parseval report, equation 2). An image
+    without a direction is not changed and has an infinite ratio; a black image has no ratio, is not changed, and gets
+    NaN."""
 
     @abstractmethod
     def direction(self, network: nn.Module, examples: LabelledImages) -> tuple[torch.Tensor, Meter]:
-        """(N, 3, S, S), of norm 1 in the attack's norm or zero, and what measures it."""
+        """The direction (N, 3, S, S), of norm 1 in the attack's norm or zero, and the meter for it."""
 
     def run(self, network: nn.Module, examples: LabelledImages, strengths: Sequence[Strength]) -> list[Attacked]:
         images = examples.images

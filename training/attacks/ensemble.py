@@ -11,14 +11,14 @@ from training.attacks.worst_case import WorstCase
 
 
 class Ensemble(FixedStrength):
-    """The worst of four attacks for each image, with nothing to set but the norm (after AutoAttack: Croce and Hein
-    2020, section 6): Apgd on cross entropy, Apgd towards each of the nine next classes, Apgd from where Deepfool leads,
-    Square.
+    """The worst of four attacks for each image, without parameters except the norm (after AutoAttack: Croce and Hein
+    2020, section 6): Apgd on cross entropy, Apgd towards each of the nine next classes, Apgd started at Deepfool's
+    result, Square.
 
-    AutoAttack's third is FAB, which as well goes from boundary to boundary of the linearized classifier; Deepfool's
-    perturbation, shortened to the ball and carried on from there, has its place here. Who is fooled, or predicted
-    wrongly from the first, is not attacked any further, so accuracy on the result is robust accuracy under all four;
-    the others get the image of largest margin. Needs 4 classes."""
+    AutoAttack's third attack is FAB, which also moves from boundary to boundary of the linearized classifier; here it
+    is replaced by Deepfool's perturbation, scaled down to the ball and continued from there. Images that are fooled, or
+    predicted wrongly from the start, are not attacked any further, so accuracy on the result is robust accuracy under
+    all four; the others get the image of largest margin. Needs 4 classes."""
 
     kind: ClassVar[str] = "ensemble"
 

@@ -13,13 +13,14 @@ from training.objectives.margins import log_odds
 
 
 class Fgsm(OneDirection):
-    """x + ε sign(∇ₓL), cut to [0, 1] (Goodfellow et al. 2015; Parseval report, equation 1); in L2, x + ε ∇ₓL / ‖∇ₓL‖₂.
+    """x + ε sign(∇ₓL), clipped to [0, 1] (Goodfellow et al. 2015; Parseval report, equation 1); in L2, x + ε ∇ₓL /
+    ‖∇ₓL‖₂.
 
-    At a signal-to-noise ratio ‖d‖₂ is measured: with √D for it, which holds where no gradient is zero, the
-    perturbation of the other images would be weaker than asked for.
+    For a signal-to-noise ratio, ‖d‖₂ is measured: √D is correct only if no gradient is zero, and would make the
+    perturbation of other images weaker than requested.
 
     `snr_space="standardised"` measures image and perturbation after the network's Normalize layer and takes steps of
-    equal size there, in whose units `eps` then is, as the experiments of the report do; the cut to [0, 1] stays."""
+    equal size there (eps is then in these units), as in the experiments of the report; clipping to [0, 1] remains."""
 
     kind: ClassVar[str] = "fgsm"
     snr_space: Literal["pixel", "standardised"] = "pixel"

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Gan(OneDirection):
-    """The perturbation that a trained generator makes of an image, brought to the strength that is asked for: one pass
-    through the generator and none through the network (gans.Adversarial; C. Xiao et al., "Generating adversarial
-    examples with adversarial networks", 2018).
+    """The perturbation that a trained generator makes of an image, scaled to the requested strength: one pass through
+    the generator and none through the network (gans.Adversarial; C. Xiao et al., "Generating adversarial examples with
+    adversarial networks", 2018).
 
-    `generator` is a run, `latest` or a checkpoint, as training.tracking.find_models knows it; in a prepared attack it
-    is the digest of the weights, and on an executor the path of the file. `name` tells the variants of several
-    generators apart: gan-adversarial-snr33."""
+    `generator` is a run, `latest` or a checkpoint, as in training.tracking.find_models; in a prepared attack it is the
+    digest of the weights, and on an executor the path of the file. `name` distinguishes the variants of several
+    generators: gan-adversarial-snr33."""
 
     kind: ClassVar[str] = "gan"
     generator: PathOrName = "latest"
@@ -44,20 +44,22 @@ class Gan(OneDirection):
 
 
 def file_name(digest: str) -> str:
-    """Of the generator's file on executors."""
+    """The name of the generator's file on executors."""
     return f"{digest}.pt"
 
 
 @lru_cache(maxsize=1)
 def _read(path: Path, device: torch.device) -> "TrainedGan":
-    """Once by each Python worker. Raises CheckpointError and AttackError."""
-    from training.gans.trained import TrainedGan  # here: the adversarial GAN learns with what attacks have
+    """Read once per Python worker. Raises CheckpointError and AttackError."""
+    from training.gans.trained import TrainedGan  # here: the adversarial GAN imports attacks
 
     return checked(TrainedGan.read(path, device), str(path))
 
 
 def checked(trained: "TrainedGan", name: str) -> "TrainedGan":
-    """Raises AttackError where it makes images rather than perturbations."""
-    if trained.gan.kind != "adversarial":
-        raise AttackError(f"attack.generator={name} is a {trained.gan.kind} GAN; train one with gan=adversarial")
+    """Raises AttackError if it makes images rather than perturbations."""
+    if trained.architecture.kind != "adversarial":
+        raise AttackError(
+            f"attack.generator={name} is a {trained.architecture.kind} GAN; train one with gan=adversarial"
+        )
     return trained

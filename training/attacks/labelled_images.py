@@ -1,4 +1,4 @@
-"""Labelled images under attack, and the random numbers of each of them."""
+"""Labelled images under attack, and their random numbers."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ MOST_IDS_NAMED = 5
 
 
 class AttackError(RoadsignError):
-    """What was given cannot be attacked, or the network's answers cannot be used."""
+    """The images cannot be attacked, or the network's outputs cannot be used."""
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """`images` (N, 3, S, S), float32 in [0, 1]; `labels` (N,), int64. An image's random numbers follow from `seed`, the
-    attack's kind and its `image_id`, and from nothing else."""
+    """`images` (N, 3, S, S), float32 in [0, 1]; `labels` (N,), int64. The random numbers of an image depend only on
+    `seed`, the kind of the attack and its `image_id`."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -31,19 +31,19 @@ class LabelledImages:
         return len(self.images)
 
     def at(self, rows: torch.Tensor) -> "LabelledImages":
-        """Those that a mask or indices (on any device) choose."""
+        """The images that a mask or indices (on any device) select."""
         places = _places(rows)
         image_ids = [self.image_ids[place] for place in places]
         return LabelledImages(self.images[rows], self.labels[rows], image_ids, self.seed)
 
     def name(self, rows: torch.Tensor) -> str:
-        """The first few image_ids of a mask, for a message."""
+        """The first image_ids that a mask selects, for a message."""
         places = _places(rows)
         names = ", ".join(self.image_ids[place] for place in places[:MOST_IDS_NAMED])
         return names + (f" and {len(places) - MOST_IDS_NAMED} more" if len(places) > MOST_IDS_NAMED else "")
 
     def check(self) -> None:
-        """Raises AttackError where shapes or types are others, or an image is not inside [0, 1]."""
+        """Raises AttackError if shapes or types are wrong, or if an image is outside [0, 1]."""
         images, labels = self.images, self.labels
         if images.ndim != 4 or images.dtype != torch.float32:
             raise AttackError(f"images are {images.dtype} {tuple(images.shape)}, expected float32 (N, 3, S, S)")
@@ -52,13 +52,13 @@ class LabelledImages:
                 f"{len(images)} images, {len(self.image_ids)} image_ids and {labels.dtype} labels "
                 f"{tuple(labels.shape)}: expected as many of each, and int64 labels"
             )
-        inside = (images.amin((1, 2, 3)) >= 0) & (images.amax((1, 2, 3)) <= 1)  # False where one is NaN
+        inside = (images.amin((1, 2, 3)) >= 0) & (images.amax((1, 2, 3)) <= 1)  # False for NaN
         if not inside.all():
             raise AttackError(f"images outside of [0, 1], or not finite: {self.name(~inside)}; divide uint8 by 255")
 
 
 class Draws:
-    """Random numbers for N images, each from a generator of its own: the same on any batch, partition or device."""
+    """Random numbers for N images, each from its own generator: the same in any batch, on any partition or device."""
 
     def __init__(self, generators: Sequence[torch.Generator], device: torch.device) -> None:
         self._generators = generators
@@ -89,7 +89,7 @@ class Draws:
 
 
 def generator(seed: int, kind: str, image_id: str) -> torch.Generator:
-    """The generator of one kind of attack on one image, on the CPU wherever the image is."""
+    """The generator of one kind of attack on one image; always on the CPU, whatever the device of the image is."""
     key = hashlib.sha256(f"{seed}\0{kind}\0{image_id}".encode()).digest()[:8]
     return torch.Generator().manual_seed(int.from_bytes(key, "little"))
 

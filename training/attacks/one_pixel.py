@@ -14,23 +14,24 @@ COLOUR_MEAN, COLOUR_STD = 128 / 255, 127 / 255
 
 
 class OnePixel(MinimalPerturbation):
-    """Changes at most `pixels` pixels, sought by differential evolution (Su et al. 2019, section III.C).
+    """Changes at most `pixels` pixels, found by differential evolution (Su et al. 2019, section III.C).
 
-    As in the paper: a candidate is (row, column, red, green, blue) for each pixel, at first uniform in place and normal
-    N(128, 127) in colour; a child is a + 0.5 (b − c) of three different ones, without crossover, and takes its parent's
-    place where the label becomes less probable. The search for an image ends with its first candidate that is predicted
-    wrongly. The paper does not say what happens outside of the image and of the colours: there we mirror. Nor does it
-    end before the last generation where nothing is found; we give up on an image where its candidates are all as bad,
-    where the standard deviation of their log odds is below `give_up` times what the best still lacks.
+    As in the paper: a candidate is (row, column, red, green, blue) for each pixel, initially uniform in position and
+    normal N(128, 127) in colour; a child is a + 0.5 (b − c) of three different candidates, without crossover, and
+    replaces its parent if the label becomes less probable. The search for an image ends with the first candidate that
+    is predicted wrongly. The paper does not say how values outside of the image and of the colour range are handled:
+    here they are mirrored. Nor does the paper stop before the last generation; here the search for an image stops when
+    all its candidates are equally bad, that is, when the standard deviation of their log odds is below `give_up` times
+    the gap that the best one still has to close.
 
-    All candidates of all images still sought go through the network together, `images_per_pass` at a time."""
+    All candidates of all remaining images go through the network together, `images_per_pass` at a time."""
 
     kind: ClassVar[str] = "one_pixel"
     pixels: int = Field(default=1, ge=1)
     population: int = Field(default=400, ge=4)
     generations: int = Field(default=100, ge=0)
-    give_up: float = Field(default=0.05, ge=0, lt=1, description="0: never; larger: sooner")
-    images_per_pass: int = Field(default=128, ge=1, description="bounds the memory; changes last bits at most")
+    give_up: float = Field(default=0.05, ge=0, lt=1, description="0: never stops early; larger values stop sooner")
+    images_per_pass: int = Field(default=128, ge=1, description="bounds the memory; affects only the last bits")
 
     def perturb(self, network: nn.Module, examples: LabelledImages) -> torch.Tensor:
         result = examples.images.clone()
@@ -66,7 +67,7 @@ class OnePixel(MinimalPerturbation):
     def _evaluate(
         self, network: nn.Module, examples: LabelledImages, candidates: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log odds against the label, and whether the prediction is another: both (N, population)."""
+        """The log odds against the label, and whether the prediction differs from it: both (N, population)."""
         owners = torch.arange(len(examples), device=candidates.device).repeat_interleave(self.population)
         flat = candidates.flatten(0, 1)
         odds, wrong = [], []
@@ -81,7 +82,7 @@ class OnePixel(MinimalPerturbation):
 
 
 def _children(parents: torch.Tensor, draws: Draws) -> torch.Tensor:
-    """a + 0.5 (b − c), mirrored into [0, 1]; a, b and c are three different ones of the population."""
+    """a + 0.5 (b − c), mirrored into [0, 1]; a, b and c are three different candidates of the population."""
     count = parents.shape[1]
     drawn = draws.uniform(count, 3)
     first = _below(count, drawn[:, :, 0])
@@ -98,9 +99,9 @@ def _below(count: int, uniform: torch.Tensor) -> torch.Tensor:
 
 
 def _painted(images: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-    """`images` itself, with the pixels of `candidates` (N, pixels, 5) written into it."""
+    """Writes the pixels of `candidates` (N, pixels, 5) into `images` in place, and returns it."""
     height, width = images.shape[2:]
     owners = torch.arange(len(images), device=images.device)
-    for pixel in candidates.unbind(1):  # one after another: where two meet the later one stays
+    for pixel in candidates.unbind(1):  # one after another: at the same position the later one wins
         images[owners, :, _below(height, pixel[:, 0]), _below(width, pixel[:, 1])] = pixel[:, 2:]
     return images

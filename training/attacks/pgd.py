@@ -14,21 +14,21 @@ from training.objectives.margins import log_odds
 
 class Pgd(FixedStrength):
     """Projected gradient ascent on cross entropy (Madry et al. 2018, section 2.1): steps of `step_fraction` · eps along
-    the gradient's sign, or in L2 along the gradient, each followed by a projection into the ball and [0, 1].
+    the sign of the gradient, or in L2 along the gradient, each followed by a projection into the ball and [0, 1].
 
-    The result is the last iterate; of several restarts the one with the largest margin, where a fooled image is not
-    attacked again."""
+    The result is the last iterate; of several restarts, the one with the largest margin. A fooled image is not attacked
+    again."""
 
     kind: ClassVar[str] = "pgd"
     steps: int = Field(default=40, ge=1)
     step_fraction: float = Field(default=0.1, gt=0, allow_inf_nan=False)
-    random_start: bool = Field(default=True, description="start anywhere in the ball instead of at the image")
+    random_start: bool = Field(default=True, description="start at a random point of the ball instead of at the image")
     restarts: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _restarts_differ(self) -> Self:
         if self.restarts > 1 and not self.random_start:
-            raise ValueError("restarts without random_start all find the same")
+            raise ValueError("restarts without random_start all give the same result")
         return self
 
     def perturb(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""How strong a perturbation is: asked for as eps or as signal-to-noise ratio, and measured on each image."""
+"""The strength of a perturbation: requested as eps or as signal-to-noise ratio, and measured on each image."""
 
 import math
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ Strength = Eps | SnrDb
 class Attacked:
     """Adversarial `images` (N, 3, S, S), float32 in [0, 1], and their signal-to-noise ratios (N,), float64, decibels.
 
-    `snr_db_before_clamp` is the perturbation's before it was cut off at 0 and 1, `snr_db` that of `images`,
-    `snr_db_uint8` what would be left if they were rounded to 256 grey levels. `snr_db_asked` is NaN where no ratio was
-    asked for. A ratio is infinite where nothing was added, and NaN where the image is black besides."""
+    `snr_db_before_clamp` is that of the perturbation before clipping to [0, 1], `snr_db` that of `images`,
+    `snr_db_uint8` that after rounding to 256 grey levels. `snr_db_asked` is NaN if no ratio was requested. A ratio is
+    infinite if nothing was added, and NaN if nothing was added to a black image."""
 
     images: torch.Tensor
     snr_db_asked: torch.Tensor
@@ -55,18 +55,18 @@ class Attacked:
 
     @property
     def kept(self) -> torch.Tensor:
-        """(N,), bool: what the attack could not or did not have to change. Of FGSM these are the images with no ratio
-        to reach (all black) and those whose gradient is zero everywhere."""
+        """Images (N,), bool, that the attack could not or did not have to change. For FGSM these are the images without
+        a ratio (all black) and those whose gradient is zero everywhere."""
         return ~(self.snr_db < math.inf)
 
 
 class Meter:
-    """Measures perturbations of `images` in pixel space, or where `std` (1, 3, 1, 1) is given in units of it."""
+    """Measures perturbations of `images` in pixel space, or if `std` (1, 3, 1, 1) is given in units of it."""
 
     def __init__(
         self, images: torch.Tensor, signal: torch.Tensor | None = None, std: torch.Tensor | None = None
     ) -> None:
-        """`signal` is what the images are where their norm is taken; by default the images."""
+        """`signal` are the images in the space in which their norm is taken; by default `images`."""
         self.images = images
         self.signal_norm = _norms(images if signal is None else signal)
         self._std = std
@@ -84,7 +84,7 @@ class Meter:
         )
 
     def noise_norms(self, noise: torch.Tensor) -> torch.Tensor:
-        """‖·‖₂ of each perturbation (N,), float64; summed up in float32, which is right to 0.00001 dB."""
+        """‖·‖₂ of each perturbation (N,), float64; the sum is in float32, which is accurate to 0.00001 dB."""
         return _norms(noise if self._std is None else noise / self._std)
 
     def _snr_db(self, perturbed: torch.Tensor) -> torch.Tensor:

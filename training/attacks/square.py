@@ -13,17 +13,17 @@ from training.attacks.square_proposals import NUMBERS, SQUARES
 from training.objectives.margins import margin
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""Queries, of 10,000, after which squares have half the area (section 4)."""
+"""Numbers of queries, out of 10,000, after which the area of the squares is halved (section 4)."""
 DRAWN_AT_ONCE = 64
 
 
 class Square(FixedStrength):
-    """Random search that sees the logits alone (Andriushchenko et al. 2020, algorithms 1 to 3).
+    """Random search that uses only the logits (Andriushchenko et al. 2020, algorithms 1 to 3).
 
     It starts with vertical stripes of ±eps per channel, in L2 with a grid of tiles; each query changes a square at a
-    random place and keeps the change where the margin grows. A square has at first `first_fraction` of the image's
-    area, and less in the paper's steps, which are stretched to the number of queries. Who is fooled, or predicted
-    wrongly from the first, is not attacked any further; the others get the point of largest margin."""
+    random position and keeps the change if the margin grows. A square initially covers `first_fraction` of the image's
+    area, and less in the paper's steps, which are scaled to the number of queries. Images that are fooled, or predicted
+    wrongly from the start, are not attacked any further; the others get the point of largest margin."""
 
     kind: ClassVar[str] = "square"
     queries: int = Field(default=5000, ge=1)
@@ -62,6 +62,6 @@ class Square(FixedStrength):
         return result
 
     def _fraction(self, change: int) -> float:
-        """The part of the image's area that the square of this change covers; the first one is number 0."""
+        """The share of the image's area that the square of this change covers; changes are counted from 0."""
         halvings = sum(change * 10_000 // self.queries > limit for limit in HALVED_AT)
         return math.ldexp(self.first_fraction, -halvings)

@@ -1,4 +1,5 @@
-"""Where Square starts, and how one of its queries changes an image, in L∞ and in L2 (Andriushchenko et al. 2020)."""
+"""The starting point of Square, and the change of an image in one query, in L∞ and in L2 (Andriushchenko et al.
+2020)."""
 
 import math
 from typing import Protocol
@@ -11,9 +12,9 @@ from training.attacks.labelled_images import Draws
 __all__ = ["NUMBERS", "SQUARES", "SquareProposals"]
 
 NUMBERS = 8
-"""Uniform random numbers of one query: row and column of two windows, three signs, one turn."""
+"""The number of uniform random numbers per query: row and column of two windows, three signs, one transposition."""
 TILES = 5
-"""On each side of the image, at the start in L2."""
+"""The number of tiles on each side of the image, at the start in L2."""
 
 
 class SquareProposals(Protocol):
@@ -22,7 +23,7 @@ class SquareProposals(Protocol):
     def moved(
         self, points: torch.Tensor, images: torch.Tensor, eps: torch.Tensor, fraction: float, drawn: torch.Tensor
     ) -> torch.Tensor:
-        """`drawn` (N, NUMBERS): each image's random numbers; `fraction`: of the image's area."""
+        """`drawn` (N, NUMBERS): the random numbers of each image; `fraction`: the share of the image's area."""
         ...
 
 
@@ -44,8 +45,8 @@ class LinfSquares:
 
 
 class L2Squares:
-    """Section 3.4, algorithm 3: the first window gets a tile's shape and all of the radius that is unused, together
-    with what the second window had, which becomes zero."""
+    """Section 3.4, algorithm 3: the first window gets the shape of a tile and all of the unused radius, together with
+    the norm of the second window, which becomes zero."""
 
     def first(self, images: torch.Tensor, eps: torch.Tensor, draws: Draws) -> torch.Tensor:
         channels, size_px = images.shape[1:3]
@@ -90,7 +91,7 @@ def tile(side_px: int) -> torch.Tensor:
 
 
 def _hill(height_px: int, width_px: int) -> torch.Tensor:
-    """Σ_{j=d+1}^{n+1} 1/j² at distance d from the middle, the distance being the larger of the two axes'."""
+    """Σ_{j=d+1}^{n+1} 1/j² at distance d from the middle; the distance is the larger of those along the two axes."""
     rows = (torch.arange(height_px) - height_px // 2).abs()
     columns = (torch.arange(width_px) - width_px // 2).abs()
     distance = torch.maximum(rows[:, None], columns[None, :])
@@ -129,12 +130,12 @@ def _signs(drawn: torch.Tensor) -> torch.Tensor:
 
 
 def _length(noise: torch.Tensor) -> torch.Tensor:
-    """(N, 1, 1, 1)."""
+    """The L2 norm of each image (N, 1, 1, 1)."""
     return noise.square().sum((1, 2, 3), keepdim=True).sqrt()
 
 
 def _channel_length(noise: torch.Tensor) -> torch.Tensor:
-    """(N, 3, 1, 1)."""
+    """The L2 norm of each channel (N, 3, 1, 1)."""
     return noise.square().sum((2, 3), keepdim=True).sqrt()
 
 

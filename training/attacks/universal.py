@@ -14,20 +14,20 @@ from training.attacks.labelled_images import LabelledImages, generator
 from training.attacks.snr import Attacked, Meter, Strength
 
 NO_RADIUS = 1e-12
-"""A perturbation divided by a radius as small as this may be too large for float32."""
+"""A perturbation divided by a smaller radius than this may overflow float32."""
 
 
 class Universal(FixedStrength):
     """One perturbation for all images (Moosavi-Dezfooli et al. 2017, algorithm 1).
 
-    `fit` goes through the images in a new order each epoch. To the perturbation it adds what Deepfool needs on top of
-    it for an image that it does not fool yet, and projects the sum into the ball, until `fooling_rate` of the images
-    are predicted wrongly. The paper goes image by image; `images_per_step` adds the mean over as many.
+    `fit` goes through the images in a new order each epoch. For each image that is not yet fooled, it adds the
+    additional perturbation that Deepfool finds, and projects the sum into the ball, until `fooling_rate` of the images
+    are predicted wrongly. The paper goes image by image; `images_per_step` adds the mean over this many images.
 
-    The perturbation is kept as a direction, a point of the unit ball, and each image gets it times its own radius: one
-    eps for all as in the paper, or one signal-to-noise ratio for all. Calling the attack fits it on the very images
-    that it is then added to, for each strength anew, so a result here depends on the images beside it; `fit` on
-    training images and `apply` to others shows how it carries over."""
+    The perturbation is stored as a direction, a point of the unit ball, and is scaled to the radius of each image: one
+    eps for all as in the paper, or one signal-to-noise ratio for all. Calling the attack fits it on the given images,
+    again for each strength, so a result depends on the other images; use `fit` on training images and `apply` on others
+    to measure how well it transfers."""
 
     kind: ClassVar[str] = "universal"
     fooling_rate: float = Field(default=0.8, gt=0, le=1)
@@ -35,7 +35,7 @@ class Universal(FixedStrength):
     images_per_step: int = Field(default=1, ge=1)
 
     def fit(self, network: nn.Module, examples: LabelledImages, eps: torch.Tensor) -> torch.Tensor:
-        """The direction (3, S, S), of norm 1 at most; `eps` (N,): each image's radius."""
+        """The direction (3, S, S), of norm 1 at most; `eps` (N,): the radius for each image."""
         some = eps > NO_RADIUS
         examples, eps = examples.at(some), eps[some]
         direction = torch.zeros_like(examples.images[0]) if len(examples) else torch.zeros(())

@@ -9,9 +9,9 @@ __all__ = ["WorstCase"]
 
 
 class WorstCase:
-    """Of several adversarial images of each example, the one whose margin is largest: what the network can least bear.
+    """The adversarial image of largest margin among several for each example: the worst case for the network.
 
-    `robust` (N,), bool, are the examples that none of them has fooled yet."""
+    `robust` (N,), bool: the examples that none of them has fooled yet."""
 
     def __init__(self, network: nn.Module, examples: LabelledImages, first: torch.Tensor) -> None:
         self._network = network
@@ -26,7 +26,7 @@ class WorstCase:
         return self.robust.nonzero().flatten()
 
     def take(self, rows: torch.Tensor, images: torch.Tensor) -> None:
-        """`images` are of the examples `rows`."""
+        """Considers `images` as candidates for the examples `rows`."""
         margins, is_fooled = self._look(images, self._examples.at(rows))
         better = margins > self._margins[rows]
         self.images[rows[better]] = images[better]

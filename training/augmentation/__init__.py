@@ -1,1 +1,2 @@
-"""Random changes of training images, as functions of numbers drawn elsewhere. Imports no other room of training."""
+"""Random changes of training images, as functions of numbers that are drawn elsewhere. Imports no other room of
+training."""

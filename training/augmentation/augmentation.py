@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn and applied where the batch lies."""
+"""Random changes of training images, drawn and applied on the device of the batch."""
 
 from typing import Literal, NamedTuple
 
@@ -17,8 +17,8 @@ DRAWS = 8
 
 
 class Mirrors(NamedTuple):
-    """The label of the image mirrored left to right (`horizontal`) and top to bottom (`vertical`), by label; -1 where
-    it must not be mirrored. (num_classes,) each."""
+    """The label of the image mirrored left to right (`horizontal`) and top to bottom (`vertical`), by label; -1 if it
+    must not be mirrored. (num_classes,) each."""
 
     horizontal: torch.Tensor
     vertical: torch.Tensor
@@ -37,11 +37,11 @@ class Augmentation(Settings):
     """Rotation by up to ± `rotation_deg`, contrast by a factor of 1 ± `contrast`, and flips (paper, section 4.1:
     "Random rotation of 40 degrees, Random contrast of 0.6 and Horizontal and vertical flip").
 
-    The paper flips every image. That turns "keep left" into "keep right" under its old label, so flips="label_safe"
-    flips only images whose class has a mirror on the data set's card, and gives them the mirror's label. "auto" is
-    label_safe where the card names mirrors, otherwise none. Contrast as Keras has it: around each channel's own
-    mean, clipped to [0, 1]. Where an image turns, black comes in, as in padding. `shift_fraction`, `zoom_fraction` and
-    `brightness`, of which up to ± that much is added to all values of an image, are ours."""
+    The paper flips every image. This turns "keep left" into "keep right" under its old label, so flips="label_safe"
+    flips only images whose class has a mirror on the card of the data set, and assigns the label of the mirror. "auto"
+    is label_safe if the card defines mirrors, otherwise none. Contrast is defined as in Keras: around the mean of each
+    channel, clipped to [0, 1]. Areas that a rotation uncovers are black, like padding. `shift_fraction`,
+    `zoom_fraction` and `brightness` (up to ± this much is added to all values of an image) are not in the paper."""
 
     rotation_deg: float = Field(default=40.0, ge=0, le=180)
     contrast: float = Field(default=0.6, ge=0, le=1)
@@ -51,11 +51,11 @@ class Augmentation(Settings):
     brightness: float = Field(default=0.0, ge=0, le=1)
 
     def for_card(self, card: DatasetCard) -> "Augmentation":
-        """With the flips that "auto" stands for. Raises SettingsError where label-safe ones are asked for and the card
-        names no mirror."""
+        """These settings with "auto" resolved. Raises SettingsError if label-safe flips are requested and the card does
+        not define mirrors."""
         if self.flips == "label_safe" and not (card.hflip or card.vflip):
             raise SettingsError(
-                f"augmentation.flips=label_safe: the card of {card.name} names no class that may be mirrored; set "
+                f"augmentation.flips=label_safe: the card of {card.name} does not define mirrors; set "
                 "augmentation.flips=none, or for an image_folder dataset.hflip"
             )
         if self.flips != "auto":
@@ -65,10 +65,10 @@ class Augmentation(Settings):
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, draws: torch.Tensor, mirrors: Mirrors = NO_MIRRORS
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, channels, S, S) floats in [0, 1] and (N,) labels, changed as the (DRAWS, N) uniform numbers in [0, 1)
-        say: those of an image do not depend on the batch or the rank that it is in."""
+        """(N, channels, S, S) floats in [0, 1] and (N,) labels, changed according to the (DRAWS, N) uniform numbers in
+        [0, 1). The numbers of an image do not depend on its batch or rank."""
         if self.flips == "auto":
-            raise ValueError("flips=auto stands for those that for_card chooses")
+            raise ValueError("flips=auto must first be resolved by for_card")
         mirror, upside_down, *move, contrast, brightness = draws.unbind()
         if self.flips != "none":
             images, labels = self._flip(images, labels, mirrors.horizontal, 3, mirror)

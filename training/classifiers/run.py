@@ -26,22 +26,23 @@ __all__ = ["TrackedClassifier", "describe_run", "make_training", "open_splits", 
 
 
 def train_classifier(settings: TrainClassifier, command: Command) -> None:
-    """Trains, keeps checkpoints, tracks; only rank 0 logs and writes. Raises RoadsignError."""
+    """Trains, writes checkpoints, tracks; only rank 0 logs and writes. Raises RoadsignError."""
     run_training(settings, command, lambda ranks: TrackedClassifier(settings, ranks))
 
 
 def describe_run(settings: TrainClassifier) -> str:
-    """What would be trained, in one line. Raises RoadsignError where it could not."""
+    """What would be trained, in one line. Raises RoadsignError if it could not be trained."""
     return describe_training(settings, lambda ranks: TrackedClassifier(settings, ranks))
 
 
 def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batches]:
-    """The streams of the training and of the validation tracks."""
+    """The streams of the training tracks and of the validation tracks."""
     return opened_split(settings, ranks, "train"), opened_split(settings, ranks, "validation")
 
 
 def make_training(settings: TrainClassifier, ranks: Ranks, train: Batches, validation: Batches) -> ClassifierTraining:
-    """Before its first step, with what the card of the data set decides. Raises SettingsError."""
+    """The training before its first step, with the settings that depend on the card of the data set. Raises
+    SettingsError."""
     card = train.source.card
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
     return ClassifierTraining(settings, Shape.of(train), ranks, train, validation, Mirrors.of(card))

@@ -1,4 +1,4 @@
-"""What a training run of a classifier is: the settings of jobs/train_classifier.py."""
+"""The settings of jobs/train_classifier.py."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
 def _model(given: object) -> Model:
     if isinstance(given, Model):
         return given
-    if isinstance(given, dict):  # a file of conf/model/ also holds the recipe, to which the other keys refer
+    if isinstance(given, dict):  # files in conf/model/ also hold the recipe, which other keys refer to
         given = {key: value for key, value in given.items() if key != "recipe"}
     return choose(MODELS, given)
 
@@ -34,11 +34,11 @@ def _objective(given: object) -> Objective:
 
 
 class TrainingRun(Settings):
-    """Where a training runs, and what is kept of it, whatever is trained.
+    """Where a training runs, and what is kept of it; common to classifiers and GANs.
 
-    `resume`: never; auto, which goes on with the newest unfinished run of the same settings and starts one where there
-    is none; or the folder of a run. `launcher: spark` trains in `processes` processes through Spark's TorchDistributor;
-    under torchrun nothing need be set."""
+    `resume`: never; auto, which resumes the latest unfinished run of the same settings, or starts a new one if there is
+    none; or the folder of a run. `launcher: spark` trains in `processes` processes through Spark's TorchDistributor;
+    torchrun needs no setting."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -46,13 +46,13 @@ class TrainingRun(Settings):
     processes: int = Field(default=1, ge=1)
     runs_root: LocalPath
     resume: PathOrName = "never"
-    checkpoint_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
+    checkpoint_every_steps: int = Field(default=0, ge=0, description="0: only at the end of each epoch")
     tracking: Tracking
 
     @model_validator(mode="after")
     def _processes_need_spark(self) -> Self:
         if self.processes > 1 and self.launcher != "spark":
-            raise ValueError("processes: needs launcher=spark; for torchrun say torchrun --nproc-per-node instead")
+            raise ValueError("processes: needs launcher=spark; for torchrun use torchrun --nproc-per-node instead")
         return self
 
 
@@ -60,9 +60,9 @@ class TrainClassifier(TrainingRun):
     """`model` trained on `data`; with all ranks together, a step takes batch_size · ranks images.
 
     The optimizer is AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019), which without
-    weight_decay is Adam. `objective`, a member of training.objectives, says what is minimized. The learning rate is
-    `lr` throughout, or under "one_cycle" rises linearly to `lr` during `warmup_fraction` of all steps and falls to zero
-    along a cosine. `keep`: the weights of the last epoch, or of the one with the best accuracy on the validation
+    weight_decay is Adam. `objective`, a member of training.objectives, defines what is minimized. The learning rate is
+    `lr` throughout; with "one_cycle" it rises linearly to `lr` during `warmup_fraction` of all steps and then falls to
+    zero along a cosine. `keep`: the weights of the last epoch, or of the epoch with the best accuracy on the validation
     tracks."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
@@ -84,7 +84,7 @@ class TrainClassifier(TrainingRun):
     cache: Cache = "none"
 
     def lr_at(self, progress: float) -> float:
-        """The learning rate when `progress` in [0, 1) of all steps is done."""
+        """The learning rate after `progress` in [0, 1) of all steps."""
         if self.schedule == "constant":
             return self.lr
         if progress < self.warmup_fraction:
@@ -93,14 +93,14 @@ class TrainClassifier(TrainingRun):
         return self.lr * (1 + math.cos(math.pi * falling)) / 2
 
     def fingerprint(self, dataset_digests: Mapping[str, str], world_size: int) -> str:
-        """The same for two runs that must give the same weights on the same kind of machine."""
+        """Equal for two runs that must give the same weights on the same kind of machine."""
         return settings_fingerprint(self, WITHOUT_EFFECT, dataset_digests, world_size)
 
 
 def settings_fingerprint(
     settings: Settings, without_effect: set[str], digests: Mapping[str, str], world_size: int
 ) -> str:
-    """SHA-256 over the settings that have an effect on the weights, and what they are trained on."""
+    """SHA-256 over the settings that affect the weights, and the data that they are trained on."""
     values: dict[str, Any] = settings.model_dump(mode="json", exclude=without_effect)
     for name in WITHOUT_EFFECT_IN_DATA:
         del values["data"][name]

@@ -1,4 +1,4 @@
-"""A trained classifier as one file: the network's weights, and all that is needed to build the network around them."""
+"""A trained classifier as one file: the weights of the network, and everything that is needed to build it."""
 
 import hashlib
 import math
@@ -21,13 +21,13 @@ __all__ = ["Classifier", "Shape", "check_counts", "checked_about", "weights_dige
 
 KIND = "classifier"
 LARGEST = 4096
-"""Sides in pixels, and classes."""
+"""The largest number of pixels per side, and of classes."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """What a network is built for: (N, channels, size_px, size_px) in [0, 1] → logits (N, num_classes). `mean` and
-    `std` are the training images', a number for each channel."""
+    `std` are those of the training images, one number for each channel."""
 
     size_px: int
     num_classes: int
@@ -36,9 +36,8 @@ class Shape:
 
     @classmethod
     def of(cls, train: Batches) -> "Shape":
-        """What a network for these training images is built for, by their card and manifests. Where variants are mixed,
-        mean and std are those of the mixture: the variance is the mean of the variances plus the variance of the
-        means."""
+        """The shape of a network for these training images, from their card and manifests. If variants are mixed, mean
+        and std are those of the mixture: the variance is the mean of the variances plus the variance of the means."""
         manifests = {name: variant.manifest for name, variant in train.source.variants.items()}
         weights = np.array([train.weights[name] for name in manifests])
         statistics = [manifest.statistics["train"] for manifest in manifests.values()]
@@ -53,7 +52,8 @@ class Shape:
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> "Shape":
-        """Of a file. Raises ValueError, TypeError, before anything is built that no machine has the memory for."""
+        """The shape from a file. Raises ValueError, TypeError, before anything is built that exceeds the memory of any
+        machine."""
         shape = cls(**values)
         check_counts(size_px=shape.size_px, num_classes=shape.num_classes)
         for name in ("mean", "std"):
@@ -71,7 +71,7 @@ class Shape:
 
 
 def check_counts(**counts: object) -> None:
-    """Raises ValueError where one is not a count that a network can have."""
+    """Raises ValueError if one is not a valid count for a network."""
     for name, count in counts.items():
         if type(count) is not int or not 0 < count <= LARGEST:
             raise ValueError(f"{name} is {count!r}, expected a whole number from 1 to {LARGEST}")
@@ -79,8 +79,8 @@ def check_counts(**counts: object) -> None:
 
 @dataclass(frozen=True)
 class Classifier:
-    """`network` is in evaluation mode where it has been read. `about` says how it was trained: settings, digests of the
-    datasets, run id, as plain data."""
+    """`network` is in evaluation mode after reading. `about` describes the training as plain data: settings, digests of
+    the datasets, run id."""
 
     network: nn.Sequential
     model: Model
@@ -89,23 +89,23 @@ class Classifier:
 
     @property
     def digest(self) -> str:
-        """Of the weights: the same network has the same digest wherever and whenever it was saved."""
+        """The digest of the weights: the same network has the same digest wherever and whenever it was saved."""
         return weights_digest(self.network)
 
     @property
     def geometry(self) -> str:
-        """Of the images that it was trained on; crop_or_pad where `about` does not say."""
+        """The geometry of its training images; crop_or_pad if `about` does not contain it."""
         return str(self.about.get("settings", {}).get("data", {}).get("geometry", "crop_or_pad"))
 
     def difference(self, card: DatasetCard) -> str:
-        """Why the network is not for images of the data set with this card, after a subject, or ""."""
+        """The reason why the network does not fit images of the data set with this card, without a subject, or ""."""
         own_names = self.about.get("card", {}).get("class_names")
         if self.shape.channels != card.channels:
             return f"is for images of {self.shape.channels} channels, those of {card.name} have {card.channels}"
         if self.shape.num_classes != card.num_classes:
-            return f"knows {self.shape.num_classes} classes, {card.name} has {card.num_classes}"
+            return f"has {self.shape.num_classes} classes, but {card.name} has {card.num_classes}"
         if own_names is not None and list(own_names) != list(card.class_names):
-            return f"knows the classes of {self.about['card'].get('name')}, which are not those of {card.name}"
+            return f"was trained on classes of {self.about['card'].get('name')}, which differ from those of {card.name}"
         return ""
 
     def write(self, path: Path) -> None:
@@ -118,7 +118,7 @@ class Classifier:
 
     @classmethod
     def read(cls, path: Path, device: torch.device) -> "Classifier":
-        """Raises CheckpointError where the file is missing, damaged, or no classifier of this version."""
+        """Raises CheckpointError if the file is missing, corrupt, or not a classifier of this version."""
         found = Checkpoint.read(path, device, kind=KIND)
         with fitting(path, "this version's network"):
             model = choose(MODELS, found.settings["model"])
@@ -128,21 +128,21 @@ class Classifier:
             classifier = cls(network.to(device).eval(), model, shape, checked_about(found.settings["about"]))
             digest = found.settings["digest"]
         if classifier.digest != digest:
-            raise CheckpointError(f"{path}: its weights are not those that its digest promises; the file was changed")
+            raise CheckpointError(f"{path}: its weights do not match its digest; the file was changed")
         check_finite(path, network.state_dict())
         return classifier
 
 
 def checked_about(about: object) -> Mapping[str, Any]:
-    """Raises ValueError where it is not what `about` of Classifier and TrainedGan must be."""
+    """Raises ValueError if it is not valid as `about` of Classifier and TrainedGan."""
     if not isinstance(about, dict):
-        raise ValueError("about is no mapping")
+        raise ValueError("about is not a mapping")
     settings = about.get("settings", {})
     for name, part in (("settings", settings), ("datasets", about.get("datasets", {}))):
         if not isinstance(part, dict):
-            raise ValueError(f"about.{name} is no mapping")
+            raise ValueError(f"about.{name} is not a mapping")
     if not isinstance(settings.get("data", {}), dict):
-        raise ValueError("about.settings.data is no mapping")
+        raise ValueError("about.settings.data is not a mapping")
     if "card" in about:
         DatasetCard.model_validate(about["card"])
     return about

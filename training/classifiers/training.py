@@ -1,4 +1,4 @@
-"""One step of a classifier, and what its training keeps: the weights that are best on the validation tracks."""
+"""One step of a classifier's training, and the choice of the weights that are best on the validation tracks."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from training.loop.players import Player, StepHook, has_batch_norm
 from training.loop.ranks import Ranks
 from training.loop.sums import StepSums
 from training.loop.training import Training
-from training.objectives import Given
+from training.objectives import ObjectiveInputs
 from training.streams.stream import Batch, Epochs, to_unit_floats
 
 __all__ = ["ClassifierTraining"]
@@ -31,7 +31,7 @@ class Best(NamedTuple):
 
 
 class ClassifierTraining(Training):
-    """`mirrors` are those of the data set's card, `hooks` run after each step of the optimizer."""
+    """`mirrors` are those of the data set's card; `hooks` run after each step of the optimizer."""
 
     def __init__(
         self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs,
@@ -66,7 +66,7 @@ class ClassifierTraining(Training):
             rows = share.without_padding(self.step, self.train.images)
             images, labels, valid = images[rows], labels[rows], valid[rows]
         self._set_lr()
-        given = Given(
+        given = ObjectiveInputs(
             self.network, self._logits, self._loss, images, labels, batch.image_ids[: len(labels)],
             np.random.Generator(np.random.PCG64(seeds.spawn(share.world_size)[share.rank])), self._features, self.epoch,
         )  # fmt: skip
@@ -74,7 +74,7 @@ class ClassifierTraining(Training):
             torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
             losses = self.settings.objective(given)
         loss = (losses.total * valid).sum()
-        # The mean over the valid images of all ranks, whose gradients DDP averages.
+        # The mean over the valid images of all ranks; DDP averages its gradients.
         self._player.learn(loss * share.world_size / share.valid(self.step, self.train.images))
         correct = ((losses.logits.argmax(1) == labels) & valid).sum()
         parts = {f"loss/{name}/train": ((part.detach() * valid).sum(), count) for name, part in losses.parts.items()}
@@ -91,7 +91,7 @@ class ClassifierTraining(Training):
 
     @property
     def validation_accuracy(self) -> float:
-        """Of the weights that `keep` asks for."""
+        """The accuracy of the weights that `keep` selects."""
         best = self.best if self.settings.keep == "best" else None
         return best.accuracy if best else self.metrics["accuracy/validation"]
 
@@ -102,7 +102,7 @@ class ClassifierTraining(Training):
         self.best = state["best"] and Best(**state["best"])
 
     def classifier(self, about: Mapping[str, Any]) -> Classifier:
-        """What has been trained, with the weights that `keep` asks for, on the CPU."""
+        """The trained classifier, with the weights that `keep` selects, on the CPU."""
         best = self.best if self.settings.keep == "best" else None
         weights = best.weights if best else self.network.state_dict()
         network = self.shape.build(self.settings.model, self.settings.seed)
@@ -127,7 +127,7 @@ class ClassifierTraining(Training):
 
     @contextmanager
     def _watched_layers(self) -> Iterator[None]:
-        """Keeps the outputs of the layers that the objective asks for, until the step has been taken."""
+        """Keeps the outputs of the layers that the objective needs, until the step is done."""
         layers = self.settings.objective.layers
         if not layers:
             yield

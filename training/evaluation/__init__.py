@@ -1,4 +1,4 @@
-"""From trained networks and datasets to tables, intervals and figures.
+"""Turns trained networks and datasets into tables, intervals and figures.
 
 classifiers/: predictions and what is measured on them; robustness/: noises and attacks, and the evaluation as a whole;
 gans/: generated images against real ones. The only importers of matplotlib in training besides gans/figures.py.

@@ -1,2 +1,2 @@
-"""What runs inside Spark tasks: attack, score, generate; and the settings of the jobs that send it there. Imported by
-jobs and by retraining."""
+"""The code that runs inside Spark tasks: attack, score, generate; and the settings of the jobs that submit it. Imported
+by jobs and by retraining."""

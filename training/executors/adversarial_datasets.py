@@ -1,4 +1,4 @@
-"""What a run of adversarial datasets is: the settings of jobs/make_adversarial_datasets.py, and what they come to."""
+"""The settings of jobs/make_adversarial_datasets.py, and the plan that is made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,10 +25,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class AttackedData(Settings):
-    """Which images are attacked. `size_px` null: the size that the model is for. `images` null: all; else at most so
-    many of each split, the first in order of its files. That order is by the hash of the image_id, so they are a random
-    sample, and the same one at every size, in every variant and for every model. `verify` reads everything that is
-    attacked, and what was made earlier, and compares it with the manifests."""
+    """Which images are attacked. `size_px` null: the image size of the model. `images` null: all; else the maximum
+    number per split, the first ones in the order of its files. They are ordered by a hash of the image_id, so these are
+    a random sample, and the same one at every size, in every variant and for every model. `verify` reads all images to
+    be attacked, and earlier results, and compares them with the manifests."""
 
     root: LocalPath
     geometry: str = "crop_or_pad"
@@ -39,13 +39,14 @@ class AttackedData(Settings):
 
 
 class AdversarialDatasets(Settings):
-    """`attack` on `model` with the images of `data`: a dataset for each strength, of which all share their passes
-    through the network where the attack can.
+    """`attack` on `model` with the images of `data`: a dataset for each strength. If the attack supports it, all
+    strengths share the passes through the network.
 
-    Attacks of fixed strength need `snr_db`, signal-to-noise ratios of each image, or `eps`, radii of the attack's norm
-    on the scale of [0, 1]; those that seek the smallest perturbation need neither. `batch_size` images go through the
-    network at a time; it decides the last bits of a gradient, and `partitions`, into how many Spark tasks the part
-    files are dealt, decides none. `batch_id`, of the retraining that this is a step of, goes into the manifests."""
+    Attacks of fixed strength need `snr_db`, signal-to-noise ratios of each image, or `eps`, radii in the norm of the
+    attack on the scale of [0, 1]; attacks that seek the smallest perturbation need neither. `batch_size` images go
+    through the network at a time, which affects the last bits of a gradient. `partitions`, the number of Spark tasks,
+    does not affect the result. `batch_id`, that of the retraining that this is a step of, is recorded in the
+    manifests."""
 
     model: PathOrName
     attack: Annotated[Attack, PlainValidator(lambda given: choose(ATTACKS, given)), PlainSerializer(describe)]
@@ -75,16 +76,16 @@ class AdversarialDatasets(Settings):
         elif len(given) != 1:
             raise ValueError(f"{self.attack.kind} needs snr_db=[50,45,40,33] or eps=[0.03], one of the two")
         elif len(self.strengths) < len(self.snr_db or self.eps or ()):
-            raise ValueError(f"{given[0]}: names a strength twice (to {SIGNIFICANT_DIGITS} digits)")
+            raise ValueError(f"{given[0]}: contains duplicates (to {SIGNIFICANT_DIGITS} digits)")
         return self
 
     @property
     def strengths(self) -> dict[str, dict[str, float] | None]:
-        """By variant: {"snr_db": …} or {"eps": …}, None where the attack finds its own.
+        """The strengths by variant: {"snr_db": …} or {"eps": …}, None if the attack seeks its own.
 
-        A variant is named by its attack, the attack's settings that are not the default ones, the images' own variant
-        unless it is clean, and after a hyphen its strength: fgsm-snr33, fgsm_norm_l2-snr33, pgd_steps_10-eps0.03137,
-        one_pixel_pixels_3, fgsm_on_gaussian_max-snr33, gan-adversarial-snr33."""
+        The name of a variant consists of the attack, the attack's settings that differ from the defaults, the variant
+        of the images unless it is clean, and after a hyphen the strength: fgsm-snr33, fgsm_norm_l2-snr33,
+        pgd_steps_10-eps0.03137, one_pixel_pixels_3, fgsm_on_gaussian_max-snr33, gan-adversarial-snr33."""
         name = self.attack.variant
         if self.data.variant != CLEAN:
             name += f"_on_{self.data.variant.replace('-', '_')}"
@@ -97,8 +98,8 @@ class AdversarialDatasets(Settings):
 
 @dataclass(frozen=True)
 class AttackPlan:
-    """One run, ready to be done: the model, the attack with what it needs, the images of each split that are to be
-    attacked, and a fingerprint by cell."""
+    """A prepared run: the model, the attack with everything it needs, the images of each split to attack, and a
+    fingerprint by cell."""
 
     found: FoundModel
     classifier: Classifier
@@ -109,7 +110,7 @@ class AttackPlan:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the dataset that the images are in."""
+        """The manifest of the dataset that the images are in."""
         (variant,) = next(iter(self.source.values())).variants.values()
         return variant.manifest
 
@@ -119,7 +120,7 @@ class AttackPlan:
 
     @property
     def row_groups(self) -> list[tuple[Split, str, int, int]]:
-        """(split, file, number, rows) of all that is to be attacked."""
+        """(split, file, number, rows) of all row groups to attack."""
         return [
             (split, group.path, group.number, group.rows)
             for split, opened in self.source.items()
@@ -128,19 +129,19 @@ class AttackPlan:
         ]
 
     def sentence(self) -> str:
-        """For the console."""
+        """A sentence for the console."""
         there = self.manifest.counts
         return ", ".join(f"{split}: {images:,} of {there[split]:,} images" for split, images in self.counts.items())
 
     def about(self) -> dict[str, Any]:
-        """For the manifests, of what has no effect on any byte."""
+        """Facts for the manifests that do not affect any byte."""
         model = {"name": self.found.name, "run": self.found.run_id, "digest": self.classifier.digest}
         generator = {"generator": {"run": self.generator.about.get("run_id")}} if self.generator else {}
         return {"content_digest": self.manifest.content_digest, "model": model, **generator}
 
     def write_files(self, folder: Path) -> tuple[str, list[Path]]:
-        """For executors: the name of the classifier's file, and all files that they need."""
-        files = [folder / f"{folder.name}.pt"]  # a session takes each name once
+        """Writes the files for executors; returns the name of the classifier's file, and all files."""
+        files = [folder / f"{folder.name}.pt"]  # a session accepts each name only once
         self.classifier.write(files[0])
         if self.generator:
             files.append(folder / file_name(self.generator.digest))
@@ -149,8 +150,8 @@ class AttackPlan:
 
 
 def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classifier) -> AttackPlan:
-    """Opens the images and checks that the model is for them. Raises StreamError, AttackError, and where a generator
-    has to be found TrackingError and CheckpointError."""
+    """Opens the images and checks that the model fits them. Raises StreamError, AttackError, and if a generator has to
+    be found TrackingError and CheckpointError."""
     shape, data = classifier.shape, settings.data
     if data.size_px not in (None, shape.size_px):
         raise AttackError(
@@ -164,13 +165,13 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         for split in settings.splits
     }
     attack, generator = _with_generator(settings.attack, shape.size_px)
-    order = AttackPlan(found, classifier, attack, generator, source, {})
-    fingerprint = order.manifest.fingerprint
+    plan = AttackPlan(found, classifier, attack, generator, source, {})
+    fingerprint = plan.manifest.fingerprint
     if ATTACKED in fingerprint:
         raise AttackError(
-            f"data.variant={data.variant}: these images are adversarial already; attack clean or noisy ones"
+            f"data.variant={data.variant}: these images are already adversarial; attack clean or noisy ones"
         )
-    if difference := classifier.difference(order.manifest.card):
+    if difference := classifier.difference(plan.manifest.card):
         raise AttackError(f"{settings.model} {difference}; choose a model that was trained on this dataset")
     fingerprints = {
         Cell(data.geometry, shape.size_px, name, classifier.digest): {
@@ -178,7 +179,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
             **{key: fingerprint.get(key) for key in (*SAME_IN_ALL_VARIANTS, "noise")},
             ATTACKED: classifier.digest,
             "attacked_variant": data.variant,
-            "attacked_digest": order.manifest.content_digest,
+            "attacked_digest": plan.manifest.content_digest,
             "attacked_splits": list(settings.splits),
             "attack": describe(attack),
             "strength": strength,
@@ -189,7 +190,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         }
         for name, strength in settings.strengths.items()
     }
-    return replace(order, fingerprints=fingerprints)
+    return replace(plan, fingerprints=fingerprints)
 
 
 def _with_generator(attack: Attack, size_px: int) -> tuple[Attack, TrainedGan | None]:
@@ -206,7 +207,7 @@ def _with_generator(attack: Attack, size_px: int) -> tuple[Attack, TrainedGan | 
 
 
 def _first_images(opened: OpenSplit, images: int | None) -> OpenSplit:
-    """The split as if it had no more than its first `images`: whole row groups, of which the last is cut."""
+    """The split reduced to its first `images` images: complete row groups, the last of which is cut."""
     if images is None:
         return opened
     starts = [0, *accumulate(opened.rows)]

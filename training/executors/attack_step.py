@@ -1,4 +1,4 @@
-"""The attack on an executor: images of a row group in, adversarial ones of every strength out."""
+"""The attack on an executor: from the images of a row group to adversarial images of every strength."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ class AttackStep:
         cls, path: Path, attack: Mapping[str, Any], strengths: Mapping[str, Mapping[str, float] | None], seed: int,
         batch_size: int, threads: int, gpu: str | None,
     ) -> "AttackStep":  # fmt: skip
-        """The classifier at `path` under the attack that `attack` describes, with `threads` threads, on the GPU of that
+        """The classifier at `path` and the attack that `attack` describes, with `threads` threads, on the GPU of that
         address or on the CPU. Raises CheckpointError, ExecutorError."""
         device = task_device(threads, gpu)
         opened = choose(ATTACKS, dict(attack)).opened(path.parent)
@@ -61,12 +61,12 @@ class AttackStep:
         return cls(read_network(path, device), opened, by_variant, seed, batch_size, device)
 
     def __call__(self, source: SourceImages) -> list[AttackedImages]:
-        """One for each variant. Raises AttackError, which names images."""
+        """One result for each variant. Raises AttackError, which names images."""
         made = [_empty(variant, source) for variant in self.strengths]
         for start in range(0, len(source.labels), self.batch_size):
             rows = slice(start, start + self.batch_size)
             pixels = torch.from_numpy(source.pixels[rows]).permute(0, 3, 1, 2)
-            images = pixels.to(torch.float32).div_(255)  # before it moves: a GPU divides with another last bit
+            images = pixels.to(torch.float32).div_(255)  # on the CPU: division on a GPU differs in the last bit
             labels = torch.tensor(source.labels[rows], dtype=torch.int64, device=self.device)
             examples = LabelledImages(images.to(self.device), labels, source.image_ids[rows], self.seed)
             with _watched(self.network, examples.images) as seen:
@@ -112,7 +112,7 @@ def _empty(variant: str, source: SourceImages) -> AttackedImages:
 
 @contextmanager
 def _watched(network: nn.Module, images: torch.Tensor) -> Iterator[list[torch.Tensor]]:
-    """The predictions of just this tensor, whenever somebody asks the network for them: it spares us a pass."""
+    """The predictions for exactly this tensor whenever the network is called with it, which saves a pass."""
     seen: list[torch.Tensor] = []
 
     def look(_: nn.Module, inputs: tuple[Any, ...], logits: torch.Tensor) -> None:

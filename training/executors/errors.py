@@ -1,4 +1,4 @@
-"""What an executor cannot do; without torch, so that an executor that has none can say so."""
+"""The errors of executors; without torch, so that an executor without torch can report it."""
 
 from pipelines.errors import RoadsignError
 
@@ -6,4 +6,4 @@ __all__ = ["ExecutorError"]
 
 
 class ExecutorError(RoadsignError):
-    """An executor cannot do what is asked of it."""
+    """An executor cannot run the task."""

@@ -1,4 +1,4 @@
-"""What a run of generated datasets is: the settings of jobs/make_generated_datasets.py, and what they come to."""
+"""The settings of jobs/make_generated_datasets.py, and the plan that is made from them."""
 
 import hashlib
 from collections.abc import Callable
@@ -32,8 +32,8 @@ SPLIT: Split = "train"
 
 
 class SourceData(Settings):
-    """The dataset in whose folder the variant is made, and whose clean training images it takes the labels of. `verify`
-    reads these, and what was made earlier, and compares it with the manifests."""
+    """The dataset in whose folder the variant is made, and whose clean training images provide the labels. `verify`
+    reads these images, and earlier results, and compares them with the manifests."""
 
     root: LocalPath
     geometry: str = "crop_or_pad"
@@ -41,9 +41,9 @@ class SourceData(Settings):
 
 
 class GeneratedDatasets(Settings):
-    """An image of `model` for each training image, under its label: variant=gan-<name>, `name` by default the GAN's
-    kind. `batch_size` images are drawn at a time; it decides which, and `partitions`, into how many Spark tasks the
-    part files are dealt, does not."""
+    """An image of `model` for each training image, with its label: variant=gan-<name>; `name` is by default the kind of
+    the GAN. `batch_size` images are drawn at a time, which affects the images. `partitions`, the number of Spark tasks,
+    does not."""
 
     model: PathOrName
     name: str | None = Field(default=None, pattern=r"^[a-z0-9_]+$")
@@ -56,7 +56,7 @@ class GeneratedDatasets(Settings):
 
 @dataclass(frozen=True)
 class GenerationPlan:
-    """One run, ready to be done."""
+    """A prepared run."""
 
     found: FoundModel
     gan: TrainedGan
@@ -66,7 +66,7 @@ class GenerationPlan:
 
     @property
     def manifest(self) -> Manifest:
-        """Of the clean images."""
+        """The manifest of the clean images."""
         return self.source.variants[CLEAN].manifest
 
     @property
@@ -75,25 +75,28 @@ class GenerationPlan:
 
     @property
     def row_groups(self) -> list[tuple[Split, str, int, int]]:
-        """(split, file, number, rows) of all whose labels are taken."""
+        """(split, file, number, rows) of all row groups whose labels are used."""
         return [(SPLIT, group.path, group.number, group.rows) for group in self.source.variants[CLEAN].row_groups]
 
     def about(self) -> dict[str, Any]:
-        """For the manifest, of what has no effect on any byte."""
+        """Facts for the manifest that do not affect any byte."""
         model = {"name": self.found.name, "run": self.found.run_id, "digest": self.gan.digest}
         return {"content_digest": self.manifest.content_digest, "model": model}
 
 
 def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: TrainedGan) -> GenerationPlan:
-    """Opens the clean images. Raises StreamError, and SettingsError where the generator has no classes or not all."""
-    if not gan.gan.conditional:
-        raise SettingsError(f"model={settings.model}: {gan.gan.kind} is not conditional, so its images have no labels")
+    """Opens the clean images. Raises StreamError, and SettingsError if the generator is unconditional or lacks
+    classes."""
+    if not gan.architecture.conditional:
+        raise SettingsError(
+            f"model={settings.model}: {gan.architecture.kind} is not conditional, so its images have no labels"
+        )
     data = settings.data
     source = open_split(str(data.root), data.geometry, gan.shape.size_px, [CLEAN], SPLIT, data.verify)
     manifest = source.variants[CLEAN].manifest
     if unknown := sorted(set(manifest.counts_per_class[SPLIT]) - set(gan.shape.classes)):
         raise SettingsError(
-            f"model={settings.model}: has not seen classes {unknown}, which are in {settings.data.root}"
+            f"model={settings.model}: was not trained on classes {unknown}, which are in {settings.data.root}"
         )
     fingerprint = {
         "format_version": FORMAT_VERSION,
@@ -104,13 +107,14 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
         "batch_size": settings.batch_size,
         "compression": settings.compression,
     }
-    cell = Cell(settings.data.geometry, gan.shape.size_px, f"gan-{settings.name or gan.gan.kind}")
+    cell = Cell(settings.data.geometry, gan.shape.size_px, f"gan-{settings.name or gan.architecture.kind}")
     return GenerationPlan(found, gan, source, cell, fingerprint)
 
 
 @dataclass(frozen=True)
 class ShippedGan:
-    """A generator as plain data on its way to an executor; `file` is the name that its file has among the session's."""
+    """A generator as plain data on its way to an executor; `file` is the name of its file among those of the
+    session."""
 
     file: str
     variant: str
@@ -119,14 +123,15 @@ class ShippedGan:
     noise_images: NoiseImages
 
     def __call__(self, files: Path, threads: int, gpu: str | None) -> Callable[[SourceImages], list[GeneratedImages]]:
-        """On an executor, with `threads` threads on its CPU, where the same generator draws the same everywhere."""
+        """Called on an executor, with `threads` threads on its CPU, where the same generator draws the same images
+        everywhere."""
         torch.set_num_threads(threads)
         gan = TrainedGan.read(files / self.file, torch.device("cpu"), self.noise_images)
         return lambda source: [GeneratedImages(self.variant, _drawn(gan, source, self.seed, self.batch_size).numpy())]
 
 
 def _drawn(gan: TrainedGan, source: SourceImages, seed: int, batch_size: int) -> torch.Tensor:
-    """(N, S, S, 3), uint8: what is drawn for a batch is a function of the seed and of its first image's id."""
+    """(N, S, S, 3), uint8: the draws for a batch are a function of the seed and of its first image's id."""
     parts = []
     for start in range(0, len(source.labels), batch_size):
         rows = slice(start, start + batch_size)

@@ -1,4 +1,4 @@
-"""A classifier on an executor: images in, predictions with their confidences out."""
+"""A classifier on an executor: from images to predictions with confidences."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ __all__ = ["ScoreStep"]
 
 
 class ScoreStep:
-    """Shows `batch_size` images at a time to `network`."""
+    """Passes `batch_size` images at a time through `network`."""
 
     def __init__(self, network: nn.Module, batch_size: int, device: torch.device) -> None:
         self.network = network
@@ -24,13 +24,13 @@ class ScoreStep:
 
     @classmethod
     def opened(cls, path: Path, batch_size: int, threads: int, gpu: str | None) -> "ScoreStep":
-        """With `threads` threads, on the GPU of that address or on the CPU. Raises CheckpointError, ExecutorError."""
+        """Uses `threads` threads, and the GPU of that address or the CPU. Raises CheckpointError, ExecutorError."""
         device = task_device(threads, gpu)
         return cls(read_network(path, device), batch_size, device)
 
     def __call__(self, pixels: NDArray[np.uint8] | NDArray[np.float32]) -> Scores:
-        """Of images (N, size_px, size_px, channels), uint8, or float32 in [0, 1]. Raises ExecutorError where the
-        network gives no numbers."""
+        """The scores of images (N, size_px, size_px, channels), uint8, or float32 in [0, 1]. Raises ExecutorError if a
+        logit is not finite."""
         scores = Scores(np.empty(len(pixels), np.int32), np.empty(len(pixels), np.float32))
         for start in range(0, len(pixels), self.batch_size):
             rows = slice(start, start + self.batch_size)
@@ -44,7 +44,7 @@ class ScoreStep:
     def _probabilities(self, pixels: NDArray[np.uint8] | NDArray[np.float32]) -> torch.Tensor:
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         if not images.is_floating_point():
-            images = images.to(torch.float32).div_(255)  # before it moves: a GPU divides with another last bit
+            images = images.to(torch.float32).div_(255)  # on the CPU: division on a GPU differs in the last bit
         with torch.inference_mode():
             logits: torch.Tensor = self.network(images.to(self.device))
         return logits.float().softmax(dim=1)

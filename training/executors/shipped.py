@@ -1,4 +1,4 @@
-"""What a task needs of torch, as plain data on its way to an executor, which may turn out not to have it."""
+"""The torch parts of a task, as plain data on its way to an executor, which may not have torch."""
 
 import platform
 import sys
@@ -19,7 +19,7 @@ __all__ = ["ShippedAttack", "ShippedClassifier"]
 
 @dataclass(frozen=True)
 class ShippedAttack:
-    """`file` is the name that the classifier's file has among the session's files; `attack` is described, and
+    """`file` is the name of the classifier's file among those of the session; `attack` is a description, and
     `strengths` are those of AdversarialDatasets."""
 
     file: str
@@ -29,7 +29,7 @@ class ShippedAttack:
     batch_size: int
 
     def __call__(self, files: Path, threads: int, gpu: str | None) -> "AttackStep":
-        """On an executor. Raises ExecutorError where it has no torch."""
+        """Called on an executor. Raises ExecutorError if it has no torch."""
         with _needing_torch():
             from training.executors.attack_step import AttackStep
         return AttackStep.opened(
@@ -39,13 +39,13 @@ class ShippedAttack:
 
 @dataclass(frozen=True)
 class ShippedClassifier:
-    """`file` is the name that the classifier's file has among the session's files."""
+    """`file` is the name of the classifier's file among those of the session."""
 
     file: str
     batch_size: int
 
     def __call__(self, files: Path, threads: int, gpu: str | None) -> "ScoreStep":
-        """On an executor. Raises ExecutorError where it has no torch."""
+        """Called on an executor. Raises ExecutorError if it has no torch."""
         with _needing_torch():
             from training.executors.score_step import ScoreStep
         return ScoreStep.opened(files / self.file, self.batch_size, threads, gpu)
@@ -53,11 +53,11 @@ class ShippedClassifier:
 
 @contextmanager
 def _needing_torch() -> Iterator[None]:
-    """For an import within a function: that there is no torch can be said only once we run."""
+    """For an import inside a function: whether there is torch is known only on the executor."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise ExecutorError(
-            f"executor {platform.node()}: its Python, {sys.executable}, has no {error.name}; install the project "
-            "there (uv sync), or say in PYSPARK_PYTHON which Python has it"
+            f"executor {platform.node()}: its Python, {sys.executable}, lacks {error.name}; install the project "
+            "there (uv sync), or set PYSPARK_PYTHON to a Python that has it"
         ) from None

@@ -1,4 +1,4 @@
-"""What a Spark task computes on, and the network that it was sent."""
+"""The device of a Spark task, and the network that it received."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,11 +18,11 @@ def task_device(threads: int, gpu: str | None) -> torch.device:
     torch.set_num_threads(threads)
     keep_freed_memory()
     if gpu is not None and not torch.cuda.is_available():
-        raise ExecutorError(f"Spark gives this task GPU {gpu}, but PyTorch finds none; give executors no GPU")
+        raise ExecutorError(f"Spark gives this task GPU {gpu}, but PyTorch finds none; do not give GPUs to executors")
     return torch.device("cpu" if gpu is None else f"cuda:{gpu}")
 
 
 @lru_cache(maxsize=1)
 def read_network(path: Path, device: torch.device) -> nn.Module:
-    """Read once by each Python worker, which does one task after the other. Raises CheckpointError."""
+    """Read once per Python worker, which runs one task after the other. Raises CheckpointError."""
     return Classifier.read(path, device).network.requires_grad_(False)

@@ -1,13 +1,13 @@
-"""The GANs. A new one is one file here and one line in GANS; its settings are a file of conf/gan/."""
+"""The GANs. To add one, add a file here and a line in GANS; its settings are a file in conf/gan/."""
 
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
-from training.gans.contract import GanArchitecture, Players, Seen
+from training.gans.contract import GanArchitecture, GeneratorLossInputs, Players
 from training.gans.dcgan import Dcgan
 from training.gans.vanilla import Vanilla
 from training.gans.wgan_gp import WganGp
 
-__all__ = ["GANS", "GanArchitecture", "Players", "Seen"]
+__all__ = ["GANS", "GanArchitecture", "GeneratorLossInputs", "Players"]
 
 GANS: dict[str, type[GanArchitecture]] = {
     "vanilla": Vanilla,

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from pipelines.settings import PathOrName, choose, describe
-from training.gans.contract import GanArchitecture, Seen
+from training.gans.contract import GanArchitecture, GeneratorLossInputs
 from training.gans.dcgan import DcganDiscriminator
 from training.gans.latents import LATENTS, ImageToImage, Latent
 from training.gans.perturber import LEAST_NORM, Perturber, largest_norm
@@ -23,17 +23,17 @@ def _latent(given: object) -> Any:
 
 
 class Adversarial(GanArchitecture):
-    """A generator that sees an image and perturbs it so that a fixed `classifier` errs (C. Xiao et al., "Generating
+    """A generator that takes an image and perturbs it so that a fixed `classifier` errs (C. Xiao et al., "Generating
     adversarial examples with adversarial networks", 2018): the loss that the proposal looks for.
 
     loss = fooling_weight · L_fooling + gan_weight · L_gan + hinge_weight · L_hinge. L_fooling, on the classifier's
     logits z, is max(0, z_y − max_{k≠y} z_k + confidence) of Carlini and Wagner, or with objective="cross_entropy"
-    −log(1 − p_y); towards a `target` t it is the same with t in y's place and the sign turned, or −log p_t. L_hinge
-    is max(0, ‖δ‖₂ / r − hinge_from), where r is the largest norm that is allowed.
+    −log(1 − p_y). With a `target` t it is the same with t in place of y and the opposite sign, or −log p_t. L_hinge is
+    max(0, ‖δ‖₂ / r − hinge_from), where r is the largest norm that is allowed.
 
-    The perturbation is bounded for each image, whatever is learned: by `eps`, in L∞ on the scale of [0, 1], or by
-    `snr_db`, where ‖δ‖₂ < r = ‖x‖₂ / 10^(SNR/20) as in training.attacks; then image and perturbation are cut to
-    [0, 1]."""
+    The perturbation of each image is bounded by construction: by `eps`, in L∞ on the scale of [0, 1], or by `snr_db`,
+    where ‖δ‖₂ < r = ‖x‖₂ / 10^(SNR/20) as in training.attacks; then the sum of image and perturbation is clipped to [0,
+    1]."""
 
     kind: ClassVar[str] = "adversarial"
     min_size_px: ClassVar[int] = 8
@@ -51,7 +51,7 @@ class Adversarial(GanArchitecture):
     gan_weight: Weight = 1.0
     hinge_weight: Weight = 1.0
     hinge_from: float = Field(default=0.5, ge=0, le=1)
-    channels: int = Field(default=32, ge=1, description="of the discriminator next to the image")
+    channels: int = Field(default=32, ge=1, description="channels of the discriminator's layer next to the image")
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:
@@ -69,7 +69,7 @@ class Adversarial(GanArchitecture):
     def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module:
         return DcganDiscriminator(size_px, 0, self.channels, spectral=False)
 
-    def generator_losses(self, seen: Seen) -> dict[str, torch.Tensor]:
+    def generator_losses(self, seen: GeneratorLossInputs) -> dict[str, torch.Tensor]:
         assert seen.classifier is not None, "a classifier to fool"
         begun, made = (images.add(1).div(2) for images in (seen.latent, seen.made))
         logits = seen.classifier(made).float()
@@ -82,7 +82,7 @@ class Adversarial(GanArchitecture):
         return {"generator": total, "fooling": fooling, "gan": gan, "hinge": hinge, "fooled": fooled.float()}
 
     def _fooling(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses (N,), and where the classifier errs as it is to."""
+        """Losses (N,), and where the classifier errs as intended."""
         wanted = labels if self.target is None else torch.full_like(labels, self.target)
         sign = -1 if self.target is None else 1
         fooled = (logits.argmax(1) == wanted) == (self.target is not None)

@@ -7,9 +7,9 @@ from training.gans.perceptrons import PerceptronDiscriminator, PerceptronGenerat
 
 
 class Conditional(GanArchitecture):
-    """The paper's conditional GAN: its networks (Figures 6 and 7), with an embedding of the class, as many numbers as
-    there are classes, joined to the noise and to the image (M. Mirza, S. Osindero, "Conditional generative adversarial
-    nets", 2014). The paper prints no layers of its own for it."""
+    """The paper's conditional GAN: its networks (Figures 6 and 7), with an embedding of the class, of as many numbers
+    as there are classes, joined to the noise and to the image (M. Mirza, S. Osindero, "Conditional generative
+    adversarial nets", 2014). The paper does not print separate layers for it."""
 
     kind: ClassVar[str] = "conditional"
     conditional: Literal[True] = True

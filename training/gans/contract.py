@@ -1,4 +1,4 @@
-"""What every GAN is: a frozen settings object that builds its two players and says what they pay."""
+"""The contract of GANs: a frozen settings object that builds the two players and defines their losses."""
 
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -12,7 +12,7 @@ from pipelines.settings import Settings, choose, describe
 from training.gans.latents import LATENTS, Gaussian, Latent
 from training.gans.losses import LOSSES, AdversarialLoss, LossName
 
-__all__ = ["GanArchitecture", "Players", "Seen"]
+__all__ = ["GanArchitecture", "GeneratorLossInputs", "Players"]
 
 
 def _latent(given: object) -> Any:
@@ -21,15 +21,15 @@ def _latent(given: object) -> Any:
 
 class Players(NamedTuple):
     """`generator`: (latent (N, …), labels (N,)) → images (N, 3, S, S) in [-1, 1]. `discriminator`: (images, labels) →
-    (N,), a logit or a critic's value, large for real. Unconditional ones do not look at the labels."""
+    (N,), a logit or a critic's value, large for real images. Unconditional players ignore the labels."""
 
     generator: nn.Module
     discriminator: nn.Module
 
 
-class Seen(NamedTuple):
-    """What the generator's loss may depend on: the discriminator's `values` (N,) of the images it `made` (N, 3, S, S)
-    in [-1, 1] from `latent` for `labels`, and a fixed classifier where there is one."""
+class GeneratorLossInputs(NamedTuple):
+    """The inputs of the generator's loss: the discriminator's `values` (N,) for the images `made` (N, 3, S, S) in [-1,
+    1] from `latent` for `labels`, and the fixed classifier if there is one."""
 
     values: torch.Tensor
     latent: torch.Tensor
@@ -39,15 +39,15 @@ class Seen(NamedTuple):
 
 
 class GanArchitecture(Settings):
-    """The architecture's settings, its loss and its latent; `build` makes the networks.
+    """The settings of the architecture, its loss and its latent; `build` makes the networks.
 
-    `n_critic`: the discriminator learns in each step, the generator in every n_critic-th. `penalty`: the weight of the
-    gradient penalty, which the Wasserstein critic needs."""
+    `n_critic`: the discriminator is updated in each step, the generator in every n_critic-th. `penalty`: the weight of
+    the gradient penalty, which the Wasserstein critic needs."""
 
     kind: ClassVar[str]
     min_size_px: ClassVar[int] = 1
     generator_parts: ClassVar[tuple[str, ...]] = ()
-    """Names of what the generator's loss is made of, where it is more than one thing."""
+    """Names of the terms of the generator's loss, if there is more than one."""
     conditional: bool = False
     latent: Annotated[Latent, PlainValidator(_latent), PlainSerializer(describe)] = Gaussian()
     loss: LossName = "bce"
@@ -56,7 +56,7 @@ class GanArchitecture(Settings):
 
     @abstractmethod
     def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
-        """`num_classes` is 0 where the GAN is not conditional."""
+        """`num_classes` is 0 if the GAN is unconditional."""
 
     @abstractmethod
     def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module: ...
@@ -67,11 +67,11 @@ class GanArchitecture(Settings):
 
     @property
     def fools(self) -> str | None:
-        """The fixed classifier that the generator learns to fool, as training.tracking.find_models knows it."""
+        """The fixed classifier that the generator learns to fool, as a reference for training.tracking.find_models."""
         return None
 
-    def generator_losses(self, seen: Seen) -> dict[str, torch.Tensor]:
-        """Per image (N,): "generator", which is minimised, and each of `generator_parts`."""
+    def generator_losses(self, seen: GeneratorLossInputs) -> dict[str, torch.Tensor]:
+        """Per image (N,): "generator", which is minimized, and each of `generator_parts`."""
         return {"generator": self.losses.generator(seen.values)}
 
     def build(self, size_px: int, num_classes: int, seed: int) -> Players:

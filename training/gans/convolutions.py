@@ -1,4 +1,4 @@
-"""Convolutions that halve an image and transposed ones that double it back, at any size."""
+"""Convolutions that halve the side of an image, and transposed ones that double it, for any size."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ __all__ = ["doubled", "halved", "sides"]
 
 
 def sides(size_px: int, halvings: int) -> list[int]:
-    """size_px and what is left of it after each halving, rounded up: 28, 14, 7, 4."""
+    """size_px and the sides after each halving, rounded up: 28, 14, 7, 4."""
     found = [size_px]
     for _ in range(halvings):
         found.append(-(-found[-1] // 2))
@@ -14,14 +14,14 @@ def sides(size_px: int, halvings: int) -> list[int]:
 
 
 def _kernel(side: int) -> int:
-    """With padding 1 and stride 2 it leads from `side` to half of it, and back: 4 where `side` is even, which covers
-    all pixels equally; 3 where it is odd."""
+    """The kernel that, with padding 1 and stride 2, leads from `side` to half of it, and back: 4 if `side` is even,
+    which covers all pixels equally; 3 if it is odd."""
     return 3 if side % 2 else 4
 
 
 def halved(side: int, channels_in: int, channels: int, bias: bool = True) -> nn.Conv2d:
     """side → side / 2, rounded up."""
-    stride = 2 if side > 1 else 1  # the same of 1 × 1 images, where bfloat16's gradients of stride 2 are wrong on Xeons
+    stride = 2 if side > 1 else 1  # equivalent on 1 × 1 images, where Xeons' bfloat16 gradients of stride 2 are wrong
     return nn.Conv2d(channels_in, channels, _kernel(side), stride, 1, bias=bias)
 
 

@@ -10,18 +10,18 @@ from training.gans.convolutions import doubled, halved, sides
 from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
 
 SMALLEST_SIDE = 8
-"""Is halved no more: 28 px begin at 7 × 7, 32 and 64 px at 4 × 4."""
+"""Sides of at most this many pixels are not halved: 28 px start at 7 × 7, 32 and 64 px at 4 × 4."""
 WEIGHT_STD = 0.02
 
 
 class Dcgan(GanArchitecture):
     """A. Radford et al., "Unsupervised representation learning with deep convolutional generative adversarial networks"
-    (2016): convolutions of stride 2, batch norm but at the image's end of both players, ReLU and LeakyReLU 0.2, tanh,
+    (2016): convolutions of stride 2, batch norm except next to the image in both players, ReLU and LeakyReLU 0.2, tanh,
     weights N(0, 0.02).
 
-    `channels` are those of the layer next to the image; each halving has twice as many. `spectral_norm`: the
-    discriminator has it in place of batch norm (T. Miyato et al., 2018). Conditional: the class's embedding joins the
-    latent, and as a fourth channel the discriminator's image."""
+    `channels` are those of the layer next to the image; they double with each halving. `spectral_norm`: used in the
+    discriminator in place of batch norm (T. Miyato et al., 2018). If conditional, the embedding of the class is joined
+    to the latent, and is a fourth channel of the discriminator's image."""
 
     kind: ClassVar[str] = "dcgan"
     min_size_px: ClassVar[int] = 8
@@ -92,7 +92,7 @@ def _sides(size_px: int) -> list[int]:
 
 
 def _widths(all_sides: list[int], channels: int) -> list[int]:
-    """Of the activations after each halving."""
+    """The channels of the activations after each halving."""
     return [channels * 2**step for step in range(len(all_sides) - 1)]
 
 

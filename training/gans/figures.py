@@ -1,4 +1,4 @@
-"""Pictures of a GAN in training: what its generator makes of the same latents, and how the two players fare."""
+"""Figures of a GAN in training: samples of the same latents, and the losses of both players."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ COLORS = {"generator": "#d95f02", "discriminator": "#1b6ca8"}
 
 
 def draw_grid(images: torch.Tensor, columns: int, path: Path) -> Path:
-    """(N, 3, S, S) in [0, 1] as PNG, row by row, each pixel a square of whole pixels."""
+    """(N, 3, S, S) in [0, 1] as PNG, row by row, each pixel enlarged by a whole factor."""
     pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     with replacing(path) as partial:
         Image.fromarray(_tiled(pixels, columns)).save(partial, format="PNG")
@@ -30,7 +30,7 @@ def draw_grid(images: torch.Tensor, columns: int, path: Path) -> Path:
 
 
 def animate(grids: Sequence[Path], path: Path) -> Path:
-    """Grids as an animated GIF, the last one longest; of more than 120 every so many."""
+    """Grids as an animated GIF, the last one shown longest; at most 120, evenly chosen."""
     chosen = [grids[place] for place in np.unique(np.linspace(0, len(grids) - 1, MOST_FRAMES).round().astype(int))]
     frames = []
     for grid in chosen:
@@ -43,7 +43,7 @@ def animate(grids: Sequence[Path], path: Path) -> Path:
 
 
 def loss_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Both players' losses over the steps (paper, Figure 15), and the norms of their gradients."""
+    """The losses of both players over the steps (paper, Figure 15), and the norms of their gradients."""
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     figure.suptitle(title)
     above, below = figure.subplots(2, 1, sharex=True)

@@ -1,4 +1,4 @@
-"""How a latent, or an image, and a class become what a network's first layer takes."""
+"""How a latent, or an image, and a class become the input of a network's first layer."""
 
 import math
 
@@ -8,11 +8,11 @@ from torch import nn
 __all__ = ["ENCODED", "ClassPlane", "LatentAndClass", "image_encoder"]
 
 ENCODED = 100
-"""What a convolutional generator makes of an image, as long as the paper's noise."""
+"""The number of features of an image in a convolutional generator, equal to the length of the paper's noise."""
 
 
 class LatentAndClass(nn.Module):
-    """(N, *shape), and where `num_classes` is not 0 the embedding of the class behind it → (N, features).
+    """(N, *shape), followed by the embedding of the class if `num_classes` is not 0 → (N, features).
 
     Images are flattened, or go through `encoder` → (N, encoded)."""
 
@@ -30,7 +30,7 @@ class LatentAndClass(nn.Module):
 
 
 class ClassPlane(nn.Module):
-    """Adds the embedding of the class to images as one channel more, where `num_classes` is not 0."""
+    """Adds the embedding of the class to images as another channel, if `num_classes` is not 0."""
 
     def __init__(self, size_px: int, num_classes: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the two players pay for each image, from the discriminator's raw value of it."""
+"""The losses of the two players for each image, as functions of the discriminator's raw value."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -15,7 +15,8 @@ PerImage = Callable[[torch.Tensor], torch.Tensor]
 
 
 class AdversarialLoss(NamedTuple):
-    """The discriminator pays `real` for real and `fake` for generated images, the generator `generator` for its own."""
+    """The discriminator's losses are `real` for real and `fake` for generated images; the generator's is
+    `generator`."""
 
     real: PerImage
     fake: PerImage
@@ -23,7 +24,7 @@ class AdversarialLoss(NamedTuple):
 
 
 LOSSES: dict[LossName, AdversarialLoss] = {
-    # −log σ(v), −log(1 − σ(v)), and for the generator −log σ(v), which does not vanish where the discriminator is sure
+    # −log σ(v), −log(1 − σ(v)), and for the generator −log σ(v), which does not vanish for a confident discriminator
     # (I. Goodfellow et al., "Generative adversarial nets", 2014, section 3).
     "bce": AdversarialLoss(lambda value: softplus(-value), softplus, lambda value: softplus(-value)),
     # X. Mao et al., "Least squares generative adversarial networks", 2017, equation 9 (a = 0, b = c = 1).

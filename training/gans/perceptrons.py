@@ -1,4 +1,4 @@
-"""The paper's fully connected players, at any size."""
+"""The paper's fully connected players, for any size."""
 
 import torch
 from torch import nn
@@ -11,11 +11,11 @@ GENERATOR_WIDTHS = (128, 256, 512, 1024)
 DISCRIMINATOR_WIDTHS = (512, 256)
 SLOPE = 0.2
 EPS = 0.8
-"""Of batch norm, as the paper's Figure 7 prints it: code that passes 0.8 by position means the momentum."""
+"""The momentum of batch norm, from the paper's Figure 7: code that passes 0.8 by position means the momentum."""
 
 
 class PerceptronGenerator(nn.Module):
-    """Figure 7: dense 100-128-256-512-1024-2352 at 28 px, batch norm but at both ends, LeakyReLU, tanh."""
+    """Figure 7: dense 100-128-256-512-1024-2352 at 28 px, batch norm except at both ends, LeakyReLU, tanh."""
 
     def __init__(self, size_px: int, latent_shape: tuple[int, ...], num_classes: int) -> None:
         super().__init__()

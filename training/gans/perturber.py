@@ -1,4 +1,4 @@
-"""A generator that changes an image a little: how it is built, and how the change is bounded."""
+"""A generator that perturbs an image: its layers, and the bound on the perturbation."""
 
 import math
 
@@ -12,12 +12,12 @@ __all__ = ["LEAST_NORM", "Perturber", "largest_norm"]
 CHANNELS = (16, 32, 64)
 BLOCKS = 4
 LEAST_NORM = 1e-12
-"""In place of zero, of which a black image's norms are, where one divides by them."""
+"""Used instead of zero as a divisor, for the norms of black images."""
 
 
 class Perturber(nn.Module):
-    """Convolutions down to a quarter of the side, four residual blocks, and back (the paper's appendix, after
-    J. Johnson et al., 2016); what comes out is made as small as is asked for, and added."""
+    """Convolutions down to a quarter of the side, four residual blocks, and back (the paper's appendix, after J.
+    Johnson et al., 2016); the output is scaled down to the bound, and added to the image."""
 
     def __init__(self, size_px: int, eps: float | None, snr_db: float | None) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Perturber(nn.Module):
         return (latent.add(1).div(2) + self.perturbation(latent)).clamp(0, 1) * 2 - 1
 
     def perturbation(self, latent: torch.Tensor) -> torch.Tensor:
-        """On the scale of [0, 1], before image and perturbation are cut to it."""
+        """The perturbation on the scale of [0, 1], before its sum with the image is clipped."""
         raw: torch.Tensor = self.model(latent).float()
         if self.eps is not None:
             return self.eps * raw.tanh()

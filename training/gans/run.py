@@ -34,7 +34,7 @@ __all__ = ["Outside", "describe_gan_run", "open_gan", "train_gan"]
 
 
 class Outside(NamedTuple):
-    """What a GAN may need besides images: what draws a noise_image latent, and the classifier that is to be fooled."""
+    """Further inputs of a GAN besides images: a function that draws noise_image latents, and the classifier to fool."""
 
     noise_images: NoiseImages | None = None
     classifier: Classifier | None = None
@@ -45,12 +45,12 @@ class Outside(NamedTuple):
 
 
 def train_gan(settings: TrainGan, command: Command, outside: Outside) -> None:
-    """Trains, keeps checkpoints, tracks; only rank 0 logs and writes. Raises RoadsignError."""
+    """Trains, writes checkpoints, tracks; only rank 0 logs and writes. Raises RoadsignError."""
     run_training(settings, command, lambda ranks: TrackedGan(settings, ranks, outside))
 
 
 def describe_gan_run(settings: TrainGan, outside: Outside) -> str:
-    """What would be trained, in one line. Raises RoadsignError where it could not."""
+    """What would be trained, in one line. Raises RoadsignError if it could not be trained."""
     return describe_training(settings, lambda ranks: TrackedGan(settings, ranks, outside))
 
 
@@ -63,7 +63,7 @@ def open_gan(settings: TrainGan, ranks: Ranks, outside: Outside) -> GanTraining:
 
 
 def _fixed(classifier: Classifier, settings: TrainGan, shape: GanShape, ranks: Ranks) -> nn.Module:
-    """The classifier's network, not to be trained. Raises SettingsError where it is not for these images."""
+    """The classifier's network, frozen. Raises SettingsError if it does not fit these images."""
     own = classifier.shape
     if own.size_px != shape.size_px:
         raise SettingsError(
@@ -72,7 +72,7 @@ def _fixed(classifier: Classifier, settings: TrainGan, shape: GanShape, ranks: R
     highest, target = max(shape.classes), getattr(settings.gan, "target", None)
     if highest >= own.num_classes:
         raise SettingsError(
-            f"gan.classifier={settings.gan.fools}: knows {own.num_classes} classes, and there are images of class "
+            f"gan.classifier={settings.gan.fools}: has {own.num_classes} classes, but there are images of class "
             f"{highest}; choose one that was trained on this dataset"
         )
     if target is not None and target >= own.num_classes:
@@ -81,7 +81,7 @@ def _fixed(classifier: Classifier, settings: TrainGan, shape: GanShape, ranks: R
 
 
 class TrackedGan(TrackedTraining):
-    """Besides what every training keeps: pictures of the same latents again and again, warnings, kept generators."""
+    """Adds to every training: samples of the same latents at intervals, warnings, generators of chosen epochs."""
 
     kind: ClassVar[str] = "GAN training 2"
     training: GanTraining
@@ -102,14 +102,17 @@ class TrackedGan(TrackedTraining):
         )
 
     def check_precision(self) -> None:
-        """Of both players, on as many images as they see in a step."""
+        """Checks both players, on as many images as they see in a step."""
         settings, size_px, players = self.settings, self.training.shape.size_px, self.training.players
         generator = torch.Generator().manual_seed(settings.seed)
         labels = torch.zeros(2 * settings.batch_size, dtype=torch.int64)
         latent = torch.rand(settings.batch_size, *settings.gan.latent.shape(size_px), generator=generator)
         images = torch.rand(len(labels), 3, size_px, size_px, generator=generator).mul_(2).sub_(1)
         check_bfloat16(self.training.ranks, players.generator, latent, labels[: len(latent)])
-        for count in (settings.batch_size, 2 * settings.batch_size):  # real and generated images, apart and together
+        for count in (
+            settings.batch_size,
+            2 * settings.batch_size,
+        ):  # real and generated images, separately and together
             check_bfloat16(self.training.ranks, players.discriminator, images[:count], labels[:count])
 
     def epoch_line(self) -> str:
@@ -143,7 +146,7 @@ class TrackedGan(TrackedTraining):
         run.log_file(save_losses(self.training.history, title, Path(folder.path, "losses.png")), "figures")
 
     def _sample(self) -> None:
-        """A picture of the same latents, and whether the generator has collapsed."""
+        """Draws samples of the same latents, and checks whether the generator has collapsed."""
         if self.run is None:
             return
         training = self.training

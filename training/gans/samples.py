@@ -1,4 +1,4 @@
-"""The same latents through the generator, again and again while it learns."""
+"""Samples of the same latents at intervals during the training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ ROWS_WITHOUT_CLASSES = 8
 
 class FixedSamples(NamedTuple):
     """`labels` (N,), row by row; a conditional GAN has a row for each class. `images` (N, 3, S, S) in [0, 1] of those
-    labels, where the generator begins with images."""
+    labels, if the input of the generator is an image."""
 
     labels: torch.Tensor
     images: torch.Tensor | None
@@ -30,7 +30,7 @@ class FixedSamples(NamedTuple):
         return trained.sample(self.labels, torch.Generator().manual_seed(self.seed), self.images).cpu()
 
     def beside_inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """For a picture: where the generator begins with images, each row of those above what it made of them."""
+        """For a picture: if the input of the generator is an image, each row of inputs above the row of results."""
         if self.images is None:
             return images
         rows = zip(torch.split(self.images, self.columns), torch.split(images, self.columns), strict=True)
@@ -38,7 +38,7 @@ class FixedSamples(NamedTuple):
 
 
 def fixed_samples(gan: GanArchitecture, shape: GanShape, train: Batches, seed: int) -> FixedSamples:
-    """Images come from the beginning of the first epoch."""
+    """Images are taken from the start of the first epoch."""
     if gan.conditional:
         labels = [label for label in shape.classes for _ in range(COLUMNS)]
     elif gan.latent.from_images:
@@ -62,8 +62,8 @@ def _first(train: Batches, count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _of_classes(train: Batches, labels: Sequence[int]) -> torch.Tensor:
-    """An image of each of `labels`, in this order; of a class with too few the last one comes again, and a black one
-    stands for a class that this rank does not see."""
+    """An image of each of `labels`, in this order. If a class has too few images, the last one is repeated; a class
+    that this rank does not see gets a black image."""
     left = Counter(labels)
     found: dict[int, list[torch.Tensor]] = {label: [] for label in left}
     for batch in train.epoch(0):

@@ -1,4 +1,4 @@
-"""What a training run of a GAN is: the settings of jobs/train_gan.py."""
+"""The settings of jobs/train_gan.py."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ TO_LOOK_AT = {"sample_every_steps", "keep_epochs", "watch"}
 
 
 def _gan(given: object) -> Any:
-    if isinstance(given, dict):  # a file of conf/gan/ also holds the recipe, to which the other keys refer
+    if isinstance(given, dict):  # files in conf/gan/ also hold the recipe, which other keys refer to
         given = {key: value for key, value in given.items() if key != "recipe"}
     return given if isinstance(given, GanArchitecture) else choose(GANS, given)
 
@@ -25,10 +25,10 @@ def _gan(given: object) -> Any:
 class TrainGan(TrainingRun):
     """`gan` trained on the images of `data`, all or those of `classes`; a step takes batch_size · ranks of them.
 
-    Both players learn with Adam. The generator that is kept is the moving average of its weights, where each step's
-    average is ema_decay of the one before (0: the weights themselves). `sample_every_steps`: 0, or how often besides
-    the end of each epoch the same latents are shown as a picture. `keep_epochs`: after which epochs the generator is
-    kept besides the last one, as epoch-0020.pt."""
+    Both players use Adam. The generator that is kept is the moving average of its weights, with decay `ema_decay` per
+    step (0: the weights themselves). `sample_every_steps`: how often, besides the end of each epoch, samples of the
+    same latents are drawn; 0: only then. `keep_epochs`: after which epochs the generator is kept besides the last one,
+    as epoch-0020.pt."""
 
     gan: Annotated[GanArchitecture, PlainValidator(_gan), PlainSerializer(describe)]
     data: Data
@@ -40,7 +40,7 @@ class TrainGan(TrainingRun):
     ema_decay: float = Field(ge=0, lt=1)
     seed: int = Field(ge=0)
     cache: Cache = "host"
-    sample_every_steps: int = Field(default=0, ge=0, description="0: at the end of each epoch only")
+    sample_every_steps: int = Field(default=0, ge=0, description="0: only at the end of each epoch")
     keep_epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
     watch: Watch
 
@@ -48,10 +48,10 @@ class TrainGan(TrainingRun):
     @classmethod
     def _each_once(cls, classes: tuple[int, ...] | None) -> tuple[int, ...] | None:
         if classes is not None and len(set(classes)) < len(classes):
-            raise ValueError("names a class twice")
+            raise ValueError("contains duplicates")
         return classes
 
     def fingerprint(self, digests: Mapping[str, str], world_size: int) -> str:
-        """The same for two runs that must give the same weights on the same kind of machine. `digests` are of the
-        datasets and of the classifier, where there is one."""
+        """Equal for two runs that must give the same weights on the same kind of machine. `digests` are those of the
+        datasets and of the classifier, if there is one."""
         return settings_fingerprint(self, WITHOUT_EFFECT | TO_LOOK_AT, digests, world_size)

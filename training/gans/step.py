@@ -1,4 +1,4 @@
-"""One step of a GAN: the discriminator learns, and where it is due the generator does."""
+"""One step of a GAN: an update of the discriminator, and in some steps of the generator."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,20 +6,20 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from training.gans import GanArchitecture, Players, Seen
+from training.gans import GanArchitecture, GeneratorLossInputs, Players
 from training.gans.losses import gradient_penalty
 from training.loop.players import Player, has_batch_norm
 from training.loop.ranks import Ranks
 
-__all__ = ["GanStep", "Given", "loss_names"]
+__all__ = ["GanInputs", "GanStep", "loss_names"]
 
 
-class Given(NamedTuple):
-    """What both players get in one step, on the device: `real` (N, 3, S, S) in [-1, 1], their `labels` (N,), `latent`
-    (N, …), and for the gradient penalty `share` (N,) in [0, 1).
+class GanInputs(NamedTuple):
+    """The inputs of both players in one step, on the device: `real` (N, 3, S, S) in [-1, 1], their `labels` (N,),
+    `latent` (N, …), and for the gradient penalty `share` (N,) in [0, 1).
 
-    The first `valid` real images are not padding; `weight` times a sum over them is, averaged over the ranks, the mean
-    over those of all ranks."""
+    The first `valid` real images are not padding. `weight` times the sum over them, averaged over the ranks, is the
+    mean over the valid images of all ranks."""
 
     real: torch.Tensor
     labels: torch.Tensor
@@ -30,7 +30,7 @@ class Given(NamedTuple):
 
 
 class GanStep:
-    """Generated images have the labels of the real ones, so that both have the same classes equally often."""
+    """Generated images have the labels of the real ones, so that classes are equally frequent in both."""
 
     def __init__(
         self, gan: GanArchitecture, players: Players, learners: Mapping[str, Player], ranks: Ranks,
@@ -43,8 +43,8 @@ class GanStep:
         self.classifier = classifier
         self._apart = has_batch_norm(players.discriminator)
 
-    def __call__(self, given: Given, generator_learns: bool) -> dict[str, torch.Tensor]:
-        """The mean losses by name, as loss_names has them, those of the generator only where it learns."""
+    def __call__(self, given: GanInputs, generator_learns: bool) -> dict[str, torch.Tensor]:
+        """The mean losses by name, as in loss_names; those of the generator only if it learns."""
         with torch.set_grad_enabled(generator_learns), self.ranks.precision():
             made = self.players.generator(given.latent, given.labels).float()
         losses = self._teach_discriminator(given, made.detach())
@@ -52,7 +52,7 @@ class GanStep:
             losses |= self._teach_generator(given, made)
         return losses
 
-    def _teach_discriminator(self, given: Given, made: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _teach_discriminator(self, given: GanInputs, made: torch.Tensor) -> dict[str, torch.Tensor]:
         of_real, of_made = self._judge(given, made)
         adversarial = self.gan.losses
         loss = adversarial.real(of_real[: given.valid]).sum() * given.weight + adversarial.fake(of_made).mean()
@@ -68,7 +68,7 @@ class GanStep:
         self.learners["discriminator"].learn(loss, self.ranks)
         return losses
 
-    def _judge(self, given: Given, made: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _judge(self, given: GanInputs, made: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The discriminator's values of the real and of the generated images: in one pass, unless its batch norm would
         mix the two."""
         discriminator = self.players.discriminator
@@ -79,10 +79,12 @@ class GanStep:
         real, generated = values.chunk(2)
         return real, generated
 
-    def _teach_generator(self, given: Given, made: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _teach_generator(self, given: GanInputs, made: torch.Tensor) -> dict[str, torch.Tensor]:
         with self.ranks.precision():
             values = self.players.discriminator(made, given.labels).float()
-        losses = self.gan.generator_losses(Seen(values, given.latent, made, given.labels, self.classifier))
+        losses = self.gan.generator_losses(
+            GeneratorLossInputs(values, given.latent, made, given.labels, self.classifier)
+        )
         means = {name: losses[name].mean() for name in ("generator", *self.gan.generator_parts)}
         self.learners["generator"].learn(means["generator"], self.ranks)
         return {name: mean.detach() for name, mean in means.items()}

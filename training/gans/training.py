@@ -1,6 +1,6 @@
-"""One step of a GAN's two players, and what its training keeps: the generator's average, losses, warnings.
+"""One step of a GAN's two players, and the state of its training: the generator's average, losses, warnings.
 
-Random numbers are drawn for all ranks together, of which each takes its own."""
+Random numbers are drawn for all ranks together; each rank uses its own share."""
 
 import copy
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from pipelines.errors import SettingsError
 from training.gans import Players
 from training.gans.latents import NoiseImages, Source
 from training.gans.settings import TrainGan
-from training.gans.step import GanStep, Given, loss_names
+from training.gans.step import GanInputs, GanStep, loss_names
 from training.gans.trained import GanShape, TrainedGan
 from training.gans.watch import Watcher
 from training.loop.moving_average import MovingAverage
@@ -28,7 +28,7 @@ __all__ = ["GanTraining"]
 
 
 class GanTraining(Training):
-    """The discriminator learns in each step, the generator in every n_critic-th."""
+    """The discriminator is updated in each step, the generator in every n_critic-th."""
 
     train: Batches
 
@@ -36,7 +36,7 @@ class GanTraining(Training):
         self, settings: TrainGan, shape: GanShape, ranks: Ranks, train: Batches,
         noise_images: NoiseImages | None = None, classifier: nn.Module | None = None,
     ) -> None:  # fmt: skip
-        """`noise_images` for a latent that needs them, `classifier` for a generator that is to fool one. Raises
+        """`noise_images` for a latent that needs them, `classifier` for a generator that learns to fool one. Raises
         SettingsError."""
         if settings.gan.fools and classifier is None:
             raise SettingsError(f"gan={settings.gan.kind}: needs the classifier {settings.gan.fools} to learn from")
@@ -56,9 +56,9 @@ class GanTraining(Training):
         self._step = GanStep(self.gan, self.players, learners, ranks, classifier)
         self.watcher = Watcher(settings.watch)
         self.warnings: list[str] = []
-        """That have not been said yet."""
+        """Warnings that have not been shown yet."""
         self.history: list[dict[str, float]] = []
-        """Of this rank: the mean losses between two checks, and the gradient norms at the second one."""
+        """History of this rank: the mean losses between two checks, and the gradient norms at the second one."""
 
     def train_on(self, batch: Batch) -> StepSums:
         learns = self.learners["generator"].learns_at(self.steps_taken)
@@ -88,15 +88,15 @@ class GanTraining(Training):
         self.history = list(state["history"])
 
     def trained(self, about: Mapping[str, Any]) -> TrainedGan:
-        """What has been trained, on the CPU."""
+        """The trained generator, on the CPU."""
         generator = copy.deepcopy(self.average.current()).cpu()
         return TrainedGan(generator, self.gan, self.shape, about, self.noise_images)
 
     def sampled(self) -> TrainedGan:
-        """As it is now, where it is being trained."""
+        """The current average generator, on the device of the training."""
         return TrainedGan(self.average.current(), self.gan, self.shape, {}, self.noise_images)
 
-    def _given(self, batch: Batch) -> Given:
+    def _given(self, batch: Batch) -> GanInputs:
         share, device = self.train.share, self.ranks.device
         draws = torch.Generator().manual_seed(int(self.seeds().generate_state(1, np.uint64)[0] >> 1))
         own = slice(share.rank * share.batch_size, (share.rank + 1) * share.batch_size)
@@ -107,7 +107,7 @@ class GanTraining(Training):
         rows = share.without_padding(self.step, self.train.images) if self._has_batch_norm else slice(None)
         weight = share.world_size / share.valid(self.step, self.train.images)
         labels = batch.labels.to(device)
-        return Given(real[rows], labels[rows], latent[rows], shares[rows], count, weight)
+        return GanInputs(real[rows], labels[rows], latent[rows], shares[rows], count, weight)
 
     def _latent(self, real: torch.Tensor, draws: torch.Generator, own: slice) -> torch.Tensor:
         latent, source = self.gan.latent, Source(real, self.noise_images)

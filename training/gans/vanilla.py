@@ -7,7 +7,8 @@ from training.gans.perceptrons import PerceptronDiscriminator, PerceptronGenerat
 
 
 class Vanilla(GanArchitecture):
-    """The paper's GAN (Figures 6 and 7), layer for layer as printed; at other sizes the outermost layers follow."""
+    """The paper's GAN (Figures 6 and 7), with the layers as printed; at other sizes only the outermost layers
+    differ."""
 
     kind: ClassVar[str] = "vanilla"
     conditional: Literal[False] = False

@@ -1,4 +1,4 @@
-"""Notices how GANs fail (proposal, points of failure) and says so while there is still time to stop the run."""
+"""Detects known failures of GANs (proposal, points of failure) and warns while the run can still be stopped."""
 
 from collections.abc import Mapping
 
@@ -11,28 +11,28 @@ __all__ = ["Watch", "Watcher", "duplicate_rate"]
 
 
 class Watch(Settings):
-    """Thresholds. A player's gradient has vanished when its norm was below `vanished_norm` at `checks` checks in a row;
-    the generator has collapsed when, at step `from_step` or later, more than `duplicates` of the sample grid have
-    another image of their class nearer than `same_rms`, the root mean square difference on the scale of [0, 1]."""
+    """Thresholds. A player's gradient has vanished if its norm was below `vanished_norm` at `checks` consecutive
+    checks. The generator has collapsed if, at step `from_step` or later, more than `duplicates` of the sample grid have
+    another image of their class within `same_rms`, the root mean square difference on the scale of [0, 1]."""
 
     vanished_norm: float = Field(default=1e-5, ge=0, allow_inf_nan=False)
     checks: int = Field(default=50, ge=1)
     duplicates: float = Field(default=0.5, ge=0, le=1)
     same_rms: float = Field(default=0.02, ge=0, allow_inf_nan=False)
-    from_step: int = Field(default=500, ge=0, description="before it all samples may still be the same grey")
+    from_step: int = Field(default=500, ge=0, description="before this step, all samples may still be the same grey")
 
 
 class Watcher:
-    """Says each thing once until it is over."""
+    """Gives each warning once until its cause has ended."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.below: dict[str, int] = {}
-        """By player, at how many checks in a row its gradient was too small."""
+        """For each player, the number of consecutive checks at which its gradient was too small."""
         self.collapsed = False
 
     def gradients(self, norms: Mapping[str, float]) -> list[str]:
-        """Warnings, after one check's gradient norms by player."""
+        """Warnings after the gradient norms of one check, by player."""
         said = []
         for player, norm in norms.items():
             self.below[player] = self.below.get(player, 0) + 1 if norm < self.watch.vanished_norm else 0
@@ -44,7 +44,7 @@ class Watcher:
         return said
 
     def samples(self, rate: float, step: int) -> list[str]:
-        """Warnings, after the duplicate rate of a sample grid."""
+        """Warnings after the duplicate rate of a sample grid."""
         collapsed = rate > self.watch.duplicates and step >= self.watch.from_step
         newly = collapsed and not self.collapsed
         self.collapsed = collapsed
@@ -60,7 +60,7 @@ class Watcher:
 
 
 def duplicate_rate(images: torch.Tensor, labels: torch.Tensor, same_rms: float) -> float:
-    """The share of images (N, 3, S, S) in [0, 1] that have another one with their label (N,) nearer than `same_rms`."""
+    """The share of images (N, 3, S, S) in [0, 1] that have another image of the same label (N,) within `same_rms`."""
     values = images.flatten(1).double()
     distances = torch.cdist(values, values) / values.shape[1] ** 0.5
     others = (labels[:, None] == labels[None]) & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)

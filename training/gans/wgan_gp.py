@@ -14,13 +14,14 @@ DOUBLINGS = 3
 
 
 class WganGp(GanArchitecture):
-    """The report's Wasserstein GAN ("Robust classifier using GAN", section III), with the gradient penalty of
-    I. Gulrajani et al. (2017): 10, and five steps of the critic for one of the generator.
+    """The report's Wasserstein GAN ("Robust classifier using GAN", section III), with the gradient penalty of I.
+    Gulrajani et al. (2017): weight 10, and five steps of the critic for one of the generator.
 
     Generator: a dense layer to 512 × 4 × 4 at 32 px, transposed convolutions to 256, 128 and 64 channels that double
-    the side, one to the image that does not; ReLU, tanh. Critic: convolutions to 64, 128, 256 and 512 channels that
-    halve the side, LeakyReLU, a dense layer. No batch norm in either; Xavier's weights. As in the report a class joins
-    the latent; `conditional` also shows it to the critic, as a fourth channel of the image."""
+    the side, and one to the image that does not; ReLU, tanh. Critic: convolutions to 64, 128, 256 and 512 channels that
+    halve the side, LeakyReLU, a dense layer. Neither has batch norm; weights are initialized after Xavier. As in the
+    report, the class is joined to the latent; `conditional` also adds it to the critic's input, as a fourth channel of
+    the image."""
 
     kind: ClassVar[str] = "wgan_gp"
     min_size_px: ClassVar[int] = 8

@@ -1,2 +1,2 @@
-"""What every training has, whatever is trained: the loop, ranks, checkpoints, the run's folder, pace, progress, moving
-averages. Imports streams and tracking; knows no classifier and no GAN."""
+"""What all trainings share: the loop, ranks, checkpoints, the run folder, pace, progress, moving averages. Imports
+streams and tracking; independent of classifiers and GANs."""

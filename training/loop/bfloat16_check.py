@@ -1,5 +1,5 @@
-"""Whether this processor computes a network in bfloat16 rightly. Some do not: the weights' gradient of a convolution of
-stride 2 on 1 × 1 images is what lay in memory before on an Intel Xeon (oneDNN 3.10, AVX-512 and AMX)."""
+"""Checks whether this processor computes a network correctly in bfloat16. Some do not: on an Intel Xeon (oneDNN 3.10,
+AVX-512 and AMX) the weight gradient of a convolution of stride 2 on 1 × 1 images consists of uninitialized memory."""
 
 import copy
 
@@ -13,15 +13,16 @@ from training.loop.ranks import Ranks
 __all__ = ["check_bfloat16"]
 
 MOST_ERROR = 0.1
-"""Of a layer's result: the norm of the difference from float32, in norms of float32's. bfloat16 alone makes 0.01."""
+"""Upper bound on the relative error of a layer's result: the norm of its difference from float32, divided by the norm
+of the float32 result. bfloat16 alone has an error of 0.01."""
 FILLINGS = (-1, 0x3F80)
-"""What free memory is filled with, as int16: NaN, and 1 in bfloat16. Read as float32 they are NaN and about 1 too."""
+"""Values that fill free memory, as int16: NaN, and 1 in bfloat16. Read as float32 they are NaN and about 1 too."""
 
 
 def check_bfloat16(ranks: Ranks, network: nn.Module, *inputs: torch.Tensor) -> None:
-    """Forward and backward of every convolution and dense layer on what it gets when `network` is given `inputs`:
-    finite, near float32's result, and the same bits whatever free memory holds. Does nothing on a GPU or in float32.
-    Raises SettingsError, which names the layer."""
+    """Runs forward and backward of every convolution and dense layer on the input that it gets when `network` is given
+    `inputs`. Results must be finite, close to float32's, and bitwise the same whatever free memory contains. Does
+    nothing on a GPU or in float32. Raises SettingsError, which names the layer."""
     if ranks.device.type != "cpu" or ranks.dtype != torch.bfloat16:
         return
     for layer, given in _layers(network, inputs):
@@ -31,12 +32,12 @@ def check_bfloat16(ranks: Ranks, network: nn.Module, *inputs: torch.Tensor) -> N
             if fault := _fault(expected, *(results[name] for results in rough)):
                 raise SettingsError(
                     f"precision=bfloat16: this processor ({machine_facts()['machine.cpu']}) computes {layer} on "
-                    f"{tuple(given.shape)} wrongly: its {name} {fault}; use precision=float32"
+                    f"{tuple(given.shape)} incorrectly: its {name} {fault}; use precision=float32"
                 )
 
 
 def _layers(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[tuple[nn.Module, torch.Tensor]]:
-    """Copies of them, each with its input in float32. `network` stays as it is, as do torch's random numbers."""
+    """Copies of the layers, each with its input in float32. Neither `network` nor torch's random state changes."""
     twin = copy.deepcopy(network).eval()  # without dropout, and with spectral norms that do not move
     found: list[tuple[nn.Module, torch.Tensor]] = []
     hooks = [
@@ -66,8 +67,8 @@ def _results(layer: nn.Module, given: torch.Tensor, dtype: torch.dtype, filling:
 
 
 def _fill_free_memory(filling: int) -> None:
-    """Of every size up to 4 MB, so that whoever reads memory before writing to it finds this. It needs an allocator
-    that keeps what is freed (training.distributed.keep_freed_memory)."""
+    """Fills free memory blocks of every size up to 4 MB, so that code that reads uninitialized memory finds this value.
+    Needs an allocator that keeps freed memory (ranks.keep_freed_memory)."""
     held = [torch.full((1 << power,), filling, dtype=torch.int16) for power in range(5, 22) for _ in range(4)]
     del held
 

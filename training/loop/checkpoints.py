@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain settings in one file, never a pickled class; written whole or not at all."""
+"""Checkpoints: tensors and plain settings in one file, without pickled classes, written atomically."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ FORMAT = "roadsign-robustness checkpoint 1"
 
 
 class CheckpointError(RoadsignError):
-    """A checkpoint is missing, damaged, or of something else than what is asked for."""
+    """A checkpoint is missing, corrupt, or does not match what was asked for."""
 
 
 class Checkpoint(NamedTuple):
@@ -27,9 +27,9 @@ class Checkpoint(NamedTuple):
     state: Mapping[str, Any]
 
     def write(self, path: Path) -> None:
-        """Replaces `path` in one step: whoever reads it, or kills us, finds the old one or the new one.
+        """Replaces `path` in one step: a reader, or a restart after a kill, finds either the old file or the new one.
 
-        Raises CheckpointError where the disk refuses; then the old one is still there."""
+        Raises CheckpointError if the file cannot be written; the old one is then still there."""
         partial = path.with_name(f".{path.name}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,40 +45,42 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def read(cls, path: Path, device: torch.device, **expected: Any) -> "Checkpoint":
-        """The checkpoint at `path`, its tensors on `device`. Raises CheckpointError, also where its settings are not
-        the `expected` ones."""
+        """The checkpoint at `path`, with its tensors on `device`. Raises CheckpointError, also if its settings differ
+        from the `expected` ones."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch warns of old pickles before it refuses them
+                warnings.simplefilter("ignore")  # torch warns about old pickles before it refuses them
                 found = torch.load(path, map_location=device, weights_only=True)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: no such checkpoint") from None
-        except Exception as error:  # noqa: BLE001, a damaged stream makes the unpickler raise nearly anything
-            raise CheckpointError(f"{path}: damaged, or no checkpoint of ours ({_first_line(error)})") from None
+        except Exception as error:  # noqa: BLE001, the unpickler can raise almost anything on corrupt data
+            raise CheckpointError(
+                f"{path}: corrupt, or not a roadsign-robustness checkpoint ({_first_line(error)})"
+            ) from None
         if not isinstance(found, dict) or found.get("format") != FORMAT:
-            raise CheckpointError(f"{path}: no checkpoint of ours; it should say {FORMAT!r}")
+            raise CheckpointError(f"{path}: not a roadsign-robustness checkpoint; expected format {FORMAT!r}")
         settings, state = found.get("settings"), found.get("state")
         if not _is_named(settings) or not _is_named(state):
-            raise CheckpointError(f"{path}: damaged; its settings or its state are missing. Take another copy")
+            raise CheckpointError(f"{path}: corrupt: its settings or its state are missing; use another copy")
         for name, value in expected.items():
             if settings.get(name) != value:
-                raise CheckpointError(f"{path}: is of {name} {settings.get(name)}, expected {value}")
+                raise CheckpointError(f"{path}: {name} is {settings.get(name)}, expected {value}")
         return cls(settings, state)
 
 
 @contextlib.contextmanager
 def fitting(path: Path, what: str) -> Iterator[None]:
-    """Around whatever takes a checkpoint's contents apart: what is missing in it, or of another type or shape, becomes
-    a CheckpointError that names the file and `what` it does not fit."""
+    """For a block that unpacks a checkpoint: an entry that is missing or has another type or shape becomes a
+    CheckpointError that names the file and `what` it does not fit."""
     try:
         yield
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else _first_line(error)
-        raise CheckpointError(f"{path}: does not fit {what}: {why}; take another copy, or train again") from None
+        raise CheckpointError(f"{path}: does not fit {what}: {why}; use another copy, or train again") from None
 
 
 def check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Raises CheckpointError, which names the tensor, where a weight is NaN or infinite."""
+    """Raises CheckpointError, naming the tensor, if a weight is NaN or infinite."""
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: {name} has NaN or infinite values; train again, with a lower learning rate")
@@ -89,6 +91,6 @@ def _is_named(found: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _first_line(error: Exception) -> str:
-    """All of it where its first line only begins a list."""
+    """The first line, or the first two if the first one only introduces a list."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])

@@ -1,4 +1,4 @@
-"""On what a run was made: the machine, and the libraries that its numbers depend on."""
+"""The machine that a run was made on, and the libraries that its numbers depend on."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ LIBRARIES = ("torch", "numpy", "pyarrow", "petastorm", "mlflow")
 
 
 def machine_facts() -> dict[str, str]:
-    """Names and values as text, for a run's tags. The cores are those that this process may use."""
+    """Names and values as text, for the tags of a run. Only cores that this process may use are counted."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "machine.cpu": _cpu_model(),

@@ -10,13 +10,13 @@ from torch import nn
 __all__ = ["MovingAverage"]
 
 EVERY = 10
-"""Steps of the network for one of the average, which takes as long to write as a third of an optimizer's step."""
+"""Steps of the network per update of the average. An update takes about a third of the time of an optimizer step."""
 
 
 class MovingAverage:
-    """average ← d · average + (1 − d) · weights, with d = decay^10 once in ten steps, of weights and running statistics
-    alike. At the beginning d is at most u / (u + 10) after u updates, so that the initial weights are soon forgotten.
-    With decay 0 it is the network as it is."""
+    """average ← d · average + (1 − d) · weights, with d = decay^10, once in ten steps, for weights and running
+    statistics alike. Early in training d is at most u / (u + 10) after u updates, so that the initial weights soon lose
+    their influence. With decay 0 it is the current network."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
@@ -27,7 +27,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def step(self) -> None:
-        """After each step of the network."""
+        """To be called after each step of the network."""
         if self.decay and self.steps % EVERY == 0:
             updates = self.steps // EVERY
             weight = 1 - min(self.decay**EVERY, updates / (updates + 10))
@@ -35,7 +35,7 @@ class MovingAverage:
         self.steps += 1
 
     def current(self) -> nn.Module:
-        """In evaluation mode."""
+        """The averaged network, in evaluation mode."""
         if self.decay == 0:
             torch._foreach_copy_(self._into, self._from)
         return self.network

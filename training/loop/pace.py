@@ -1,4 +1,4 @@
-"""How fast an epoch goes, and how much of it is waiting for data."""
+"""The speed of an epoch, and the share of time spent waiting for data."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ __all__ = ["Pace"]
 
 
 class Pace:
-    """Of the batches taken since it was made."""
+    """Timing of the batches since this object was made."""
 
     def __init__(self, clock_s: Callable[[], float] = time.perf_counter) -> None:
         self.waited_s = 0.0
@@ -18,7 +18,7 @@ class Pace:
         self._batches = 0
 
     def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; what it takes to get them counts as waiting."""
+        """The same batches; the time spent getting them counts as waiting."""
         waiting = iter(batches)
         while True:
             start = self._clock_s()
@@ -30,7 +30,7 @@ class Pace:
             yield batch
 
     def metrics(self, images_per_batch: int) -> dict[str, float]:
-        """Up to now; whoever computes on another device has to have waited for it."""
+        """The metrics so far. With an asynchronous device, synchronize before calling this."""
         seconds = self._clock_s() - self._begun_s
         return {
             "images_per_s": self._batches * images_per_batch / seconds,

@@ -1,4 +1,4 @@
-"""A network that learns: with an optimizer of its own, at its own rhythm, and what happens after each of its steps."""
+"""A trained network with its own optimizer and update frequency, and hooks that run after each of its steps."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ class StepHook(Protocol):
 
 
 class Player:
-    """`network` learns in every `every`-th step of the training. `hooks` run after each step of the optimizer, in
+    """`network` is updated in every `every`-th step of the training. `hooks` run after each step of the optimizer, in
     order."""
 
     def __init__(
@@ -31,13 +31,14 @@ class Player:
         self._parameters = list(network.parameters())
 
     def learns_at(self, steps_taken: int) -> bool:
-        """Whether it learns in the step after so many: with every=5 in the fifth, the tenth, …"""
+        """Whether it is updated in the step that follows `steps_taken` steps: with every=5 in the fifth, the tenth,
+        …"""
         return (steps_taken + 1) % self.every == 0
 
     def learn(self, loss: torch.Tensor, ranks: Ranks | None = None) -> None:
-        """One step of the optimizer along the gradient of `loss`. With `ranks`, the gradient is that of this network's
-        parameters alone, averaged over the ranks; without, it is what backward leaves, which DistributedDataParallel
-        has averaged already."""
+        """One step of the optimizer along the gradient of `loss`. With `ranks`, gradients are computed for the
+        parameters of this network only and averaged over the ranks; without, they are those of backward, which
+        DistributedDataParallel has already averaged."""
         self.optimizer.zero_grad()
         torch.autograd.backward(loss, inputs=self._parameters if ranks else None)
         if ranks:
@@ -47,7 +48,7 @@ class Player:
             hook.step()
 
     def gradient_norm(self) -> float | None:
-        """Of the latest gradient; None before the first one. Waits for the device."""
+        """The norm of the latest gradient, or None before the first one. Waits for the device."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         return float(nn.utils.get_total_norm(gradients)) if gradients else None
 

@@ -1,4 +1,4 @@
-"""What a training says on the console while it runs."""
+"""Console output of a running training."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ __all__ = ["EpochProgress", "losses_line", "pace_line"]
 
 
 class EpochProgress:
-    """A bar per epoch: images per second, loss, and the share of time spent waiting for data."""
+    """A progress bar per epoch: images per second, loss, and the share of time spent waiting for data."""
 
     def __init__(self, console: Console, training: Training, epochs: int) -> None:
         self.console = console
@@ -20,7 +20,7 @@ class EpochProgress:
         self.epochs = epochs
 
     def steps(self) -> Iterator[None]:
-        """The steps of the training's epoch, shown as they are taken."""
+        """The steps of the current epoch, shown as they are taken."""
         training = self.training
         with self._bar() as bar:
             task = bar.add_task(
@@ -49,7 +49,7 @@ class EpochProgress:
 
 
 def losses_line(metrics: Mapping[str, float]) -> str:
-    """Those of the metrics that are losses, by their names in MLflow."""
+    """The losses among the metrics, by their names in MLflow."""
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if name.startswith("loss/"))
 
 

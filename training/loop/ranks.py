@@ -1,4 +1,4 @@
-"""Where a training runs: its device, its precision, and the ranks that torchrun or TorchDistributor has started."""
+"""Where a training runs: its device, its precision, and the ranks that torchrun or TorchDistributor started."""
 
 import ctypes
 import os
@@ -18,32 +18,32 @@ from pipelines.errors import SettingsError
 __all__ = ["Ranks", "keep_freed_memory", "ranks_on"]
 
 JOIN_S = 600
-"""Pods of a cluster may start minutes apart."""
+"""Seconds to wait for the other ranks. Pods of a cluster may start minutes apart."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together; alone where world_size is 1. Each has its own device."""
+    """This process among the ranks of a training; the only one if world_size is 1. Each rank has its own device."""
 
     device: torch.device
     rank: int = 0
     world_size: int = 1
     dtype: torch.dtype = torch.float32
-    """What networks compute in; their weights, losses and gradients stay float32."""
+    """The precision of the networks' computations; weights, losses and gradients remain float32."""
 
     @property
     def is_first(self) -> bool:
         return self.rank == 0
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """Calls `network`, and in backward averages its gradients over the ranks."""
+        """Wraps `network` so that backward averages its gradients over the ranks."""
         return network if self.world_size == 1 else nn.parallel.DistributedDataParallel(network)
 
     def average_gradients(self, network: nn.Module) -> None:
-        """Over the ranks, of what backward has left. For networks that are called twice before one backward pass, or
-        differentiated twice, which DistributedDataParallel does not follow."""
+        """Averages the gradients that backward has left over the ranks. For networks that are called twice before one
+        backward pass, or differentiated twice, which DistributedDataParallel does not support."""
         if self.world_size == 1:
             return
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
@@ -57,14 +57,14 @@ class Ranks:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """Over all ranks; `values` is not changed."""
+        """The sum over all ranks; `values` is not changed."""
         total = values.clone()
         if self.world_size > 1:
             dist.all_reduce(total)
         return total
 
     def from_first(self, value: Value) -> Value:
-        """The first rank's value, on every rank."""
+        """The value of rank 0, on every rank."""
         values = [value]
         if self.world_size > 1:
             dist.broadcast_object_list(values, device=self.device)
@@ -73,15 +73,15 @@ class Ranks:
 
 @contextmanager
 def ranks_on(device: Literal["auto", "cpu", "cuda"], precision: Literal["float32", "bfloat16"]) -> Iterator[Ranks]:
-    """Under torchrun (which TorchDistributor runs too) one of its ranks, otherwise the only one. Raises SettingsError
-    where there is no such device, or the ranks cannot find each other."""
+    """One of the ranks of torchrun (which TorchDistributor uses too), or else the only one. Raises SettingsError if
+    there is no such device, or if the ranks cannot connect."""
     world_size = _number("WORLD_SIZE", 1, least=1)
     if world_size > 1 and "RANK" not in os.environ:
-        raise SettingsError(f"WORLD_SIZE={world_size}, and RANK is not set; start the ranks by torchrun, or unset it")
+        raise SettingsError(f"WORLD_SIZE={world_size}, but RANK is not set; start the ranks with torchrun, or unset it")
     rank, here = _number("RANK", 0), _number("LOCAL_WORLD_SIZE", 1, least=1)
     if rank >= world_size:
         raise SettingsError(
-            f"RANK={rank} is not below WORLD_SIZE={world_size}; start the ranks by torchrun, or unset both"
+            f"RANK={rank} is not below WORLD_SIZE={world_size}; start the ranks with torchrun, or unset both"
         )
     ranks = Ranks(
         _device(device, here, _number("LOCAL_RANK", 0)),
@@ -92,33 +92,35 @@ def ranks_on(device: Literal["auto", "cpu", "cuda"], precision: Literal["float32
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
         if precision == "bfloat16" and not torch.cuda.is_bf16_supported():
-            raise SettingsError(f"precision=bfloat16: {torch.cuda.get_device_name()} does not have it; use float32")
+            raise SettingsError(f"precision=bfloat16: {torch.cuda.get_device_name()} does not support it; use float32")
     if ranks.world_size == 1:
         yield ranks
         return
     _join(ranks)
     try:
         yield ranks
-        dist.barrier()  # a rank that ends while others are at work takes the group's store with it
+        dist.barrier()  # a rank that ends early takes down the group's store, which others still use
     finally:
         dist.destroy_process_group()
 
 
 def _number(variable: str, default: int, least: int = 0) -> int:
-    """Of torchrun's. Raises SettingsError."""
+    """The value of an environment variable that torchrun sets. Raises SettingsError."""
     text = os.environ.get(variable, str(default))
     if not text.isdecimal() or int(text) < least:
-        raise SettingsError(f"{variable}={text}: expected a number from {least} on; torchrun sets it, or unset it")
+        raise SettingsError(
+            f"{variable}={text}: expected a number of at least {least}; let torchrun set it, or unset it"
+        )
     return int(text)
 
 
 def _join(ranks: Ranks) -> None:
-    """Waits for the other ranks. Raises SettingsError, where PyTorch would give one of many exceptions, after half an
+    """Waits for the other ranks. Raises SettingsError, where PyTorch would raise one of many exceptions after half an
     hour."""
     for variable in ("MASTER_ADDR", "MASTER_PORT"):
         if not os.environ.get(variable):
             raise SettingsError(
-                f"WORLD_SIZE={ranks.world_size}, and {variable} is not set; start the ranks by torchrun"
+                f"WORLD_SIZE={ranks.world_size}, but {variable} is not set; start the ranks with torchrun"
             )
     place = f"MASTER_ADDR={os.environ['MASTER_ADDR']} MASTER_PORT={_number('MASTER_PORT', 0, least=1)}"
     backend = "nccl" if ranks.device.type == "cuda" else "gloo"
@@ -129,7 +131,7 @@ def _join(ranks: Ranks) -> None:
     except (dist.DistError, RuntimeError, ValueError, OSError) as error:
         why = str(error).strip().splitlines()[0]
         if "EADDRINUSE" in str(error):
-            advice = "another program has this port; choose another MASTER_PORT"
+            advice = "another program uses this port; choose another MASTER_PORT"
         else:
             advice = f"all {ranks.world_size} ranks must be started within {JOIN_S} s and reach that machine"
         raise SettingsError(f"{place}, rank {ranks.rank}, {backend}: {why}; {advice}") from None
@@ -145,8 +147,8 @@ def _device(wanted: Literal["auto", "cpu", "cuda"], ranks_here: int, rank_here: 
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc's malloc to keep what is freed. Otherwise the activations of each step are given back to the kernel
-    and cleared by it again, which takes half the time of training a small network on a CPU."""
+    """Makes glibc's malloc keep freed memory. Otherwise the activations of each step are returned to the kernel and
+    cleared again, which takes half the time of training a small network on a CPU."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library

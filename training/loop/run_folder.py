@@ -1,4 +1,4 @@
-"""A run's folder on disk: where its checkpoint and its model lie, who holds it, and how an interrupted one is found."""
+"""The folder of a run on disk: its checkpoint and model, its lock, and how an interrupted run is found."""
 
 import errno
 import json
@@ -21,11 +21,11 @@ LOG = logging.getLogger(__name__)
 
 
 class RunError(RoadsignError):
-    """A run cannot be begun or gone on with."""
+    """A run cannot be started or resumed."""
 
 
 class RunFolder:
-    """`checkpoint` and `model` are there when they have been written; `record` says what the run is."""
+    """`checkpoint` and `model` exist once they have been written; `record` describes the run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,11 +38,11 @@ class RunFolder:
         try:
             found = json.loads((self.path / RECORD).read_text())
         except FileNotFoundError:
-            raise RunError(f"{self.path}: no run; resume takes never, auto, or the folder of a run") from None
+            raise RunError(f"{self.path}: not a run folder; resume takes never, auto, or the folder of a run") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.path / RECORD}: not readable ({error}); give resume=never to begin anew") from None
+            raise RunError(f"{self.path / RECORD}: not readable ({error}); use resume=never to start again") from None
         if not isinstance(found, dict):
-            raise RunError(f"{self.path / RECORD}: is no record of a run; give resume=never to begin anew")
+            raise RunError(f"{self.path / RECORD}: not the record of a run; use resume=never to start again")
         return found
 
     @property
@@ -50,7 +50,7 @@ class RunFolder:
         return bool(self.record.get("finished"))
 
     def add_to_record(self, **facts: Any) -> None:
-        """Raises RunError; then the record is as it was."""
+        """Raises RunError; the record is then unchanged."""
         path, partial = self.path / RECORD, self.path / f".{RECORD}.partial"
         record = {**(self.record if path.exists() else {}), **facts}
         try:
@@ -66,22 +66,26 @@ class RunFolder:
 
 
 def find_runs(root: Path, pattern: str) -> list[RunFolder]:
-    """In the folders below `root` that match, by their names. Those that are no whole runs, as a kill or a full disk
-    can leave them, are passed over with a warning."""
+    """The runs in the folders below `root` that match, sorted by name. Incomplete folders, which a kill or a full disk
+    can leave, are skipped with a warning."""
     found = []
     for path in sorted(path for path in root.glob(pattern) if path.is_dir() and not path.name.startswith(".")):
         folder = RunFolder(path)
         try:
             found += [folder] if folder.record else []
         except RunError:
-            LOG.warning("warning: %s: passed over, it has no whole %s; remove it if you do not need it", path, RECORD)
+            LOG.warning(
+                "warning: %s: skipped, its %s is missing or incomplete; remove the folder if you do not need it",
+                path,
+                RECORD,
+            )
     return found
 
 
 @contextmanager
 def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, command: str) -> Iterator[RunFolder]:
-    """A new folder, or that of the run which `resume` asks for (recipe.TrainClassifier), held until the end: a second
-    process cannot go on with the same run. Raises RunError."""
+    """A new folder, or that of the run that `resume` asks for (settings.TrainingRun), locked until the end of the
+    block: no other process can resume the same run. Raises RunError."""
     folder = _to_resume(runs_root, resume, fingerprint) or _new(runs_root, name, fingerprint, command)
     try:
         with lock_folder(folder.path):
@@ -92,7 +96,7 @@ def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, c
 
 
 def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolder:
-    """It appears with its record, by a rename."""
+    """The folder appears together with its record, by a rename."""
     began = datetime.now(UTC)
     draft = runs_root / f".{began:%Y%m%d-%H%M%S}-{os.getpid()}.partial"
     try:
@@ -106,11 +110,11 @@ def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolde
         raise RunError(f"{error.filename}: {error.strerror}; make room, or choose another runs_root") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    raise RunError(f"{runs_root}: a hundred runs of this name began in the same second")
+    raise RunError(f"{runs_root}: a hundred runs of this name started in the same second")
 
 
 def _renamed(draft: Path, path: Path) -> bool:
-    """False where another process has just made `path`: with its record it is not empty."""
+    """False if another process has just made `path`: with its record it is not empty."""
     try:
         draft.rename(path)
     except OSError as error:
@@ -127,11 +131,11 @@ def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | No
         folder = RunFolder(_named(runs_root, resume))
         if folder.record.get("fingerprint") != fingerprint:
             raise RunError(
-                f"{resume}: is of other settings, another number of ranks or other data; give the settings that it "
-                "began with (run.json there has the command), or resume=never"
+                f"{resume}: has other settings, another number of ranks or other data; use the settings that it "
+                "was started with (its run.json has the command), or resume=never"
             )
         if folder.finished:
-            raise RunError(f"{resume}: has finished; its model is {folder.model}")
+            raise RunError(f"{resume}: is finished; its model is {folder.model}")
         return folder
     unfinished = [
         folder
@@ -142,8 +146,8 @@ def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | No
 
 
 def _named(runs_root: Path, resume: str) -> Path:
-    """Raises RunError where it is the id of a run, whose folder is named then."""
+    """Raises RunError if `resume` is the id of a run; the message then names its folder."""
     for path in runs_root.glob(f"*/{RECORD}") if "/" not in resume else ():
         if f'"{resume}"' in path.read_text(errors="replace"):
-            raise RunError(f"resume={resume}: is a run's id; give its folder: resume={path.parent}")
+            raise RunError(f"resume={resume}: is a run id; use its folder: resume={path.parent}")
     return Path(resume)

@@ -1,4 +1,4 @@
-"""Named sums over the steps of an epoch, left on the device until somebody looks."""
+"""Named sums over the steps of an epoch, kept on the device until they are needed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from training.loop.ranks import Ranks
 __all__ = ["NamedSums", "NotFiniteError", "StepSums"]
 
 StepSums = Mapping[str, tuple[torch.Tensor, int]]
-"""What one step adds, by name: a sum (), and how many things it is the sum of."""
+"""What one step adds, by name: a sum (), and the number of items that it sums over."""
 
 
 class NotFiniteError(ArithmeticError):
@@ -26,7 +26,7 @@ class NotFiniteError(ArithmeticError):
 
 
 class NamedSums:
-    """Of this rank, under the names `names`, which all ranks share."""
+    """The sums of this rank, under the names `names`, which are the same on all ranks."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -42,7 +42,8 @@ class NamedSums:
         self._waiting.append((image_ids, sums))
 
     def check(self) -> dict[str, float]:
-        """The means since the last check, of those that were added to; waits for the device. Raises NotFiniteError."""
+        """The means since the last check, for the sums that were added to. Waits for the device. Raises
+        NotFiniteError."""
         if not self._waiting:
             return {}
         values = iter(torch.stack([value.float() for _, sums in self._waiting for value, _ in sums.values()]).tolist())
@@ -61,7 +62,7 @@ class NamedSums:
         }
 
     def means(self, ranks: Ranks) -> dict[str, float]:
-        """Over all ranks and the whole epoch; 0 where nothing was added."""
+        """The means over all ranks and the whole epoch; 0 if nothing was added."""
         totals, counts = self.over_ranks(ranks).numpy()
         return dict(zip(self.names, (totals / np.maximum(counts, 1)).tolist(), strict=True))
 
@@ -70,7 +71,7 @@ class NamedSums:
         return ranks.sum(torch.from_numpy(self._totals).to(ranks.device)).cpu()
 
     def restore(self, totals: torch.Tensor, ranks: Ranks) -> None:
-        """What over_ranks gave becomes the first rank's; the others begin with zeros."""
+        """Makes the result of over_ranks the sums of rank 0; the other ranks start with zeros."""
         self._totals = totals.cpu().numpy() if ranks.is_first else self._zeros()
 
     def clear(self) -> None:

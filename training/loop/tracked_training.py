@@ -21,14 +21,14 @@ __all__ = ["Command", "TrackedTraining", "dataset_digests", "describe_training",
 
 
 class Command(NamedTuple):
-    """What repeats the run, and which code it is, for the record."""
+    """The command that repeats the run, and the version of the code, for the record."""
 
     line: str
     facts: Mapping[str, str]
 
 
 class Recipe(Protocol):
-    """Of the settings of a training run."""
+    """The settings that every training run has."""
 
     @property
     def data(self) -> Data: ...
@@ -58,12 +58,12 @@ class Recipe(Protocol):
 
 
 class TrackedTraining(ABC):
-    """A training with its folder, its tracked run and its console. `run` is None on ranks other than the first, which
-    neither write nor log. `name` is of what is trained, for the run's name; `streams` are what it is trained and
-    validated on, `digests` of all that decides its weights besides the settings."""
+    """A training with its folder, its tracked run and its console. `run` is None on all ranks but 0: only rank 0 logs
+    and writes. `name` names what is trained, for the name of the run; `streams` are the training and validation data;
+    `digests` identify everything besides the settings that determines the weights."""
 
     kind: ClassVar[str]
-    """What its checkpoints say that they are of."""
+    """Names the kind of training in checkpoints."""
 
     def __init__(
         self, training: Training, settings: Recipe, name: str, streams: Sequence[Batches], digests: Mapping[str, str]
@@ -83,24 +83,25 @@ class TrackedTraining(ABC):
 
     @abstractmethod
     def check_precision(self) -> None:
-        """Raises SettingsError where this processor computes the players wrongly in the precision of the settings."""
+        """Raises SettingsError if this processor computes the networks incorrectly in the precision of the settings."""
 
     @abstractmethod
     def epoch_line(self) -> str:
-        """What the console shows of an epoch that has ended."""
+        """The console line of a finished epoch."""
 
     def after_step(self) -> None:  # noqa: B027 - most trainings have nothing to do here
         """Called after each step that does not end an epoch."""
 
     def after_epoch(self) -> None:  # noqa: B027
-        """Called when the epoch has its metrics, before its checkpoint."""
+        """Called when the metrics of an epoch are known, before its checkpoint."""
 
     @abstractmethod
     def finish(self, run: TrackedRun) -> None:
-        """Writes the model and logs it; on the first rank alone."""
+        """Writes the model and logs it; called on rank 0 only."""
 
     def train(self) -> None:
-        """From where it is to the last epoch; a checkpoint after each, and within it where the settings ask for it."""
+        """Trains from the current position to the last epoch. Writes a checkpoint after each epoch, and within epochs
+        if the settings ask for it."""
         training, every = self.training, self.settings.checkpoint_every_steps
         progress = EpochProgress(self.console, training, self.settings.epochs)
         while training.epoch < self.settings.epochs:
@@ -117,10 +118,10 @@ class TrackedTraining(ABC):
             self.save_checkpoint()
 
     def resume(self) -> None:
-        """Continues from the folder's checkpoint where there is one. Raises CheckpointError."""
+        """Resumes from the checkpoint in the folder if there is one. Raises CheckpointError."""
         if self.folder.checkpoint.is_file():
             found = Checkpoint.read(self.folder.checkpoint, self.training.ranks.device, kind=self.kind)
-            with fitting(self.folder.checkpoint, "this training; give resume=never to begin anew"):
+            with fitting(self.folder.checkpoint, "this training; use resume=never to start again"):
                 self.training.load_state(found.state)
             place = f"epoch {self.training.epoch}, step {self.training.step}"
             self.console.print(f"resuming {self.folder.path} after {place}")
@@ -153,7 +154,7 @@ def run_training(settings: Recipe, command: Command, open_training: Callable[[Ra
 
 
 def describe_training(settings: Recipe, open_training: Callable[[Ranks], TrackedTraining]) -> str:
-    """What would be trained, in one line. Raises RoadsignError where it could not."""
+    """What would be trained, in one line. Raises RoadsignError if it could not be trained."""
     with ranks_on(settings.device, settings.precision) as ranks:
         return open_training(ranks).describe()
 
@@ -167,7 +168,7 @@ def opened_split(settings: Recipe, ranks: Ranks, split: Split, classes: Sequence
 
 
 def dataset_digests(batches: Batches) -> dict[str, str]:
-    """Of the variants, by name."""
+    """The digests of the variants, by name."""
     return {name: variant.manifest.content_digest for name, variant in batches.source.variants.items()}
 
 
@@ -175,7 +176,7 @@ def dataset_digests(batches: Batches) -> dict[str, str]:
 def run_folder(
     settings: Recipe, ranks: Ranks, kind: str, digests: Mapping[str, str], command: Command
 ) -> Iterator[RunFolder]:
-    """Held by rank 0; all ranks see it."""
+    """The run folder, locked by rank 0 and known to all ranks."""
     if not ranks.is_first:
         yield RunFolder(ranks.from_first(Path()))
         return
@@ -190,7 +191,7 @@ def run_folder(
 def tracked_by_first(
     settings: Recipe, ranks: Ranks, streams: Sequence[Batches], folder: RunFolder, command: Command
 ) -> Iterator[TrackedRun | None]:
-    """The run on rank 0, None on the others."""
+    """The tracked run on rank 0, None on the others."""
     if not ranks.is_first:
         yield None
         return
@@ -205,7 +206,7 @@ def tracked_by_first(
 
 
 def _datasets(batches: Batches) -> list[DatasetUsed]:
-    """For the record. MLflow takes two of the same name and digest for one, so the split is in the name."""
+    """The datasets, for the record. MLflow merges datasets of equal name and digest, so the name contains the split."""
     source, used = batches.source, []
     for name, variant in source.variants.items():
         fingerprint, digest = variant.manifest.fingerprint, variant.manifest.content_digest

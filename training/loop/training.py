@@ -1,6 +1,7 @@
-"""The loop of every training: the same weights for the same settings, whenever it is stopped and resumed.
+"""The loop of every training. The same settings give the same weights, however often a training is stopped and resumed.
 
-Random numbers of a step are a function of (seed, epoch, step) alone, so a checkpoint needs no generator's state."""
+The random numbers of a step are a function of (seed, epoch, step) alone, so a checkpoint contains no generator
+state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from training.streams.stream import Batch, Epochs
 __all__ = ["DivergedError", "LoopSettings", "Training"]
 
 STEPS_BETWEEN_CHECKS = 20
-"""Of the losses: each check waits for the device."""
+"""Steps between checks of the losses. Each check waits for the device."""
 
 
 class DivergedError(RoadsignError):
@@ -35,8 +36,8 @@ class LoopSettings(Protocol):
 
 
 class Training(ABC):
-    """`players` by name, and how far they have come: `epoch` epochs and `step` steps of the next one. `sum_names` are
-    the metrics that steps add to."""
+    """A resumable training: its `players` by name, and its position (`epoch` finished epochs, and `step` steps of the
+    next one). `sum_names` are the metrics that steps add to."""
 
     def __init__(
         self, settings: LoopSettings, ranks: Ranks, train: Epochs, players: Mapping[str, Player],
@@ -48,22 +49,23 @@ class Training(ABC):
         self.epoch = 0
         self.step = 0
         self.metrics: dict[str, float] = {}
-        """Of the last epoch that was finished."""
+        """Metrics of the last finished epoch."""
         self.pace = Pace()
         self._loop_settings = settings
         self._sums = NamedSums(sum_names)
 
     @abstractmethod
     def train_on(self, batch: Batch) -> StepSums:
-        """One step: every player whose turn it is learns from `batch`."""
+        """One step: every player that is due in this step learns from `batch`."""
 
     @abstractmethod
     def epoch_metrics(self) -> dict[str, float]:
-        """Of the epoch that has just been trained, besides the means of the sums: validation, say."""
+        """Further metrics of the epoch that was just trained, for example on validation images; the means of the sums
+        are added to them."""
 
     @abstractmethod
     def other_state(self) -> dict[str, Any]:
-        """For a checkpoint, besides players, place and metrics."""
+        """Further state for a checkpoint, besides players, position and metrics."""
 
     @abstractmethod
     def load_other_state(self, state: Mapping[str, Any]) -> None:
@@ -75,16 +77,16 @@ class Training(ABC):
 
     @property
     def progress(self) -> float:
-        """The share of all steps that is done, in [0, 1)."""
+        """The completed share of all steps, in [0, 1)."""
         return (self.epoch + self.step / len(self.train)) / self._loop_settings.epochs
 
     def seeds(self) -> np.random.SeedSequence:
-        """Of this step, the same on all ranks."""
+        """The seed sequence of this step, the same on all ranks."""
         return np.random.SeedSequence([self._loop_settings.seed, self.epoch], spawn_key=(self.step,))
 
     def steps(self) -> Iterator[Mapping[str, float] | None]:
-        """Trains to the end of the epoch. Yields after each step: the mean sums since the last look where they have
-        just been looked at. Raises DivergedError."""
+        """Trains to the end of the epoch. Yields after each step: the mean sums since the last check if there was a
+        check in this step, otherwise None. Raises DivergedError."""
         for player in self.learners.values():
             player.network.train()
         self.pace = Pace()
@@ -95,7 +97,7 @@ class Training(ABC):
             yield self.check() if due else None
 
     def finish_epoch(self) -> None:
-        """Takes the epoch's metrics over all ranks, and counts it."""
+        """Computes the metrics of the epoch over all ranks, and increments the epoch."""
         means = self._sums.means(self.ranks)
         pace = self.pace.metrics(self.train.share.global_batch_size)
         self.metrics = {**means, **self.epoch_metrics(), **pace}
@@ -104,7 +106,7 @@ class Training(ABC):
         self._sums.clear()
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint; every rank must call it, and has the same then. Raises DivergedError."""
+        """State for a checkpoint, the same on every rank; every rank must call it. Raises DivergedError."""
         self.check()
         return {
             "players": {name: player.state() for name, player in self.learners.items()},
@@ -124,7 +126,7 @@ class Training(ABC):
         self.load_other_state(state)
 
     def check(self) -> dict[str, float]:
-        """The mean sums of this rank since the last check; empty where there was no step. Raises DivergedError."""
+        """The mean sums of this rank since the last check; empty if there was no step. Raises DivergedError."""
         try:
             return self._sums.check()
         except NotFiniteError as error:

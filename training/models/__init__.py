@@ -1,4 +1,4 @@
-"""The classifiers. A new one is one file here and one line in MODELS; its settings are a file of conf/model/."""
+"""The classifiers. To add one, add a file here and a line in MODELS; its settings are a file in conf/model/."""
 
 from training.models.baseline_cnn import BaselineCnn
 from training.models.contract import Channels, Model, Normalize

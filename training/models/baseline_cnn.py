@@ -9,13 +9,13 @@ CHANNELS = (16, 32, 64)
 
 
 class BaselineCnn(Model):
-    """The paper's baseline (Figure 8): three times convolution 3 × 3 and 2 × 2 max pooling, then dense 128 and the
-    classes.
+    """The paper's baseline (Figure 8): three blocks of 3 × 3 convolution and 2 × 2 max pooling, then a dense layer of
+    128 units and one for the classes.
 
-    234,059 parameters at 40 px and 43 classes. Figure 8 has no activations; we read ReLU, as Keras' image
-    classification tutorial has, whose rescaling layer and sizes 16, 32, 64, 128 these are. It also has no dropout:
-    `dropout` is ours. `initialization="keras"` draws weights as Keras does by default (Glorot uniform, biases zero),
-    "torch" as PyTorch does."""
+    234,059 parameters at 40 px and 43 classes. Figure 8 shows no activations. We use ReLU, as in Keras' image
+    classification tutorial, which has the same rescaling layer and sizes 16, 32, 64, 128. Figure 8 has no dropout
+    either; `dropout` is an addition. `initialization="keras"` draws weights as Keras does by default (Glorot uniform,
+    biases zero), "torch" as PyTorch does."""
 
     kind: ClassVar[str] = "baseline_cnn"
     min_size_px: ClassVar[int] = 2 ** len(CHANNELS)

@@ -1,4 +1,4 @@
-"""What every classifier is: a frozen settings object that builds a network whose first layer normalizes."""
+"""The contract of classifiers: a frozen settings object that builds a network whose first layer normalizes."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal
@@ -13,11 +13,11 @@ from pipelines.settings import Settings
 __all__ = ["Channels", "Model", "Normalize"]
 
 Channels = tuple[float, ...]
-"""A number for each channel of an image, 1 or 3."""
+"""One number for each channel of an image, 1 or 3."""
 
 
 class Normalize(nn.Module):
-    """(x − mean) / std per channel, as the network's first layer, so that every attack, SNR and epsilon outside it is
+    """(x − mean) / std per channel, as the first layer of the network, so that attacks, SNR and epsilon outside it are
     in pixel space. Not trained; saved with the network."""
 
     mean: torch.Tensor
@@ -34,7 +34,7 @@ class Normalize(nn.Module):
 
 
 class Model(Settings):
-    """The architecture's settings; `build` makes the network."""
+    """The settings of an architecture; `build` makes the network."""
 
     kind: ClassVar[str]
     min_size_px: ClassVar[int] = 1

@@ -1,10 +1,10 @@
-"""What a classifier minimizes, and measures of how sure it is of a label. A new objective is one file here and one line
-in OBJECTIVES. Imported by classifiers, attacks and gans; imports no room that trains."""
+"""The losses that classifiers minimize, and per-image margins. To add an objective, add a file here and a line in
+OBJECTIVES. Imported by classifiers, attacks and gans; imports no room that trains."""
 
-from training.objectives.contract import Given, Losses, Objective
+from training.objectives.contract import Losses, Objective, ObjectiveInputs
 from training.objectives.cross_entropy import CrossEntropy
 
-__all__ = ["OBJECTIVES", "CrossEntropy", "Given", "Losses", "Objective"]
+__all__ = ["OBJECTIVES", "CrossEntropy", "Losses", "Objective", "ObjectiveInputs"]
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "cross_entropy": CrossEntropy,

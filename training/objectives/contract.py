@@ -1,4 +1,4 @@
-"""What every objective is: a frozen settings object that says what a classifier's step minimizes."""
+"""The contract of objectives: a frozen settings object that defines what a classifier's step minimizes."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -10,19 +10,19 @@ from torch import nn
 
 from pipelines.settings import Settings
 
-__all__ = ["Given", "Losses", "Objective"]
+__all__ = ["Losses", "Objective", "ObjectiveInputs"]
 
 
-class Given(NamedTuple):
-    """What a step gives to its objective, on the device.
+class ObjectiveInputs(NamedTuple):
+    """The inputs of an objective in one step, on the device.
 
-    `images` (N, C, S, S) in [0, 1] and `labels` (N,), augmented; `image_ids` of them. `logits_of` is the network in
-    training mode under the run's precision, as float32, whose gradients are averaged over the ranks: call it on all
-    images at once, those of one's own making included. `network` is the same network, for attacks in evaluation mode
-    and for whoever looks at its layers. `loss` is the loss of each image, (N, classes) logits and (N,) labels → (N,).
-    `draws` is a generator of this step and rank. `features` are the outputs of the layers in `layers` during the
-    latest call of logits_of, by name. `epoch` belongs into the key of random starts, so that no two epochs have the
-    same."""
+    `images` (N, C, S, S) in [0, 1] and `labels` (N,) are augmented; `image_ids` identifies them. `logits_of` is the
+    network in training mode under the precision of the run; it returns float32, and its gradients are averaged over the
+    ranks. Call it once on all images, including any that the objective makes. `network` is the same network, for
+    attacks in evaluation mode and for access to its layers. `loss` is the per-image loss, (N, classes) logits and (N,)
+    labels → (N,). `draws` is a generator of this step and rank. `features` are the outputs of the layers in `layers` in
+    the latest call of logits_of, by name. `epoch` should be part of the key of random starts, so that they differ
+    between epochs."""
 
     network: nn.Module
     logits_of: Callable[[torch.Tensor], torch.Tensor]
@@ -36,8 +36,8 @@ class Given(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """`total` (N,), of each image what is minimized; `logits` (N, classes) of the images as given, for the accuracy;
-    `parts`: further losses (N,) by name, which are logged as they are."""
+    """`total` (N,): the value to minimize for each image; `logits` (N, classes) of the given images, for the accuracy;
+    `parts`: further losses (N,) by name, logged under these names."""
 
     total: torch.Tensor
     logits: torch.Tensor
@@ -51,7 +51,7 @@ class Objective(Settings):
     parts: ClassVar[tuple[str, ...]] = ()
     """The names of the parts in Losses."""
     layers: ClassVar[tuple[str, ...]] = ()
-    """Names of the network's layers, as named_modules has them, whose outputs it needs."""
+    """Names of the layers whose outputs it needs, as in named_modules."""
 
     @abstractmethod
-    def __call__(self, given: Given) -> Losses: ...
+    def __call__(self, given: ObjectiveInputs) -> Losses: ...

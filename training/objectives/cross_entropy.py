@@ -1,13 +1,13 @@
 from typing import ClassVar
 
-from training.objectives.contract import Given, Losses, Objective
+from training.objectives.contract import Losses, Objective, ObjectiveInputs
 
 
 class CrossEntropy(Objective):
-    """The loss of each image and nothing else: cross entropy, with label smoothing where the recipe asks for it."""
+    """Cross entropy of each image, with label smoothing if the recipe asks for it."""
 
     kind: ClassVar[str] = "cross_entropy"
 
-    def __call__(self, given: Given) -> Losses:
+    def __call__(self, given: ObjectiveInputs) -> Losses:
         logits = given.logits_of(given.images)
         return Losses(given.loss(logits, given.labels), logits)

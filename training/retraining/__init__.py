@@ -1,2 +1,2 @@
-"""New raw images in, a better champion out: the batch and its steps, the gate, the lease, the schedule; drift/ compares
-new images with those of the champion's training. Imported by jobs alone."""
+"""Scheduled retraining: from new raw images to a better champion. Holds the batch and its steps, the gate, the lease
+and the schedule; drift/ compares new images with those that the champion was trained on. Imported only by jobs."""

@@ -1,7 +1,7 @@
 """One batch of retraining, step by step.
 
-Each step finds out by itself what is done already: datasets by their manifests, runs and the decision by their records.
-So whoever comes after a kill goes on with the step it was at."""
+Each step detects by itself what is already done: datasets by their manifests, runs and the decision by their records.
+So after a kill, the next process resumes the batch at the same step."""
 
 import hashlib
 import tempfile
@@ -38,8 +38,9 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class RetrainingPlan:
-    """What a batch is given: the jobs' scripts, the dataset's folder and its noisy variants, the raw images, and
-    digests of the code and of the configuration. `unchanged`: the datasets are there, made of these raw images."""
+    """The inputs of a batch: the scripts of the jobs, the folder of the dataset and its noisy variants, the raw images,
+    and digests of the code and of the configuration. `unchanged`: the datasets exist and were made from these raw
+    images."""
 
     settings: Retrain
     jobs: Path
@@ -57,11 +58,11 @@ class RetrainingPlan:
         return Cell(self.settings.geometry, self.settings.size_px, CLEAN)
 
     def key(self, data: str) -> str:
-        """Of all that a challenger is made of."""
+        """A digest of all inputs of a challenger."""
         return hashlib.sha256(f"{self.code} {self.configuration} {data}".encode()).hexdigest()
 
     def batch(self) -> RetrainingBatch:
-        """The one that is to be gone on with, or a new one; its id is the same wherever the same is to be done."""
+        """The unfinished batch to resume, or a new one; its id depends only on what is to be done."""
         key = self.key(self.listing.state())[:12]
         number = 1
         while self.settings.force and RetrainingBatch(self.settings.folder / f"{key}-{number}").closed:
@@ -70,21 +71,21 @@ class RetrainingPlan:
 
 
 class Retraining:
-    """Of the lease's holder alone."""
+    """One batch; only the holder of the lease may run it."""
 
-    def __init__(self, order: RetrainingPlan, batch: RetrainingBatch, lease: Lease, console: Console) -> None:
-        self.order = order
-        self.settings = order.settings
+    def __init__(self, plan: RetrainingPlan, batch: RetrainingBatch, lease: Lease, console: Console) -> None:
+        self.plan = plan
+        self.settings = plan.settings
         self.batch = batch
         self.lease = lease
         self.console = console
         self.registry = Registry(self.settings.name)
 
     def run(self) -> Outcome:
-        """Raises RoadsignError; then the champion is who it was."""
-        if not self.order.unchanged:
+        """Raises RoadsignError; the champion is then unchanged."""
+        if not self.plan.unchanged:
             self._make_datasets(self.settings.size_px)
-        digest = self.order.key(self._data_digest())
+        digest = self.plan.key(self._data_digest())
         version = self.registry.version(CHAMPION)
         if not self.settings.force and (done := self._done(digest, version)):
             return Outcome("nothing to do", done)
@@ -101,26 +102,26 @@ class Retraining:
         return self._carried_out(decided)
 
     def _data_digest(self) -> str:
-        """Of the raw images' ids, labels, regions and pixels."""
-        folder = self.order.clean.folder(self.order.root)
+        """The digest of the ids, labels, regions and pixels of the raw images."""
+        folder = self.plan.clean.folder(self.plan.root)
         manifest = Manifest.read(folder)
         if manifest is None:
-            raise BatchError(f"{folder}: not there; leave {CLEAN} among the variants, at size_px")
+            raise BatchError(f"{folder}: does not exist; include {CLEAN} in the variants, at size_px")
         return str(manifest.source["digest"])
 
     def _done(self, digest: str, champion: Version | None) -> str | None:
-        """Why there is nothing to do, if so."""
+        """The reason why there is nothing to do, or None."""
         made = self.registry.made_of(digest)
         if not made:
             return None
-        same = f"nothing has changed: data, code and settings are those of version {made[0].number}"
+        same = f"nothing has changed: data, code and settings equal those of version {made[0].number}"
         if champion and champion.number in [version.number for version in made]:
             return f"{same}, the champion"
         why = "it was rolled back" if made[0].rolled_back else made[0].decision
         return f"{same} ({why}); force=true trains again"
 
     def _champion(self, version: Version | None) -> Contender | None:
-        """With a dataset of the size that it is for."""
+        """The champion, with a dataset of its image size."""
         if version is None:
             return None
         with tempfile.TemporaryDirectory() as folder:
@@ -131,25 +132,25 @@ class Retraining:
         return champion
 
     def _drift(self, champion: Contender | None) -> Report | None:
-        """Raises DriftedError, after that has become a run."""
+        """Raises DriftedError, after the report has been logged as a run."""
         if champion is None:
             return None
-        given = self.settings, self.order.root, self.order.listing
+        given = self.settings, self.plan.root, self.plan.listing
         report = find_drift(*given, champion.classifier, champion.version.run_id)
         if report:
             self.console.print(report.sentence)
             if report.drifted and self.settings.on_drift == "block":
-                why = f"Stopped: {report.sentence} Look at the new images, then say on_drift=report"
+                why = f"Stopped: {report.sentence} Look at the new images, then use on_drift=report"
                 self._track(champion.version, None, Decision(False, why, ()), report)
                 raise DriftedError(why)
         return report
 
     def _challenger(self, digest: str) -> Contender:
-        """The best of all seeds, registered."""
+        """The best challenger of all seeds, registered."""
         runs = {seed: self._trained(seed) for seed in self.settings.seeds}
         classifiers = {seed: Classifier.read(run.model, CPU) for seed, run in runs.items()}
         best = max(runs, key=lambda seed: float(classifiers[seed].about["validation_accuracy"]))
-        keep_profile(self.settings, self.order.root, self.order.listing, runs[best], classifiers[best])
+        keep_profile(self.settings, self.plan.root, self.plan.listing, runs[best], classifiers[best])
         self.lease.check()
         version = self.registry.challenge(str(runs[best].record["run_id"]), self.batch.id, digest)
         return Contender(version, classifiers[best])
@@ -158,10 +159,10 @@ class Retraining:
         run = self.batch.finished_run(seed)
         if run is None:
             folder = self.batch.runs_of(seed)
-            self._job("train_classifier", self.settings.for_training(self.order.root, seed, folder, self.batch.id))
+            self._job("train_classifier", self.settings.for_training(self.plan.root, seed, folder, self.batch.id))
             run = self.batch.finished_run(seed)
         if run is None:
-            raise BatchError(f"{self.batch.runs_of(seed)}: the training has left no finished run there")
+            raise BatchError(f"{self.batch.runs_of(seed)}: the training has not left a finished run there")
         for spool in Spool.find(run.path):
             send_kept(spool)
         return run
@@ -169,12 +170,14 @@ class Retraining:
     def _decided(self, champion: Contender | None, challenger: Contender, report: Report | None) -> Decided:
         for one in (challenger, *([champion] if champion else [])):
             for attack in self.settings.attacks:
-                arguments = self.settings.for_attack(self.order.root, one.version.run_id, attack, self.batch.id)
+                arguments = self.settings.for_attack(self.plan.root, one.version.run_id, attack, self.batch.id)
                 self._job("make_adversarial_datasets", arguments)
-        from training.retraining.comparing import compare  # here: matplotlib is seconds that "nothing to do" can save
+        from training.retraining.comparing import (
+            compare,  # here: "nothing to do" need not spend seconds on importing matplotlib
+        )
 
         decision = compare(
-            self.settings, self.order.root, self.order.variants, self._attacks(), champion, challenger,
+            self.settings, self.plan.root, self.plan.variants, self._attacks(), champion, challenger,
             self.batch.folder / "evaluation", self.console,
         )  # fmt: skip
         version = champion.version if champion else None
@@ -188,7 +191,7 @@ class Retraining:
         self, champion: Version | None, challenger: Version | None, decision: Decision, report: Report | None
     ) -> str:
         facts = {
-            **self.order.facts,
+            **self.plan.facts,
             "champion": champion.number if champion else "none",
             "challenger": challenger.number if challenger else "none",
             **({"drift": report.sentence} if report else {}),
@@ -196,7 +199,7 @@ class Retraining:
         from training.retraining.comparing import track_decision
 
         tables = [write_report(report, self.batch.folder)] if report else []
-        return track_decision(self.settings, self.batch.folder, self.order.command, facts, decision, tables)
+        return track_decision(self.settings, self.batch.folder, self.plan.command, facts, decision, tables)
 
     def _carried_out(self, decided: Decided) -> Outcome:
         self.lease.check()
@@ -207,7 +210,7 @@ class Retraining:
         return Outcome("promoted" if decided.promoted else "not promoted", decided.sentence)
 
     def _attacks(self) -> list[str]:
-        conf = self.order.jobs.parent / "conf"
+        conf = self.plan.jobs.parent / "conf"
         return [variant for attack in self.settings.attacks_of(conf) for variant in attack.strengths]
 
     def _make_datasets(self, size_px: int) -> None:
@@ -215,4 +218,4 @@ class Retraining:
 
     def _job(self, name: str, arguments: list[str]) -> None:
         self.lease.check()
-        run_child(self.order.jobs / f"{name}.py", arguments)
+        run_child(self.plan.jobs / f"{name}.py", arguments)

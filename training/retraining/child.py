@@ -1,7 +1,7 @@
-"""A job as a process of its own that does not outlive whoever started it.
+"""A job in a child process that does not outlive its parent.
 
-On Linux the kernel ends it with its parent, also where that is killed; elsewhere it ends by itself, and until then the
-locks of datasets and runs keep others out.
+On Linux the kernel ends it with its parent, even if the parent is killed; elsewhere it runs to its end, and until then
+the locks of datasets and runs exclude others.
 
     python -m training.retraining.child PARENT SCRIPT ARGUMENTS…
 """
@@ -30,22 +30,24 @@ class JobFailedError(RoadsignError):
 
 
 def run_child(script: Path, arguments: Sequence[str]) -> None:
-    """Runs the script, and shows the command and what it says. Raises JobFailedError, with its error."""
+    """Runs the script, printing the command and its output. Raises JobFailedError, with the error of the job."""
     print(f"$ python {script.parent.name}/{script.name} {shlex.join(arguments)}", flush=True)
     command = [sys.executable, "-m", "training.retraining.child", str(os.getpid()), str(script), *arguments]
-    said: deque[str] = deque(maxlen=LINES_KEPT)
+    output: deque[str] = deque(maxlen=LINES_KEPT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0) as child:
         assert child.stdout is not None
         try:
             for line in child.stdout:
                 text = line.decode(errors="replace")
                 print(text, end="", flush=True)
-                said.append(text.rstrip())
+                output.append(text.rstrip())
         except BaseException:
             child.kill()
             raise
     if child.returncode:
-        why = next((line for line in reversed(said) if line.startswith("error: ")), said[-1] if said else "no word")
+        why = next(
+            (line for line in reversed(output) if line.startswith("error: ")), output[-1] if output else "no output"
+        )
         raise JobFailedError(f"{script.stem} ended with exit code {child.returncode}: {why.removeprefix('error: ')}")
 
 
@@ -54,7 +56,7 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):
-        sys.exit("error: the process that started this one is gone")
+        sys.exit("error: the parent process has ended")
     sys.argv = [script, *arguments]
     runpy.run_path(script, run_name="__main__")
 

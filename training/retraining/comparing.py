@@ -1,4 +1,4 @@
-"""Champion and challenger beside each other: on the same images, judged by the gate, and the decision as a run."""
+"""Compares champion and challenger on the same images, by the rules of the gate, and logs the decision as a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,15 +31,16 @@ __all__ = ["EXPERIMENT", "compare", "track_decision"]
 CHAMPION, CHALLENGER = "champion", "challenger"
 EXPERIMENT = "retraining"
 NOTE = "mlflow.note.content"
-"""What MLflow's pages show as a run's description."""
+"""The tag that MLflow's pages show as the description of a run."""
 
 
 def compare(
     settings: Retrain, root: Path, variants: Sequence[str], attacks: Sequence[str], champion: Contender | None,
     challenger: Contender, folder: Path, console: Console,
 ) -> Decision:  # fmt: skip
-    """On `variants` and on both networks' own images of `attacks`. Where there is no champion yet, the challenger is
-    promoted unless flags are raised. The evaluation's files go to `folder`. Raises RoadsignError."""
+    """Compares them on `variants`, and each on the adversarial images of `attacks` that were made against it. If there
+    is no champion yet, the challenger is promoted unless a flag is raised. The files of the evaluation go to `folder`.
+    Raises RoadsignError."""
     contenders = {CHALLENGER: challenger} if champion is None else {CHAMPION: champion, CHALLENGER: challenger}
     digests = [one.classifier.digest[:ATTACKED_DIGITS] for one in contenders.values()]
     attacked = [f"{attack}/{ATTACKED}={digest}" for attack in attacks for digest in dict.fromkeys(digests)]
@@ -67,8 +68,8 @@ def compare(
 def track_decision(
     settings: Retrain, folder: Path, command: str, facts: Mapping[str, str], decision: Decision, tables: Sequence[Path]
 ) -> str:
-    """A run of the experiment `retraining`, whose id is returned: the table of cells, `tables`, the evaluation in
-    `folder`, the sentence. One that a kill has cut short is gone on with. Raises TrackingError, EvaluationError."""
+    """Logs a run of the experiment `retraining` and returns its id: the table of cells, `tables`, the evaluation in
+    `folder`, the sentence. A run that was interrupted by a kill is resumed. Raises TrackingError, EvaluationError."""
     table = folder / "decision.csv"
     with replacing(table) as partial:
         pyarrow.csv.write_csv(decision.table, partial)
@@ -90,7 +91,7 @@ def track_decision(
 
 
 def _flags_of(result: Result, model: str) -> list[str]:
-    """What is wrong with the champion's figures does not hold a challenger up."""
+    """The flags of the challenger: flags of the champion do not prevent a promotion."""
     own = {place: found for place, found in result.predictions.items() if place[0] == model}
     return find_flags(own, [curve for curve in result.curves if curve.model == model])
 
@@ -102,5 +103,5 @@ def _shown(decision: Decision) -> Table:
         champion = "none" if one.champion is None else f"{one.champion:.2%}"
         difference = "" if one.difference is None else f"{100 * one.difference:+.2f} points"
         row = one.cell, f"{one.images:,}", champion, f"{one.challenger:.2%}", difference, one.verdict
-        table.add_row(*map(Text, row))  # a variant's name is no markup
+        table.add_row(*map(Text, row))  # names of variants are not markup
     return table

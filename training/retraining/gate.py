@@ -1,5 +1,5 @@
-"""Whether a challenger takes the champion's place: by its whole matrix of clean, noisy and attacked images, not by one
-figure."""
+"""Decides whether a challenger replaces the champion, from all cells of the matrix of clean, noisy and attacked
+images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -34,13 +34,13 @@ SCHEMA = pa.schema(
         pa.field("verdict", pa.string(), nullable=False),
     ]
 )  # fmt: skip
-"""Of Decision.table. champion and challenger are accuracies, low and high the 95 % interval of their difference; the p
-are one-sided: of no loss beyond the margin, and of no gain, as they are and corrected for all cells. Where there is no
-champion, all but the challenger's accuracy are null."""
+"""The schema of Decision.table. champion and challenger are accuracies; low and high are the 95 % interval of their
+difference. The p-values are one-sided, for the null hypotheses of no loss beyond the margin and of no gain, uncorrected
+and corrected for all cells. If there is no champion, all columns but the accuracy of the challenger are null."""
 
 
 class GateError(RoadsignError):
-    """Champion and challenger were not evaluated alike."""
+    """Champion and challenger were not evaluated in the same way."""
 
 
 class Compared(NamedTuple):
@@ -72,12 +72,12 @@ class Decision(NamedTuple):
 
 
 class Gate(Settings):
-    """The challenger is promoted where no cell is worse, one at least is better, and no flag is raised.
+    """The challenger is promoted if no cell is worse, at least one is better, and no flag is raised.
 
-    A cell is worse where its accuracy is significantly below the champion's minus `margin`, better where it is
-    significantly above the champion's. Either is tested over all cells together (paired.holm): a challenger that is
-    nowhere below the margin is refused with a chance of no more than `significance`, one that is better nowhere is
-    promoted with none larger."""
+    A cell is worse if its accuracy is significantly below the champion's minus `margin`, and better if it is
+    significantly above the champion's. Both are tested over all cells together (paired.holm): a challenger that is not
+    below the margin in any cell is refused with a probability of at most `significance`, and one that is not better in
+    any cell is promoted with a probability of at most `significance`."""
 
     margin: float = Field(default=0.005, ge=0, lt=1)
     significance: float = Field(default=0.05, gt=0, lt=0.5)
@@ -85,8 +85,8 @@ class Gate(Settings):
     def decide(
         self, champion: Mapping[str, Predictions], challenger: Mapping[str, Predictions], flags: Sequence[str] = ()
     ) -> Decision:
-        """Of each one's predictions by cell (cells_of) and the flags raised (flags.find_flags). Raises GateError where
-        the two have not the same cells, or were shown different images in one."""
+        """Decides from the predictions of both by cell (cells_of) and the flags (flags.find_flags). Raises GateError if
+        the two do not have the same cells, or were shown different images in one."""
         _check_cells(champion, challenger)
         pairs = {cell: _pairs(cell, before, challenger[cell]) for cell, before in champion.items()}
         worse = holm([pair.p_worse(self.margin) for pair in pairs.values()])
@@ -100,7 +100,7 @@ class Gate(Settings):
         return Decision(promoted, f"{self._sentence(cells, flags)} {_accuracies(cells)}", cells, tuple(flags))
 
     def first(self, challenger: Mapping[str, Predictions], flags: Sequence[str] = ()) -> Decision:
-        """Where there is no champion: promoted unless a flag is raised. Raises GateError."""
+        """The decision if there is no champion: promoted unless a flag is raised. Raises GateError."""
         _check_cells(challenger, challenger)
         for cell, found in challenger.items():
             _pairs(cell, found, found)
@@ -131,12 +131,12 @@ class Gate(Settings):
     def _sentence(self, cells: Sequence[Compared], flags: Sequence[str]) -> str:
         worse = [one for one in cells if one.verdict == "worse"]
         better = [one for one in cells if one.verdict == "better"]
-        bound = f"more than {100 * self.margin:g} points" if self.margin else "anything"
+        bound = f"more than {100 * self.margin:g} points" if self.margin else "any amount"
         if worse:
             return f"Not promoted: below the champion by {bound} on {_named(worse, len(cells), 'p_worse_corrected')}."
         if flags:
             more = f", and {len(flags) - 1} more" if len(flags) > 1 else ""
-            return f"Not promoted: the evaluation is not to be relied on ({flags[0]}{more})."
+            return f"Not promoted: the evaluation is unreliable ({flags[0]}{more})."
         if not better:
             return f"Not promoted: not significantly better than the champion on any of {len(cells)} cells."
         return (
@@ -146,8 +146,8 @@ class Gate(Settings):
 
 
 def cells_of(predictions: Mapping[tuple[str, str], Predictions], model: str) -> dict[str, Predictions]:
-    """A model's by variant, of what evaluating.evaluate found. Images made against another network are left out: for
-    champion and challenger they are different ones."""
+    """The predictions of a model by variant, from the result of evaluation.evaluate. Images that were made against
+    another network are omitted, since they differ between champion and challenger."""
     return {
         variant: found
         for (name, variant), found in predictions.items()
@@ -180,7 +180,7 @@ def _pairs(cell: str, champion: Predictions, challenger: Predictions) -> Pairs:
 
 
 def _named(cells: Sequence[Compared], of: int, p: str) -> str:
-    """The ones that differ most, in points of accuracy."""
+    """The cells with the largest differences, in points of accuracy."""
     first = sorted(cells, key=lambda one: -abs(one.difference or 0.0))[:MOST_NAMED]
     named = ", ".join(
         f"{one.cell} ({100 * (one.difference or 0.0):+.2f} points, p {_shown(getattr(one, p))})" for one in first
@@ -190,12 +190,12 @@ def _named(cells: Sequence[Compared], of: int, p: str) -> str:
 
 
 def _shown(p: float) -> str:
-    """No p is zero, but some are too small for a float."""
+    """p is never zero, but some values are too small for a float."""
     return f"= {p:.1g}" if p >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN:g}"
 
 
 def _accuracies(cells: Sequence[Compared]) -> str:
-    """On clean images, and where it is lowest."""
+    """The accuracy on clean images, and the lowest one."""
     clean = next(one for one in cells if one.cell == CLEAN)
     than = "" if clean.champion is None else f" (the champion's {clean.champion:.2%})"
     lowest = min(cells, key=lambda one: one.challenger)

@@ -1,4 +1,4 @@
-"""When batches were begun and what they came to: a line for each beginning and each end."""
+"""When batches started and how they ended: one line for each start and each end."""
 
 import json
 import os
@@ -15,7 +15,7 @@ class JournalError(RoadsignError):
 
 
 class Attempt(NamedTuple):
-    """Times in seconds since 1970. One that was killed has no end: `ended` and `exit_code` are None."""
+    """Times in seconds since 1970. An attempt that was killed has no end: `ended` and `exit_code` are None."""
 
     began: float
     ended: float | None = None
@@ -26,7 +26,7 @@ class Attempt(NamedTuple):
 
 
 class Journal:
-    """One process at a time writes it: whoever holds the lease."""
+    """Written by one process at a time: the holder of the lease."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,7 +43,8 @@ class Journal:
             raise JournalError(f"{self.path}: cannot be written ({error.strerror}); make room there") from None
 
     def last(self) -> Attempt | None:
-        """None where there has been none. A line that a kill has cut is no line. Raises JournalError."""
+        """The latest attempt, or None if there was none. A line that was cut by a kill is ignored. Raises
+        JournalError."""
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:

@@ -1,8 +1,7 @@
-"""Two classifiers on the same images: how much better the one is, and how sure that is.
+"""Paired comparison of two classifiers on the same images: the difference of their accuracies, and its significance.
 
-Only images on which the two disagree say anything: of N, the challenger alone has `won` right and the champion alone
-`lost`. The difference of their accuracies is d = (won − lost) / N.
-"""
+Only images on which the two disagree are informative: of N images, `won` are right only for the challenger and `lost`
+only for the champion. The difference of the accuracies is d = (won − lost) / N."""
 
 import math
 from collections.abc import Sequence
@@ -31,16 +30,17 @@ class Pairs(NamedTuple):
         return (self.won - self.lost) / self.images
 
     def p_better(self) -> float:
-        """One-sided, of no improvement, d ≤ 0: McNemar's test in its exact form, for which won is binomial with
-        p = 1/2 among won + lost (Q. McNemar, 1947)."""
+        """The one-sided p of the null hypothesis d ≤ 0 (no improvement): McNemar's exact test, in which won is binomial
+        with p = 1/2 among won + lost (Q. McNemar, 1947)."""
         return self._exact(self.won)
 
     def p_worse(self, margin: float) -> float:
-        """One-sided, of a loss no larger than the margin, d ≥ −margin.
+        """The one-sided p of the null hypothesis d ≥ −margin (a loss no larger than the margin).
 
-        The larger p of two tests: Tango's score test of d = −margin, with half an image as continuity correction, for
-        without it the test is too bold where N is small; and McNemar's exact one of d = 0, for whoever is not
-        significantly below 0 is not significantly below −margin either. margin = 0 leaves the exact one alone."""
+        The larger p of two tests: Tango's score test of d = −margin, with half an image as continuity correction, since
+        without it the test is anti-conservative for small N; and McNemar's exact test of d = 0, since a challenger that
+        is not significantly below 0 is not significantly below −margin either. With margin = 0 only the exact test is
+        used."""
         exact = self._exact(self.lost)
         return exact if margin == 0 else max(exact, float(norm.cdf(self.score(-margin, HALF_AN_IMAGE))))
 
@@ -57,7 +57,7 @@ class Pairs(NamedTuple):
         return (won - lost - n * difference + correction) / math.sqrt(variance) if variance > 0 else 0.0
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Of d: the differences that the score test does not reject."""
+        """The interval of d: the differences that the score test does not reject."""
         bound = float(norm.ppf((1 + confidence) / 2))
         low = self._where(bound) if self.difference > -1 else -1.0
         high = self._where(-bound) if self.difference < 1 else 1.0
@@ -72,9 +72,9 @@ class Pairs(NamedTuple):
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Corrected for as many tests, however they depend on each other: those below α are rejected, and with a chance of
-    1 − α no true hypothesis is among them (S. Holm, "A simple sequentially rejective multiple test procedure",
-    Scandinavian Journal of Statistics 6, 1979)."""
+    """p-values corrected for the number of tests, whatever their dependence: if those below α are rejected, the
+    probability that a true hypothesis is among them is at most α (S. Holm, "A simple sequentially rejective multiple
+    test procedure", Scandinavian Journal of Statistics 6, 1979)."""
     given = np.asarray(p_values, np.float64)
     order = np.argsort(given)
     steps = given[order] * np.arange(len(given), 0, -1)

@@ -1,4 +1,4 @@
-"""What is kept of a batch on disk, so that the next process can go on with it."""
+"""The record of a batch on disk, from which the next process can resume it."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ __all__ = ["BatchError", "Contender", "Decided", "RetrainingBatch"]
 
 
 class BatchError(RoadsignError):
-    """A batch cannot be gone on with."""
+    """A batch cannot be resumed."""
 
 
 class Decided(NamedTuple):
-    """`champion` and `challenger` are numbers of versions; no champion where there was none. `run_id` is the run that
-    holds the decision's table."""
+    """`champion` and `challenger` are version numbers; champion is None if there was none. `run_id` is the run that
+    holds the table of the decision."""
 
     champion: str | None
     challenger: str
@@ -29,14 +29,15 @@ class Decided(NamedTuple):
 
 
 class Contender(NamedTuple):
-    """A registered version, read."""
+    """A registered version, and its classifier."""
 
     version: Version
     classifier: Classifier
 
 
 class RetrainingBatch:
-    """<batch_id>/: seed-0/ … with the runs, evaluation/, batch.json once it is decided, `closed` once that is done."""
+    """<batch_id>/: seed-0/ … with the runs, evaluation/, batch.json once there is a decision, `closed` once it has been
+    carried out."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +45,7 @@ class RetrainingBatch:
 
     @property
     def closed(self) -> bool:
-        """What was decided has been carried out."""
+        """Whether the decision has been carried out."""
         return (self.folder / "closed").is_file()
 
     def close(self) -> None:
@@ -63,10 +64,10 @@ class RetrainingBatch:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise BatchError(f"{path}: not readable ({error}); remove it, then the comparison is made again") from None
+            raise BatchError(f"{path}: not readable ({error}); remove it to repeat the comparison") from None
 
     def decide(self, decided: Decided) -> None:
-        """Raises EvaluationError where the disk refuses."""
+        """Raises EvaluationError if the disk refuses."""
         with replacing(self.folder / "batch.json") as partial:
             partial.write_text(json.dumps({"decided": decided._asdict()}, indent=1))
 
@@ -74,11 +75,11 @@ class RetrainingBatch:
         return self.folder / f"seed-{seed}"
 
     def finished_run(self, seed: int) -> RunFolder | None:
-        """The one that was trained to its end."""
+        """The run of this seed that has finished, or None."""
         return next((run for run in find_runs(self.runs_of(seed), "*") if run.finished), None)
 
     def overtaken(self) -> list[str]:
-        """Ids of the tracked runs that earlier batches were stopped at, and that this one does not go on with."""
+        """Ids of the tracked runs in which earlier batches were stopped, and which this batch does not resume."""
         runs = find_runs(self.folder.parent, "*/seed-*/*")
         others = (run for run in runs if self.folder not in run.path.parents)
         return [run.record["run_id"] for run in others if not run.finished and "run_id" in run.record]

@@ -12,18 +12,19 @@ from training.retraining.lease import Clock
 __all__ = ["Schedule"]
 
 LONGEST_SLEEP_S = 60.0
-"""Between looks at the clock, which may jump: a machine sleeps, its time is set."""
+"""Seconds between readings of the clock, which may jump when a machine is suspended or its time is set."""
 SHORTEST_PAUSE_S = 60.0
-"""From the end of a batch that could not be noted down, or that another process does, to the next look."""
+"""Seconds from a batch that could not be recorded, or that another process runs, to the next attempt."""
 
 
 class Schedule(Settings):
-    """A batch every `every_h` hours, from beginning to beginning."""
+    """A batch every `every_h` hours, from start to start."""
 
     every_h: float = Field(default=24.0, gt=0)
 
     def due(self, last: Attempt | None, now: float) -> float:
-        """At once where there has been no batch, or the last one was killed; one that was missed is due once."""
+        """Immediately if there was no batch, or if the last one was killed; after several missed batches, one is
+        due."""
         if last is None or last.ended is None:
             return now
         return last.began + 3600 * self.every_h
@@ -32,7 +33,7 @@ class Schedule(Settings):
         self, last: Callable[[], Attempt | None], batch: Callable[[], object], clock: Clock = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
-        """For ever. `batch` tells of its failures itself, and writes the journal from which `last` reads."""
+        """Runs forever. `batch` reports its own failures, and writes the journal from which `last` reads."""
         not_before = clock()
         while True:
             now = clock()

@@ -1,4 +1,4 @@
-"""A batch as the outside sees it: one at a time, noted down, told to whoever is to know."""
+"""A batch from start to end: one at a time, recorded in the journal, and reported to a webhook."""
 
 import sys
 import time
@@ -21,11 +21,12 @@ __all__ = ["BusyError", "attempt", "journal_of", "status"]
 
 LEASE = "retraining"
 PAUSE_S = 5.0
-OUTCOMES_NOT_TOLD = ("nothing to do",)
+OUTCOMES_WITHOUT_WEBHOOK = ("nothing to do",)
 
 
 class BusyError(RoadsignError):
-    """Another process retrains; to cron and its like a failure that passes (EX_TEMPFAIL of sysexits.h)."""
+    """Another process is retraining. The exit code is EX_TEMPFAIL of sysexits.h, a temporary failure for cron and the
+    like."""
 
     exit_code = 75
 
@@ -34,19 +35,20 @@ def journal_of(settings: Retrain) -> Journal:
     return Journal(settings.folder / "journal.jsonl")
 
 
-def attempt(settings: Retrain, order: Callable[[], RetrainingPlan], console: Console, clock: Clock = time.time) -> None:
-    """One batch. Raises RoadsignError after that has been noted and told; BusyError where another process is in work.
+def attempt(settings: Retrain, plan: Callable[[], RetrainingPlan], console: Console, clock: Clock = time.time) -> None:
+    """One batch. Raises RoadsignError after the failure has been recorded and reported; BusyError if another process is
+    retraining.
 
-    A batch that is stopped (Ctrl-C, SIGTERM) has no end in the journal, as a killed one: it is due at once."""
+    A batch that is stopped (Ctrl-C, SIGTERM) has no end in the journal, like a killed one: it is due immediately."""
     try:
         with leased(settings.output_root, LEASE, settings.lease_s, clock) as lease:
             journal = journal_of(settings)
             begun = Attempt(clock())
             journal.write(begun)
             try:
-                ended = _done(order(), lease, console, begun)
+                ended = _done(plan(), lease, console, begun)
             except LeaseLostError:
-                raise  # the journal is another process's by now
+                raise  # another process owns the journal by now
             except Exception as error:
                 _note(settings, journal, lease, _failed(error, begun)._replace(ended=clock()))
                 raise
@@ -57,39 +59,39 @@ def attempt(settings: Retrain, order: Callable[[], RetrainingPlan], console: Con
 
 
 def status(settings: Retrain, clock: Clock = time.time) -> str:
-    """Last run, next due, champion, pending; a line each. Raises RoadsignError."""
+    """Last run, next due, champion, pending; one line each. Raises RoadsignError."""
     last = journal_of(settings).last()
     holder = find_holder(settings.output_root, LEASE, clock) if settings.output_root.is_dir() else None
     registry = Registry(settings.name)
     challenger = registry.version(CHALLENGER)
-    in_work = f"a batch is in work, {holder.who}" if holder else ""
-    left = "a batch was killed; the next one goes on with it" if last and last.ended is None and not holder else ""
-    compared = f"version {challenger.number} is to be compared" if challenger else ""
+    running = f"a batch is running ({holder.who})" if holder else ""
+    killed = "a batch was killed; the next one resumes it" if last and last.ended is None and not holder else ""
+    compared = f"version {challenger.number} is waiting for comparison" if challenger else ""
     lines = {
-        "last run": _told(last),
-        "next due": "when the one in work has ended" if holder else _when(settings.schedule.due(last, clock())),
+        "last run": _last_run(last),
+        "next due": "when the running batch has ended" if holder else _when(settings.schedule.due(last, clock())),
         "champion": _version(registry.version(CHAMPION)),
         "previous": _version(registry.version(PREVIOUS)),
-        "pending": "; ".join(filter(None, (in_work, left, compared))) or "nothing",
+        "pending": "; ".join(filter(None, (running, killed, compared))) or "nothing",
     }
     return "\n".join(f"{name}:  {text}" for name, text in lines.items())
 
 
-def _done(order: RetrainingPlan, lease: Lease, console: Console, begun: Attempt) -> Attempt:
-    batch = order.batch()
+def _done(plan: RetrainingPlan, lease: Lease, console: Console, begun: Attempt) -> Attempt:
+    batch = plan.batch()
     patiently = Retrying(
         retry=retry_if_exception_type(UnreachableError),
         wait=wait_fixed(PAUSE_S),
-        stop=stop_after_delay(order.settings.wait_for_server_s),
+        stop=stop_after_delay(plan.settings.wait_for_server_s),
         before_sleep=lambda tried: _wait_for_server(tried, console),
         reraise=True,
     )
-    outcome = patiently(lambda: Retraining(order, batch, lease, console).run())
+    outcome = patiently(lambda: Retraining(plan, batch, lease, console).run())
     return begun._replace(exit_code=0, batch_id=batch.id, outcome=outcome.what, sentence=outcome.sentence)
 
 
 def _wait_for_server(tried: RetryCallState, console: Console) -> None:
-    """The batch goes on from where it is when the server is back."""
+    """The batch resumes where it stopped when the server is back."""
     why = tried.outcome.exception() if tried.outcome else None
     console.print(f"warning: {why}; waiting for it")
 
@@ -105,7 +107,7 @@ def _failed(error: Exception, begun: Attempt) -> Attempt:
 def _note(settings: Retrain, journal: Journal, lease: Lease, ended: Attempt) -> None:
     lease.check()
     journal.write(ended)
-    if settings.webhook is None or ended.outcome in OUTCOMES_NOT_TOLD:
+    if settings.webhook is None or ended.outcome in OUTCOMES_WITHOUT_WEBHOOK:
         return
     facts = {"model": settings.name, "batch_id": ended.batch_id, "exit_code": ended.exit_code}
     message = {
@@ -115,15 +117,15 @@ def _note(settings: Retrain, journal: Journal, lease: Lease, ended: Attempt) -> 
     }
     try:
         settings.webhook.send(message)
-    except WebhookError as error:  # what was done is done
-        print(f"warning: nobody was told: {error}", file=sys.stderr)
+    except WebhookError as error:  # the batch itself is complete
+        print(f"warning: the webhook was not notified: {error}", file=sys.stderr)
 
 
-def _told(last: Attempt | None) -> str:
+def _last_run(last: Attempt | None) -> str:
     if last is None:
         return "never"
     if last.ended is None:
-        return f"{_when(last.began)}, without an end so far"
+        return f"{_when(last.began)}, not ended"
     seconds = last.ended - last.began
     return f"{_when(last.began)}, {seconds:,.0f} s, exit code {last.exit_code}: {last.sentence}"
 

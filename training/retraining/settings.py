@@ -1,4 +1,4 @@
-"""What a retraining is: the settings of jobs/retrain.py, and the command lines of the jobs that are its steps."""
+"""The settings of jobs/retrain.py, and the command lines of the jobs that are its steps."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ WITHOUT_EFFECT = {"model", "data", "partitions", "batch_id"}
 
 
 class RawImages(Settings):
-    """The `dataset` of jobs/make_noisy_datasets.py, which knows what else it may hold: it depends on the kind."""
+    """The `dataset` of jobs/make_noisy_datasets.py; its other keys depend on the kind and are checked there."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -39,12 +39,11 @@ class RawImages(Settings):
 
 
 class Retrain(Settings):
-    """One batch: the raw images of `dataset` become datasets at `size_px`; on these a challenger is trained for each of
-    `seeds`, of which the one that is best on the validation tracks is compared with the champion of the registered
-    model `name`.
+    """One batch: the raw images of `dataset` become datasets at `size_px`. A challenger is trained on them for each of
+    `seeds`; the one that is best on the validation tracks is compared with the champion of the registered model `name`.
 
-    `datasets`, `training` and `attacks` are what a user would type after the name of each job. `on_drift`: report it;
-    trigger, which trains on new images only where they have drifted; block, which stops there, for somebody to look."""
+    `datasets`, `training` and `attacks` are the command-line arguments of these jobs. `on_drift`: report it; trigger,
+    which trains on new images only if they have drifted; block, which stops, so that somebody can look at them."""
 
     name: ModelName
     dataset: RawImages
@@ -72,12 +71,12 @@ class Retrain(Settings):
     @classmethod
     def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("names one twice")
+            raise ValueError("contains duplicates")
         return seeds
 
     @property
     def folder(self) -> Path:
-        """Of everything that is kept of this model's batches."""
+        """The folder of everything that is kept of the batches of this model."""
         return self.state_root / self.name
 
     def for_datasets(self, size_px: int, batch_id: str) -> list[str]:
@@ -96,13 +95,13 @@ class Retrain(Settings):
         return [f"model={model}", *self._data(root), f"splits=[{self.split}]", *attack, f"batch_id={batch_id}"]
 
     def attacks_of(self, conf: Path) -> list[AdversarialDatasets]:
-        """As they would be read with the defaults in the folder `conf`. Raises SettingsError."""
+        """The settings of the attacks, with the defaults in the folder `conf`. Raises SettingsError."""
         config = conf / "make_adversarial_datasets.yaml"
         return [load(AdversarialDatasets, config, self.for_attack(Path("any"), "any", one, "")) for one in self.attacks]
 
     def configuration(self, conf: Path, datasets: object) -> str:
         """A digest of all settings that can have an effect on the decision; `datasets` are those of the first step.
-        Raises SettingsError, before anything is done with settings that would stop a later step."""
+        Raises SettingsError at once for settings that would stop a later step."""
         config = conf / "train_classifier.yaml"
         recipes = [
             load(TrainClassifier, config, self.for_training(Path("any"), seed, Path("any"), "")) for seed in self.seeds

@@ -1,6 +1,6 @@
-"""Tells the outside what a batch has come to: a POST that is signed, so that whoever has the secret can trust it.
+"""Reports the outcome of a batch by a signed POST, which receivers that have the secret can verify.
 
-As Standard Webhooks 1.0 has it (github.com/standard-webhooks), for which receivers have libraries: the headers
+Follows Standard Webhooks 1.0 (github.com/standard-webhooks), for which there are libraries: the headers
 webhook-id, webhook-timestamp and webhook-signature, and JSON.
 """
 
@@ -30,11 +30,11 @@ SECRET_BEGINS = "whsec_"  # noqa: S105
 
 
 class WebhookError(RoadsignError):
-    """A message could not be delivered, or not be signed."""
+    """A message could not be delivered or signed."""
 
 
 class Webhook(Settings):
-    """`secret_file` holds whsec_ and the key in base64, so that no secret stands in settings, logs or runs."""
+    """`secret_file` holds whsec_ and the key in base64, so that settings, logs and runs contain no secret."""
 
     url: str = Field(pattern="^https?://")
     secret_file: LocalPath
@@ -42,8 +42,8 @@ class Webhook(Settings):
     timeout_s: float = Field(default=10.0, gt=0)
 
     def send(self, message: Mapping[str, Any], clock: Callable[[], float] = time.time, pause_s: float = 1.0) -> None:
-        """Again after pause_s, 2 · pause_s … where nobody takes it, always with the same id, so that a receiver knows
-        a repetition. Raises WebhookError."""
+        """Retries after pause_s, 2 · pause_s … until the message is accepted, always with the same id, so that a
+        receiver can recognize repetitions. Raises WebhookError."""
         key = _key(self.secret_file)
         message_id, body = f"msg_{uuid.uuid4().hex}", json.dumps(message).encode()
         again = Retrying(
@@ -55,7 +55,7 @@ class Webhook(Settings):
             again(self._post, key, message_id, body, clock)
         except RetryError as error:
             why = error.last_attempt.exception()
-            raise WebhookError(f"{self.url}: did not take the message ({why}), {self.attempts} times") from None
+            raise WebhookError(f"{self.url}: did not accept the message ({why}) in {self.attempts} attempts") from None
 
     def _post(self, key: bytes, message_id: str, body: bytes, clock: Callable[[], float]) -> None:
         timestamp = int(clock())
@@ -75,7 +75,7 @@ class Webhook(Settings):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A message is for the one that the settings name; a redirect is an error."""
+    """Messages are only for the URL in the settings: a redirect is an error."""
 
     def redirect_request(self, *arguments: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""A window's rows in the order of the epoch."""
+"""The rows of a window in the order of the epoch."""
 
 import weakref
 from math import prod
@@ -12,13 +12,13 @@ from training.streams.row_groups import Rows
 __all__ = ["Memory", "MixedWindow"]
 
 SPARE = 3
-"""As many windows as a stream and those who take its batches usually refer to at a time."""
+"""The number of windows that a stream and the users of its batches usually refer to at a time."""
 
 
 class Memory:
-    """Arrays whose memory is used again when nobody, no batch either, refers to them any more.
+    """Arrays whose memory is reused once nothing, including batches, refers to them any more.
 
-    Why: to touch fresh memory for the first time takes about as long as to copy a window's images into it."""
+    Reason: touching fresh memory for the first time takes about as long as copying the images of a window into it."""
 
     def __init__(self) -> None:
         self._free: list[bytearray] = []
@@ -40,14 +40,15 @@ class Memory:
 
 
 class MixedWindow:
-    """The rows of a window that one rank wants, each copied once, when its row group comes, to where the epoch has it.
+    """The rows of a window that one rank wants. Each is copied once, when its row group arrives, to its position in the
+    epoch.
 
-    So the batches are slices, and what is copied is copied while the next row groups are being read."""
+    So batches are slices, and rows are copied while the next row groups are being read."""
 
     def __init__(
         self, window: Window, wanted: Integers, image_shape: tuple[int, int, int], pixel_dtype: str, memory: Memory
     ) -> None:
-        """`wanted` are rows of the epoch in ascending order; those outside of the window are somebody else's."""
+        """`wanted` are rows of the epoch in ascending order; rows outside of the window are ignored."""
         self.start, self.end = window.start, window.end
         first, last = np.searchsorted(wanted, [self.start, self.end])
         self._wanted = wanted[first:last]
@@ -55,13 +56,13 @@ class MixedWindow:
         place[self._wanted - self.start] = np.arange(len(self._wanted))
         self._bounds = window.bounds
         self._to = np.empty_like(place)
-        """Where each row of the joined row groups goes; -1 where it is not wanted."""
+        """The target position of each row of the joined row groups; -1 if it is not wanted."""
         self._to[window.order] = place
         images = memory.empty((len(self._wanted), *image_shape), pixel_dtype)
         self._rows = Rows(np.empty(len(self._wanted), np.object_), np.empty(len(self._wanted), np.int64), images)
 
     def add(self, number: int, rows: Rows) -> None:
-        """Takes what it wants of the window's row group `number`."""
+        """Copies the wanted rows of row group `number` of the window."""
         to = self._to[self._bounds[number] : self._bounds[number + 1]]
         here = to >= 0
         if not here.all():
@@ -71,7 +72,7 @@ class MixedWindow:
         self._rows.images[to] = rows.images
 
     def take(self, rows: Integers) -> Rows:
-        """Wanted rows of the window: a view of the window where they follow one another, else a copy."""
+        """Wanted rows of the window: a view if they are consecutive, else a copy."""
         at = np.searchsorted(self._wanted, rows)
         if len(at) and (np.diff(at) == 1).all():
             return self._rows.at(slice(at[0], at[-1] + 1))

@@ -1,4 +1,4 @@
-"""Opens the variants of a dataset for reading, and refuses what is not what its manifest says."""
+"""Opens the variants of a dataset for reading, and refuses any that do not match their manifest."""
 
 import json
 import math
@@ -39,7 +39,7 @@ SAME_IN_ALL_VARIANTS = (
     "dataset", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction", "images_per_part",
     "images_per_row_group",
 )  # fmt: skip
-"""Of the manifests' fingerprints: what decides which image is row i of a part."""
+"""Keys of the manifests' fingerprints that determine which image is row i of a part."""
 
 
 class RowGroup(NamedTuple):
@@ -60,7 +60,7 @@ class OpenVariant:
 
 @dataclass(frozen=True)
 class OpenSplit:
-    """One split in several variants whose row groups hold the same images in the same order."""
+    """One split of several variants whose row groups hold the same images in the same order."""
 
     opener: Opener
     split: Split
@@ -70,12 +70,12 @@ class OpenSplit:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Of each row group; they are the same in all variants."""
+        """Rows of each row group, the same in all variants."""
         return tuple(group.rows for group in next(iter(self.variants.values())).row_groups)
 
     @property
     def card(self) -> DatasetCard:
-        """The data set's; it is the same in all variants."""
+        """The card of the data set, the same in all variants."""
         return next(iter(self.variants.values())).manifest.card
 
     @property
@@ -91,13 +91,13 @@ class OpenSplit:
 def open_split(
     root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
 ) -> OpenSplit:
-    """`split` of the variants under `root`, a folder or an fsspec URL; they are named as in attacked_variants. `verify`
-    reads everything once and compares it with the manifests. Raises StreamError, which says what to do."""
+    """`split` of the variants under `root`, a folder or an fsspec URL; names as in variant_names. `verify` reads
+    everything once and compares it with the manifests. Raises StreamError, which says what to do."""
     if split not in get_args(Split):
         raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
         filesystem, path = url_to_fs(root)
-        filesystem.invalidate_cache()  # what was listed earlier may have been written again since
+        filesystem.invalidate_cache()  # files may have been rewritten since they were listed
         opener = Opener(filesystem)
         cells = {name: find_cell(filesystem, path, geometry, size_px, name) for name in variants}
         opened = {name: _open_variant(opener, path, cell, cast(Split, split)) for name, cell in cells.items()}
@@ -119,13 +119,13 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
     if not manifest.counts.get(split):
         there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
         remedy = f"make the dataset with it: {JOB}"
-        if split in (manifest.fingerprint.get("splits") or ()):  # was asked for already; null of generated images
+        if split in (manifest.fingerprint.get("splits") or ()):  # it was requested already; null for generated images
             remedy = (
                 "make the dataset of more images; validation needs a validation_fraction above 0 and classes with two "
                 f"tracks or more: {JOB} validation_fraction=0.2"
             )
         raise StreamError(
-            f"{folder}: split {split} has no images; splits with images: {there}; name one of these, or {remedy}"
+            f"{folder}: split {split} has no images; splits with images: {there}; choose one of these, or {remedy}"
         )
     dtypes = set()
     row_groups = []
@@ -170,7 +170,7 @@ def _read_manifest(opener: Opener, folder: str) -> Manifest:
         _refuse_old(path, text)
         return Manifest.model_validate_json(text)
     except FileNotFoundError:
-        raise StreamError(f"{path}: no manifest, so this is no dataset or part of one; {AGAIN}") from None
+        raise StreamError(f"{path}: no manifest, so this is not a complete dataset; {AGAIN}") from None
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "contents"
@@ -178,14 +178,14 @@ def _read_manifest(opener: Opener, folder: str) -> Manifest:
 
 
 def _refuse_old(path: str, text: bytes) -> None:
-    """Raises StreamError for a manifest of an older version of this program, which makes the dataset again unasked."""
+    """Raises StreamError for a manifest of an older version, whose dataset must be made again."""
     try:
         version = json.loads(text)["fingerprint"]["format_version"]
     except (ValueError, LookupError, TypeError):
-        return  # no manifest of any version
+        return  # not a manifest of any version
     if isinstance(version, int) and version < FORMAT_VERSION:
         raise StreamError(
-            f"{path}: of format {version}, this version reads {FORMAT_VERSION}; run the job that made it again, which "
+            f"{path}: has format {version}, this version reads {FORMAT_VERSION}; repeat the job that made it, which "
             f"replaces it: {JOB}, or for adversarial images {ATTACKING_JOB}, for generated ones {GENERATING_JOB}"
         )
 
@@ -194,7 +194,7 @@ def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
     found = {path: info["size"] for path, info in opener.filesystem.find(folder, detail=True).items()}
     for path in found:
         if posixpath.basename(path) == "_common_metadata":
-            raise StreamError(f"{path}: petastorm would unpickle this file, and that can run code; remove it")
+            raise StreamError(f"{path}: petastorm would unpickle this file, which can run code; remove it")
     for part in manifest.parts:
         size = found.pop(posixpath.join(folder, part.path), None)
         if size != part.bytes:
@@ -205,12 +205,12 @@ def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
 
 
 def _is_seen(path: str, folder: str) -> bool:
-    """Readers of Parquet pass over what begins with an underscore or a dot."""
+    """Whether readers of Parquet see the file: they ignore names that begin with an underscore or a dot."""
     return not any(name.startswith(("_", ".")) for name in posixpath.relpath(path, folder).split("/"))
 
 
 def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
-    """The pixels' dtype."""
+    """The dtype of the pixels."""
     try:
         schema = opener.footer(path).schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
@@ -241,7 +241,7 @@ def _check_alignment(variants: Mapping[str, OpenVariant], split: Split) -> None:
         if first.pixel_dtype != other.pixel_dtype:
             raise StreamError(
                 f"{name} and {first_name} cannot be mixed: their pixel_dtype differs ({other.pixel_dtype} and "
-                f"{first.pixel_dtype}); a stream has adversarial images or images of 256 grey levels, not both"
+                f"{first.pixel_dtype}); a stream holds either adversarial images or images of 256 grey levels, not both"
             )
         remedy = f"make both in one run: {JOB} 'variants=[{first_name},{name}]'"
         if ATTACKED in other.manifest.fingerprint:
@@ -268,7 +268,8 @@ def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split) -
 
 
 def _recounted(opener: Opener, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
-    """(image_id, label) of the rows of `split` in a variant whose rows, in all splits, are as its manifest has them."""
+    """(image_id, label) of the rows of `split` in a variant, after checking the rows of all splits against its
+    manifest."""
     recount = Recount(variant.manifest)
     rows: list[tuple[str, int]] = []
     where = variant.folder

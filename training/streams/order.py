@@ -1,4 +1,4 @@
-"""Which image comes when: a function of the dataset, the seed and the epoch alone."""
+"""The order of images: a function of the dataset, the seed and the epoch alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Integers = NDArray[np.int64]
 
 
 class Slot(NamedTuple):
-    """A row group in the variant in which an epoch shows it."""
+    """A row group, and the variant in which an epoch shows it."""
 
     variant: str
     row_group: int
@@ -21,8 +21,9 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """Row groups that are read one after the other and whose rows are mixed: row order[i] of them, joined, is the
-    epoch's row start + i. `bounds` are where each row group begins in them, and where the last one ends."""
+    """Row groups that are read one after the other and whose rows are mixed: row order[i] of the joined row groups is
+    row start + i of the epoch. `bounds` are the offsets of the row groups in the joined rows, and the end of the last
+    one."""
 
     start: int
     slots: tuple[Slot, ...]
@@ -38,9 +39,9 @@ class Window:
 class Share:
     """Which rows of an epoch one rank takes in one step.
 
-    A global batch has world_size · batch_size rows; rank r takes the r-th run of batch_size of them, so that all ranks
-    together see what one rank with their joint batch size sees. All have as many steps: the last global batch is filled
-    up with its own rows over again, which are not valid."""
+    A global batch has world_size · batch_size rows; rank r takes the r-th run of batch_size rows, so that all ranks
+    together see the same images as one rank with the joint batch size. All ranks have the same number of steps: the
+    last global batch is padded by repeating its own rows, and the padding is not valid."""
 
     rank: int
     world_size: int
@@ -62,16 +63,16 @@ class Share:
         return step * self.global_batch_size
 
     def valid(self, step: int, rows: int) -> int:
-        """How many rows of the global batch are not padding."""
+        """The number of rows of the global batch that are not padding."""
         return min(self.global_batch_size, rows - self.start(step))
 
     def own_valid(self, step: int, rows: int) -> int:
-        """How many of this rank's rows are not padding; they come first."""
+        """The number of this rank's rows that are not padding; they come first."""
         return min(max(self.valid(step, rows) - self.rank * self.batch_size, 0), self.batch_size)
 
     def without_padding(self, step: int, rows: int) -> slice:
-        """Which of this rank's rows may enter batch statistics: those that are not padding, but never fewer than two,
-        of which a variance can be had."""
+        """The rows of this rank that may enter batch statistics: those that are not padding, but at least two, since a
+        variance needs two."""
         return slice(max(self.own_valid(step, rows), min(2, self.batch_size)))
 
     def rows(self, step: int, rows: int) -> tuple[Integers, NDArray[np.bool_]]:
@@ -81,7 +82,7 @@ class Share:
         return np.where(own < rows, own, start + (own - start) % (rows - start)), own < rows
 
     def wanted(self, start_step: int, rows: int) -> Integers:
-        """All rows that this rank takes from a step on, in ascending order."""
+        """All rows that this rank takes from step `start_step` on, in ascending order."""
         every = np.arange(self.start(start_step), rows, dtype=np.int64)
         own = every[every // self.batch_size % self.world_size == self.rank]
         last = self.steps(rows) - 1
@@ -94,10 +95,10 @@ def generator(seed: int, epoch: int) -> np.random.Generator:
 
 
 def assign_variants(weights: Sequence[float], places: int, random: np.random.Generator) -> Integers:
-    """For each of `places` row groups (or images) a variant, by its index in `weights`, which sum to 1.
+    """A variant for each of `places` row groups (or images), as an index into `weights`, which sum to 1.
 
-    Each variant gets weight · places of them, rounded up or down by chance so that over the epochs it gets that many on
-    average (systematic sampling). Always rounding to the nearest would never show a variant of small weight."""
+    Each variant gets weight · places of them, randomly rounded up or down so that its share is right on average over
+    the epochs (systematic sampling). Rounding to the nearest would never show a variant of small weight."""
     shuffled = random.permutation(len(weights))
     ends = np.cumsum(np.array(weights)[shuffled]) * places + random.uniform()
     counts = np.minimum(ends, places).astype(np.int64)

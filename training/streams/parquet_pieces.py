@@ -1,5 +1,5 @@
-"""Parquet datasets as pyarrow ≤ 14 had them and petastorm still wants them: pieces, partitions and footers, on any
-file system of fsspec."""
+"""Parquet datasets with the interface of pyarrow ≤ 14, which petastorm needs: pieces, partitions and footers, on any
+fsspec file system."""
 
 import io
 import threading
@@ -15,9 +15,9 @@ __all__ = ["Opener", "ParquetDataset", "ParquetDatasetPiece", "Partitions", "Ran
 
 
 class RangeFile(io.RawIOBase):
-    """A file of any fsspec file system, one request per read. It shares no position with other readers of the file, as
-    the files of fsspec's memory do, and reads nothing ahead, as those of object stores do (5 MB for a footer). Whatever
-    goes wrong is an OSError."""
+    """A file of any fsspec file system, one request per read. It shares no position with other readers of the file,
+    unlike the files of fsspec's memory file system, and does not read ahead, unlike those of object stores (5 MB for a
+    footer). All errors are OSErrors."""
 
     def __init__(self, filesystem: AbstractFileSystem, path: str) -> None:
         self._filesystem = filesystem
@@ -48,7 +48,7 @@ class RangeFile(io.RawIOBase):
 
 
 class Opener:
-    """Opens files of one file system for reading and keeps their footers, which petastorm wants for each row group."""
+    """Opens files of one file system for reading and caches their footers, which petastorm needs for each row group."""
 
     def __init__(self, filesystem: AbstractFileSystem) -> None:
         self.filesystem = filesystem
@@ -62,7 +62,7 @@ class Opener:
 
     @property
     def open(self) -> "Opener":
-        """Petastorm says `dataset.fs.open(path)`."""
+        """Called by petastorm as `dataset.fs.open(path)`."""
         return self
 
     def footer(self, path: str) -> pq.FileMetaData:
@@ -87,7 +87,7 @@ class Partition:
 
 
 class Partitions(list[Partition]):
-    """The levels of a Hive style folder, as petastorm asks for them."""
+    """The partition levels of a Hive-style folder, with the interface that petastorm expects."""
 
     @property
     def partition_names(self) -> set[str]:
@@ -113,7 +113,7 @@ class ParquetDatasetPiece:
         return self._open.footer(self.path)
 
     def read(self, columns: Collection[str], partitions: Partitions | None = None) -> pa.Table:
-        """The columns in the file's order, then one for each partition key."""
+        """The columns in the order of the file, then one for each partition key."""
         with self._open(self.path) as source:
             file = pq.ParquetFile(source, metadata=self.get_metadata(), page_checksum_verification=True)
             groups = range(file.num_row_groups) if self.row_group is None else [self.row_group]
@@ -126,11 +126,11 @@ class ParquetDatasetPiece:
 
 
 class ParquetDataset:
-    """A folder of Parquet files, or a list of files, as petastorm wants to see it."""
+    """A folder of Parquet files, or a list of files, with the interface that petastorm expects."""
 
     metadata = None
     common_metadata = None
-    """Neither is ever read: petastorm would unpickle what stands in it."""
+    """Neither file is ever read: petastorm would unpickle its contents."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class ParquetDataset:
         if not files:
             raise FileNotFoundError(f"{path_or_paths}: no Parquet files")
         if len({tuple(name for name, _ in level) for level in levels}) > 1:
-            raise ValueError(f"{path_or_paths}: files lie under partitions of different names")
+            raise ValueError(f"{path_or_paths}: the files have different partition keys")
         self.partitions = _partitions(levels)
         self.pieces = [
             ParquetDatasetPiece(
@@ -170,7 +170,7 @@ class ParquetDataset:
 
 @contextmanager
 def _os_errors() -> Iterator[None]:
-    """File systems have errors of their own: where no server answers, s3fs passes on botocore's."""
+    """Converts errors of file systems to OSError: where no server answers, s3fs raises botocore's."""
     try:
         yield
     except OSError:

@@ -1,15 +1,16 @@
-"""Makes petastorm 0.12.1 run on today's pyarrow and NumPy. The only importer of petastorm: it cannot be imported first.
+"""Makes petastorm 0.12.1 run on current versions of pyarrow and NumPy. The only importer of petastorm, which must not
+be imported before this module.
 
 Why: petastorm 0.12.1 was written for pyarrow ≤ 14 and NumPy 1 (uber/petastorm #805, #806); 0.13 loses rows silently and
-pins an old setuptools. What is missing is handed to petastorm's own modules, never added to pyarrow or NumPy:
+pins an old setuptools. Missing names are added to petastorm's own modules, never to pyarrow or NumPy:
 
-* stand-ins for `pyarrow.filesystem`, `pyarrow.hdfs` and `distutils.version`, there only while petastorm is imported;
+* stubs of `pyarrow.filesystem`, `pyarrow.hdfs` and `distutils.version`, present only while petastorm is imported;
 * a `pq` with the ParquetDataset and ParquetDatasetPiece that pyarrow has dropped, an `np` with the names NumPy dropped;
 * pools that do not lose the last row group of an epoch (see `GuardedThreadPool`).
 
-Columns, predicates, shuffling, shards and epochs are as petastorm documents them. Two things are safer than they were:
+Columns, predicates, shuffling, shards and epochs are as petastorm documents them. Two things are safer:
 `_common_metadata` is never read, so never unpickled; `filters=`, which would be ignored silently, is an error.
-Not bridged: make_reader (petastorm's own format), HDFS, caches on disk; the process pool has no guard.
+Not supported: make_reader (petastorm's own format), HDFS, caches on disk; the process pool has no guard.
 """
 
 import random
@@ -31,10 +32,10 @@ __all__ = [
 
 
 class _NoLongerThere:
-    """Stands for a class that petastorm imports and that we have no use for."""
+    """Replaces a class that petastorm imports and that is not used here."""
 
     def __init__(self, *arguments: object) -> None:
-        raise NotImplementedError("pass an fsspec file system; pyarrow's old ones and HDFS's are gone")
+        raise NotImplementedError("pass an fsspec file system; pyarrow's old file systems, and HDFS, are not supported")
 
 
 @contextmanager
@@ -70,11 +71,12 @@ with _stand_ins():
 
 
 class GuardedThreadPool(ThreadPool):  # type: ignore[misc]
-    """Petastorm's pool asks first whether all that was handed out is done, then whether all was handed out. A row group
-    handed out in between is lost, silently. Here the first question is asked again after the second one."""
+    """Petastorm's pool first asks whether all items that were handed out are done, then whether all were handed out. A
+    row group that is handed out in between is silently lost. Here the first question is asked again after the second
+    one."""
 
     def __init__(self, workers_count: int, results_queue_size: int = 50, profiling_enabled: bool = False) -> None:
-        state = random.getstate()  # petastorm draws from the program's own generator, for nothing
+        state = random.getstate()  # petastorm needlessly draws from the global generator
         super().__init__(workers_count, results_queue_size, profiling_enabled)
         random.setstate(state)
 
@@ -88,8 +90,8 @@ class GuardedThreadPool(ThreadPool):  # type: ignore[misc]
 
 
 class GuardedDummyPool(DummyPool):  # type: ignore[misc]
-    """The same race in the pool without threads; where it does not lose the last row group, it may wait for ever for
-    one more. Here completion is read before the queue is looked at, and again while waiting."""
+    """The same race in the pool without threads: it may lose the last row group, or wait forever for one more. Here
+    completion is read before the queue is checked, and again while waiting."""
 
     def get_results(self) -> Any:
         while not self._results_queue:
@@ -106,7 +108,7 @@ class GuardedDummyPool(DummyPool):  # type: ignore[misc]
 
 
 class _Extended:
-    """A module with other names laid over it; the module itself stays as it is."""
+    """A module with some names overridden; the module itself is not changed."""
 
     def __init__(self, module: ModuleType, **names: object) -> None:
         self._module = module

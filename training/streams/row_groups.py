@@ -1,4 +1,4 @@
-"""Row groups through Petastorm's reader and workers, in the order we ask for, counted."""
+"""Row groups through Petastorm's reader and workers, in the requested order, with a check of their number."""
 
 from collections.abc import Collection, Generator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -27,7 +27,8 @@ COLUMNS = ("image_id", "label", "image")
 
 
 class Rows(NamedTuple):
-    """N rows; `images` is (N, size_px, size_px, 3). Of a row group it is read-only, and lies where Arrow has put it."""
+    """N rows; `images` is (N, size_px, size_px, 3). If they are of one row group, `images` is read-only and shares
+    Arrow's memory."""
 
     image_ids: NDArray[np.object_]
     labels: Integers
@@ -38,7 +39,7 @@ class Rows(NamedTuple):
 
 
 class TableResults:
-    """Hands on what the workers publish, as it is: (index of the row group in the reader, its table or an error)."""
+    """Passes on what the workers publish: (index of the row group in the reader, its table or an error)."""
 
     batched_output = True
 
@@ -50,7 +51,7 @@ class TableResults:
 
 
 class TableWorker(ArrowReaderWorker):  # type: ignore[misc]
-    """Reads a row group into an Arrow table and leaves it at that: Petastorm's own goes through pandas."""
+    """Reads a row group into an Arrow table without conversion; Petastorm's own worker converts to pandas."""
 
     @staticmethod
     def new_results_queue_reader() -> TableResults:
@@ -60,16 +61,16 @@ class TableWorker(ArrowReaderWorker):  # type: ignore[misc]
         try:
             result = self._split_pieces[piece_index].read(COLUMNS)
         except (OSError, pa.ArrowException) as error:
-            result = error  # the pool would write a traceback to stderr and may lose what else was read
+            result = error  # the pool would write a traceback to stderr and may lose other results
         self.publish_func((piece_index, result))
 
 
 class OrderedReader(Reader):  # type: ignore[misc]
-    """A reader whose workers get just these row groups, in this order, `ahead` of them in advance."""
+    """A reader whose workers get exactly these row groups, in this order, `ahead` of them in advance."""
 
     def __init__(self, opener: Opener, row_groups: Sequence[RowGroup], pool: object, ahead: int) -> None:
         self.indexes: list[int] = []
-        """Petastorm's index of each of our row groups."""
+        """Petastorm's index of each row group."""
         self._row_groups = row_groups
         self._ahead = ahead
         super().__init__(
@@ -97,7 +98,7 @@ def read_row_groups(
 ) -> Generator[Rows, None, None]:
     """The row groups in the order of `slots`, whatever order the workers finish in.
 
-    Raises StreamError unless each comes once, with as many rows as its file's footer says."""
+    Raises StreamError unless each comes exactly once, with as many rows as the footer of its file says."""
     groups = [source.variants[slot.variant].row_groups[slot.row_group] for slot in slots]
     classes = {name: variant.manifest.counts_per_class[source.split] for name, variant in source.variants.items()}
     if not groups:
@@ -123,7 +124,7 @@ def read_row_groups(
 def _miscount(group: RowGroup, got: int | str) -> StreamError:
     return StreamError(
         f"{group.path}: row group {group.number} should give {group.rows} rows in this epoch, got {got}; if the files "
-        "are changing, wait until the job that writes them has ended; else this is a fault of the reader"
+        "are changing, wait until the job that writes them has ended; otherwise this is a bug in the reader"
     )
 
 

@@ -3,7 +3,7 @@
 The order of an epoch is a function of (seed, epoch, dataset) alone, not of workers, pools or ranks: all row groups are
 permuted and read in windows of `window_row_groups`; the rows of a window are permuted together. Rank r of W takes the
 r-th run of batch_size rows of each global batch (order.Share), so every rank reads every row group: its rows lie in all
-of them, reading costs less than training, and so the order does not depend on how many ranks there are.
+of them, reading costs less than training, and this keeps the order independent of the number of ranks.
 """
 
 from abc import ABC, abstractmethod
@@ -34,13 +34,13 @@ Mixture = dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
 
 
 class Data(Settings):
-    """Which images, and how they are read.
+    """Which images to read, and how.
 
-    `root` is a dataset's folder (data/datasets/gtsrb) or an fsspec URL (s3://…). `mixture` gives the share of each
-    variant; an epoch shows each image once, in one of them. `validation_mixture` is that of the validation images where
-    it is another one: generated variants have none. `window_row_groups` row groups are mixed at a time, while
-    as many are read ahead: more mix better and take more memory. `verify` reads everything at the start and compares it
-    with the manifests' digests."""
+    `root` is the folder of a dataset (data/datasets/gtsrb) or an fsspec URL (s3://…). `mixture` is the share of each
+    variant; an epoch shows each image once, in one of them. `validation_mixture` is the mixture for validation images
+    if it differs: generated variants have none. `window_row_groups` row groups are mixed at a time, while as many are
+    read ahead: larger windows mix better and take more memory. `verify` first reads everything and compares it with the
+    digests in the manifests."""
 
     root: PathOrName
     geometry: str = "crop_or_pad"
@@ -60,15 +60,15 @@ class Data(Settings):
         return mixture
 
     def of_split(self, split: Split) -> "Data":
-        """With the mixture of this split."""
+        """These settings with the mixture of this split."""
         if split != "validation" or self.validation_mixture is None:
             return self
         return self.model_copy(update={"mixture": self.validation_mixture})
 
 
 class Batch(NamedTuple):
-    """N images as stored: (N, channels, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Where
-    `valid` is False the row is there to fill up the last batch: leave it out of loss and metrics."""
+    """N images as stored: (N, channels, size_px, size_px), uint8, or float32 in [0, 1], in channels_last memory. Rows
+    with `valid` False pad the last batch: exclude them from loss and metrics."""
 
     image_ids: list[str]
     images: torch.Tensor
@@ -77,7 +77,8 @@ class Batch(NamedTuple):
 
 
 class Epochs(ABC):
-    """Epochs of batches of `images` images, for one rank; len() is the number of steps of each epoch on every rank."""
+    """Epochs of batches of `images` images, for one rank; len() is the number of steps per epoch, the same on every
+    rank."""
 
     def __init__(self, images: int, seed: int, share: Share) -> None:
         self.images = images
@@ -88,8 +89,8 @@ class Epochs(ABC):
         return self.share.steps(self.images)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from `start_step` on, the same each time. Raises StreamError where the images that
-        come are not those that the files' footers promise, at the latest before the last batch."""
+        """The batches of an epoch from `start_step` on, the same each time. Raises StreamError, at the latest before
+        the last batch, if the images do not match what the footers of the files say."""
         if not 0 <= start_step <= len(self):
             raise ValueError(f"start_step={start_step}: an epoch has {len(self)} steps")
         return self._epoch(epoch, start_step)
@@ -99,7 +100,7 @@ class Epochs(ABC):
 
 
 class Batches(Epochs):
-    """Of one split of a dataset."""
+    """Batches of one split of a dataset."""
 
     def __init__(self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share) -> None:
         super().__init__(sum(source.rows), seed, share)
@@ -108,8 +109,8 @@ class Batches(Epochs):
 
 
 class Stream(Batches):
-    """Reads each epoch from the files. Holds the windows that a global batch spans, and reads one window ahead;
-    keeps the memory of a few windows for the next ones."""
+    """Reads each epoch from the files. Holds the windows that a global batch spans, reads one window ahead, and reuses
+    the memory of a few windows."""
 
     def __init__(
         self, source: OpenSplit, weights: Mapping[str, float], seed: int, share: Share,
@@ -138,7 +139,7 @@ class Stream(Batches):
                 while waiting and waiting[0].start <= rows.max():
                     loaded.append(self._mix(waiting.popleft(), wanted, row_groups))
                 if step == len(self) - 1:
-                    deque(row_groups, maxlen=0)  # what other ranks take from the rest is counted too
+                    deque(row_groups, maxlen=0)  # row groups that only other ranks need are counted too
                 image_ids, labels, images = _take(rows, loaded)
                 yield Batch(
                     image_ids.tolist(),
@@ -155,7 +156,7 @@ class Stream(Batches):
 
 
 def _take(rows: Integers, windows: Iterable[MixedWindow]) -> Rows:
-    """The epoch's rows out of the windows that hold them."""
+    """The given rows of the epoch, taken from the windows that hold them."""
     found = []
     for window in windows:
         inside = (window.start <= rows) & (rows < window.end)
@@ -168,11 +169,10 @@ def _take(rows: Integers, windows: Iterable[MixedWindow]) -> Rows:
 
 
 class CachedStream(Batches):
-    """Reads all variants of a set once, through a stream, into one tensor on `device`, and serves epochs from it.
+    """Reads all variants of a split once, through a stream, into one tensor on `device`, and serves epochs from it.
 
-    All images are permuted at once and each gets its own variant, so an epoch is another one than the stream's; it is
-    as much a function of (seed, epoch, dataset) alone. Every rank holds the whole set, or of it the images of
-    `classes`."""
+    All images are permuted together and each gets its own variant, so an epoch differs from the stream's, but it is
+    also a function of (seed, epoch, dataset) alone. Every rank holds the whole split, or the images of `classes`."""
 
     def __init__(self, stream: Stream, device: torch.device, classes: Sequence[int] | None = None) -> None:
         super().__init__(stream.source, stream.weights, stream.seed, stream.share)
@@ -239,12 +239,12 @@ def open_stream(
     device: torch.device = torch.device("cpu"),  # noqa: B008
     classes: Sequence[int] | None = None,
 ) -> Batches:
-    """Epochs of `split`, shuffled by `seed`, batch_size images per step on each rank. `cache` keeps the set in memory:
-    on the host, or on `device`; then it can be left at the images of some `classes`. Raises StreamError, which says
-    what to do."""
+    """Epochs of `split`, shuffled by `seed`, with batch_size images per step on each rank. `cache` keeps the images in
+    memory, on the host or on `device`; only then can they be restricted to some `classes`. Raises StreamError, which
+    says what to do."""
     if classes is not None and cache == "none":
         raise StreamError(
-            "classes: some of them can be chosen of a set in memory alone; use cache=host or cache=device"
+            "classes: only images in memory can be restricted to some classes; use cache=host or cache=device"
         )
     share = Share(rank, world_size, batch_size)
     source = open_split(data.root, data.geometry, data.size_px, list(data.mixture), split, data.verify)
@@ -255,7 +255,7 @@ def open_stream(
 
 
 def to_unit_floats(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A batch's images as float32 in [0, 1] on `device`; they travel as they are stored and are converted there."""
+    """The images of a batch as float32 in [0, 1] on `device`; they are transferred as stored and converted there."""
     if device.type == "cuda" and not images.is_cuda:
         images = images.pin_memory()
     moved = images.to(device, non_blocking=True)

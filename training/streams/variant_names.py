@@ -1,4 +1,4 @@
-"""Variants by name where several networks may have been attacked: fgsm-snr33, or fgsm-snr33/attacked=0f3a5c7e9b1d."""
+"""Names of variants that may exist for several attacked networks: fgsm-snr33, or fgsm-snr33/attacked=0f3a5c7e9b1d."""
 
 import posixpath
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ SEPARATOR = f"/{ATTACKED}="
 
 
 def attacked_networks(filesystem: AbstractFileSystem, root: str, cell: Cell) -> list[str]:
-    """The digests, as far as folders show them, of the networks that have a dataset of this variant."""
+    """The digests (as long as in the folder names) of the networks that have a dataset of this variant."""
     names = _inside(filesystem, root, cell)
     return sorted(name.removeprefix(f"{ATTACKED}=") for name in names if name.startswith(f"{ATTACKED}="))
 
@@ -27,8 +27,8 @@ def _inside(filesystem: AbstractFileSystem, root: str, cell: Cell) -> list[str]:
 
 
 def names_of(filesystem: AbstractFileSystem, root: str, cell: Cell) -> list[str]:
-    """What a variant's datasets are called: one for each attacked network, or the variant's own name; a folder with
-    nothing in it, as a killed run may leave one, is none."""
+    """The names of a variant's datasets: one for each attacked network, or the name of the variant itself. An empty
+    folder, which a killed run may leave, has none."""
     networks = attacked_networks(filesystem, root, cell)
     if not networks and not _inside(filesystem, root, cell):
         return []
@@ -36,18 +36,18 @@ def names_of(filesystem: AbstractFileSystem, root: str, cell: Cell) -> list[str]
 
 
 def names_meant(name: str, names: Iterable[str]) -> list[str]:
-    """Those of `names` that a user may mean by `name`: all attacked networks' where none is named."""
+    """The members of `names` that a user may mean by `name`: those of all attacked networks if it names none."""
     beginning = name if SEPARATOR in name else name + SEPARATOR
     return [one for one in names if one == name or one.startswith(beginning)]
 
 
 def without_network(name: str) -> str:
-    """The variant's own name."""
+    """The name of the variant without the network."""
     return name.partition(SEPARATOR)[0]
 
 
 def find_cell(filesystem: AbstractFileSystem, root: str, geometry: str, size_px: int, name: str) -> Cell:
-    """The dataset that `name` means; a digest may be cut short. Raises StreamError where it may mean several."""
+    """The dataset that `name` means; a digest may be abbreviated. Raises StreamError if the name is ambiguous."""
     variant, separator, digest = name.partition(SEPARATOR)
     cell = Cell(geometry, size_px, variant)
     networks = attacked_networks(filesystem, root, cell)

@@ -1,14 +1,15 @@
-"""Runs, their datasets and their models in MLflow; a tracking server that dies in mid-run costs nothing."""
+"""Runs, their datasets and their models in MLflow. A tracking server that fails during a run loses nothing."""
 
 import os
 
 _MLFLOW_IS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the sender repeats; MLflow's own repeats would hold a run up for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the sender retries; MLflow's own retries would delay a run by minutes
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-"""MLflow takes these from the environment alone, the last when it is imported. What a user has set stays."""
+"""MLflow reads these only from the environment, the last one when it is imported. Values that a user has set are
+kept."""
 for _name, _value in _MLFLOW_IS.items():
     os.environ.setdefault(_name, _value)
 

@@ -1,4 +1,5 @@
-"""The one boundary around what MLflow, SQLAlchemy and requests raise: a line that names the store and what to do."""
+"""The single place that handles the errors of MLflow, SQLAlchemy and requests: one line that names the store and the
+remedy."""
 
 import re
 from collections.abc import Iterator
@@ -15,23 +16,23 @@ from training.tracking.spool import TrackingError
 __all__ = ["STORE_ERRORS", "UnknownError", "asking", "is_lasting", "shown", "unreachable"]
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, ParseError, OSError, ModuleNotFoundError)
-"""requests' errors are OSErrors; a database needs its driver's module."""
+"""requests' errors are OSErrors; a database needs the module of its driver."""
 HTTP = ("http://", "https://")
 PASSING_STATUS = (401, 403, 408, 429)
-"""Of the answers that lay the blame on us, those that the next attempt may not get."""
+"""Client error codes that may be temporary."""
 ANSWERED = re.compile(r"failed with error code (\d{3}) !=")
-"""Says MLflow of an answer that is not in its own words."""
+"""MLflow's message for an answer that MLflow did not write."""
 LONGEST = 300
 
 
 class UnknownError(TrackingError):
-    """The store answers, and has no such run, model or experiment."""
+    """The store answers, but has no such run, model or experiment."""
 
 
 @contextmanager
 def asking(uri: str) -> Iterator[None]:
-    """What the block raises of STORE_ERRORS becomes UnreachableError, UnknownError, or TrackingError where asking again
-    would not help."""
+    """Converts STORE_ERRORS raised in the block to UnreachableError, UnknownError, or TrackingError if a retry would
+    not help."""
     try:
         yield
     except STORE_ERRORS as error:
@@ -40,7 +41,7 @@ def asking(uri: str) -> Iterator[None]:
 
 def unreachable(uri: str, why: str) -> UnreachableError:
     if not uri.startswith(HTTP):
-        return UnreachableError(f"{shown(uri)}: cannot be used now ({why}); try again when that has passed")
+        return UnreachableError(f"{shown(uri)}: temporarily unavailable ({why}); try again later")
     return UnreachableError(
         f"{shown(uri)}: no tracking server: {why}; start it (uv run mlflow server --host … --port …) or unset "
         f"MLFLOW_TRACKING_URI to keep runs in {DEFAULT_DATABASE}"
@@ -48,14 +49,14 @@ def unreachable(uri: str, why: str) -> UnreachableError:
 
 
 def is_lasting(error: Exception) -> bool:
-    """The same request would get the same answer again."""
+    """Whether the same request would get the same answer again."""
     return isinstance(error, FileNotFoundError) or (
         400 <= _status(error) < 500 and _status(error) not in PASSING_STATUS
     )
 
 
 def shown(uri: str) -> str:
-    """Without a password."""
+    """The URI without a password."""
     return re.sub(r"(://[^/:@]*):[^/]*@", r"\1:***@", uri)
 
 
@@ -65,16 +66,16 @@ def _told(uri: str, error: Exception) -> TrackingError:
         return TrackingError(f"{shown(uri)}: {why}; install that database's driver, or use an mlflow server")
     if status in (401, 403):
         return UnreachableError(
-            f"{shown(uri)}: the tracking server refuses us (status {status}); set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN) to those of a user who may do this"
+            f"{shown(uri)}: the tracking server refuses access (status {status}); set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN) to those of a user with the permission"
         )
     if uri.startswith(HTTP) and _is_foreign(error):
         return TrackingError(
-            f"{shown(uri)}: something answers there, but not as an MLflow server does (status {status}); set "
+            f"{shown(uri)}: the server there is not an MLflow server (status {status}); set "
             "MLFLOW_TRACKING_URI to the server's address, without a path that a browser adds"
         )
     if "readonly database" in why or "read-only" in why:
-        return TrackingError(f"{shown(uri)}: cannot be written ({why}); give this user the right to write there")
+        return TrackingError(f"{shown(uri)}: cannot be written ({why}); give this user write permission there")
     if isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST":
         return UnknownError(f"{shown(uri)}: {why}")
     if is_lasting(error):
@@ -83,7 +84,7 @@ def _told(uri: str, error: Exception) -> TrackingError:
 
 
 def _is_foreign(error: Exception) -> bool:
-    """MLflow answers with JSON, other programs with pages."""
+    """Whether the answer is not MLflow's: MLflow answers with JSON, other programs with pages."""
     if isinstance(error, ParseError):
         return True
     if not isinstance(error, MlflowException) or isinstance(error, RestException):
@@ -92,7 +93,7 @@ def _is_foreign(error: Exception) -> bool:
 
 
 def _status(error: Exception) -> int:
-    """0 where there is none."""
+    """The HTTP status, or 0 if there is none."""
     if isinstance(error, MlflowException):
         found = ANSWERED.search(error.message)
         return int(found[1]) if found else error.get_http_status_code()
@@ -100,7 +101,7 @@ def _status(error: Exception) -> int:
 
 
 def _line(error: Exception) -> str:
-    """The first line; SQLAlchemy's others hold SQL, and a server's a page."""
+    """The first line of the message; SQLAlchemy's further lines hold SQL, and a server's a page."""
     text = error.message if isinstance(error, MlflowException) else str(error)
     line = (text.strip() or type(error).__name__).splitlines()[0].partition(" Response body:")[0]
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

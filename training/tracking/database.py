@@ -1,4 +1,4 @@
-"""MLflow's store as an SQLite file: where it lies, whether it is whole, and how a new one is made."""
+"""MLflow's store as an SQLite file: its location, a check that it is complete, and how a new one is made."""
 
 import contextlib
 import os
@@ -19,18 +19,18 @@ BEGINS = "sqlite:///"
 
 
 def uri_of(database: Path) -> str:
-    """Raises TrackingError where SQLAlchemy would read another path."""
+    """The SQLAlchemy URI of the database. Raises TrackingError if SQLAlchemy would read another path."""
     if found := [character for character in "?%" if character in str(database)]:
         raise TrackingError(
-            f"{database}: MLflow cannot have a database in a folder with {' or '.join(found)} in its name; start the "
+            f"{database}: MLflow cannot use a database in a folder with {' or '.join(found)} in its name; start the "
             "job in another folder, or set MLFLOW_TRACKING_URI"
         )
     return f"{BEGINS}{database}"
 
 
 def database_of(uri: str) -> Path | None:
-    """None where `uri` is no SQLite file's. Raises TrackingError where it names none, or in a way that MLflow and
-    SQLAlchemy read differently."""
+    """The path, or None if `uri` is not that of an SQLite file. Raises TrackingError if it names no file, or if MLflow
+    and SQLAlchemy read it differently."""
     if not uri.startswith(SQLITE):
         return None
     path, _, query = uri.removeprefix(BEGINS).partition("?")
@@ -38,19 +38,20 @@ def database_of(uri: str) -> Path | None:
         raise TrackingError(f"MLFLOW_TRACKING_URI={uri}: names no file; expected {BEGINS}/folder/mlflow.db")
     if "%" in path or "/" in query:
         raise TrackingError(
-            f"MLFLOW_TRACKING_URI={uri}: MLflow cannot have a database in a folder with % or ? in its name; a blank or "
-            "an umlaut is written as it is"
+            f"MLFLOW_TRACKING_URI={uri}: MLflow cannot use a database in a folder with % or ? in its name; a space or "
+            "an umlaut is written without escaping"
         )
     return Path(path).absolute()
 
 
 def prepare(database: Path, make: Callable[[Path], None]) -> None:
-    """Makes the database where there is none: by `make` under another name, and whole when it appears. Two processes
-    that begin at once get one database. Raises TrackingError where what is there is not a whole MLflow store."""
+    """Creates the database if there is none: by `make` under another name, so that it is complete when it appears. Two
+    processes that start at the same time get the same database. Raises TrackingError if the file is not a complete
+    MLflow store."""
     try:
         with lock_folder(database.parent, wait=True):
             if database.exists() and not database.is_file():
-                raise TrackingError(f"{database}: is no file; set MLFLOW_TRACKING_URI to {BEGINS} and a file's path")
+                raise TrackingError(f"{database}: not a file; set MLFLOW_TRACKING_URI to {BEGINS} and a file's path")
             if database.is_file() and database.stat().st_size:
                 _check(database)
             else:
@@ -63,7 +64,7 @@ def prepare(database: Path, make: Callable[[Path], None]) -> None:
 
 def _make(database: Path, make: Callable[[Path], None]) -> None:
     drafts = f".{database.name}.partial-"
-    for left in database.parent.glob(f"{drafts}*"):  # by a process that was killed; we hold the folder
+    for left in database.parent.glob(f"{drafts}*"):  # by a process that was killed; this process holds the lock
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=drafts, dir=database.parent) as folder:
         draft = Path(folder, database.name)
@@ -73,7 +74,7 @@ def _make(database: Path, make: Callable[[Path], None]) -> None:
         if database.is_file() and not database.stat().st_size:
             draft.replace(database)
             return
-        with contextlib.suppress(FileExistsError):  # another program has made one meanwhile
+        with contextlib.suppress(FileExistsError):  # another program has created one in the meantime
             os.link(draft, database)
 
 
@@ -88,14 +89,14 @@ def _check(database: Path) -> None:
             )
     except sqlite3.Error as error:
         if "locked" in str(error):
-            return  # by a program that writes; MLflow waits for it
+            return  # locked by a program that writes; MLflow waits for it
         raise TrackingError(
-            f"{database}: not a database that SQLite can read ({error}); put a copy of yours there, or move it away: "
-            "the next job makes a new one"
+            f"{database}: not a database that SQLite can read ({error}); restore it from a copy, or move it away: "
+            "the next job creates a new one"
         ) from None
-    if not used:  # MLflow makes the first experiment last
+    if not used:  # MLflow creates the first experiment last
         raise TrackingError(
-            f"{database}: half made, because the job that began it was stopped (or it is another program's). It holds "
+            f"{database}: incomplete: the job that created it was stopped, or it is another program's file. It holds "
             f"no experiment and no model, so nothing is lost: mv '{database}' '{database}.half', then start the job "
             "again"
         )

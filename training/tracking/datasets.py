@@ -1,4 +1,4 @@
-"""Our datasets as MLflow knows datasets: by the digest of their manifest."""
+"""The project's datasets as MLflow datasets, identified by the digest of their manifest."""
 
 import json
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ from mlflow.entities import DatasetInput, InputTag
 __all__ = ["DatasetUsed"]
 
 DIGEST_CHARACTERS = 36
-"""MLflow takes no more (mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE); the whole digest stands in the source."""
+"""MLflow's limit (mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE); the full digest is in the source."""
 
 
 class DatasetUsed(NamedTuple):
-    """One split of one variant. `digest` is the manifest's content_digest, `source` the variant's folder or URL,
-    `context` what it was used for: train, validation or test; `schema` plain data."""
+    """One split of one variant. `digest` is the content_digest of the manifest, `source` the folder or URL of the
+    variant, `context` its use: train, validation or test; `schema` is plain data."""
 
     name: str
     digest: str

@@ -1,4 +1,4 @@
-"""Trained classifiers by what people call them: latest, a run, a registered name, a file."""
+"""Finds trained models by reference: latest, a run, a registered name, a file."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,14 +17,14 @@ from training.tracking.spool import TrackingError
 __all__ = ["CHECKPOINT", "FoundModel", "find_file", "find_models"]
 
 CHECKPOINT = "checkpoint/model.pt"
-"""Where a run keeps Classifier.write's file: log_file(path, "checkpoint")."""
+"""The artefact path of the file that Classifier.write makes: log_file(path, "checkpoint")."""
 REGISTERED = "models:/"
 RUNS_LISTED = 10
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 class _NotThereError(Exception):
-    """The store answers, and has no such model."""
+    """The store answers, but has no such model."""
 
 
 class FoundModel(NamedTuple):
@@ -32,17 +32,17 @@ class FoundModel(NamedTuple):
     name: str
     run_id: str | None
     path: Path
-    """Of Classifier.write's file."""
+    """The path of the file that Classifier.write made."""
 
 
 def find_models(
     references: Sequence[str], experiment: str = "classifiers", folder: Path | None = None
 ) -> list[FoundModel]:
-    """A reference is `latest` (the run of the experiment that ended last, of those FINISHED with a checkpoint), a run
-    id, `models:/name@alias`, `models:/name/version` or a checkpoint's path.
+    """A reference is `latest` (of the FINISHED runs of the experiment that have a checkpoint, the one that ended last),
+    a run id, `models:/name@alias`, `models:/name/version` or the path of a checkpoint.
 
-    Checkpoints are downloaded to `folder`, by default a new temporary one. Raises TrackingError, which lists what there
-    is, and UnreachableError."""
+    Checkpoints are downloaded to `folder`, by default a new temporary one. Raises TrackingError, which lists the
+    available models, and UnreachableError."""
     store: _Store | None = None
     found = []
     for reference in references:
@@ -52,7 +52,7 @@ def find_models(
             continue
         if path.suffix == ".pt" or _is(reference, Path.is_dir):
             raise TrackingError(
-                f"{reference}: no such file; give a checkpoint (<run folder>/model.pt), a run id, latest or "
+                f"{reference}: no such file; use a checkpoint (<run folder>/model.pt), a run id, latest or "
                 "models:/name@alias"
             )
         store = store or _Store(experiment)
@@ -61,7 +61,7 @@ def find_models(
 
 
 def find_file(run_id: str, name: str, folder: Path) -> Path | None:
-    """A run's artefact, fetched to `folder`; None where it has none of that name. Raises TrackingError, and
+    """An artefact of a run, downloaded to `folder`; None if the run has none of that name. Raises TrackingError and
     UnreachableError."""
     server = Server(tracking_uri())
     server.check()
@@ -75,12 +75,12 @@ def find_file(run_id: str, name: str, folder: Path) -> Path | None:
 def _is(reference: str, kind: Callable[[Path], bool]) -> bool:
     try:
         return bool(reference) and kind(Path(reference))
-    except (OSError, ValueError):  # too long for a path, or with a character that none can have
+    except (OSError, ValueError):  # too long for a path, or with an invalid character
         return False
 
 
 class _Store:
-    """The tracking store, asked for one experiment's runs and for registered models."""
+    """The tracking store, as a source of one experiment's runs and of registered models."""
 
     def __init__(self, experiment: str) -> None:
         self._experiment = experiment
@@ -174,15 +174,15 @@ def _versions(model: RegisteredModel) -> list[str]:
 
 
 def _lost(run: Run) -> Path | None:
-    """Where the run's files should be, if that is not there."""
+    """Where the files of the run should be, if this folder does not exist."""
     place = local_path(run.info.artifact_uri)
     return None if place is None or place.is_dir() else place
 
 
 def _moved(places: Sequence[Path]) -> str:
-    """The outermost folder that is missing."""
+    """A message that names the outermost missing folder."""
     missing = next(folder for folder in (*reversed(places[0].parents), places[0]) if not folder.exists())
     return (
-        f"{len(places)} runs keep their files in {missing}, which is not there: it was moved or removed; move it back, "
+        f"{len(places)} runs keep files in {missing}, which does not exist: it was moved or removed; move it back, "
         f"or link it: ln -s <where it is now> {missing}"
     )

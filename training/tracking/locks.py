@@ -1,4 +1,4 @@
-"""A folder for one process at a time."""
+"""A lock on a folder, held by one process at a time."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ __all__ = ["FolderError", "lock_folder"]
 
 
 class FolderError(Exception):
-    """A folder cannot be held: `busy` where another process that is alive holds it, otherwise for the `reason`."""
+    """A folder cannot be locked: `busy` if another running process holds the lock, otherwise for the `reason`."""
 
     def __init__(self, folder: Path, reason: str, busy: bool = False) -> None:
         super().__init__(f"{folder}: {reason}")
@@ -21,18 +21,18 @@ class FolderError(Exception):
 
 @contextmanager
 def lock_folder(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Makes `folder` where it is missing and holds it; the lock goes with the process, however it ends. Raises
+    """Creates `folder` if it is missing and locks it; the lock ends with the process, however that ends. Raises
     FolderError; with `wait` it is never busy."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise FolderError(folder, f"cannot be made or opened ({error.strerror})") from None
+        raise FolderError(folder, f"cannot be created or opened ({error.strerror})") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise FolderError(folder, "is held by another process", busy=True) from None
+            raise FolderError(folder, "is locked by another process", busy=True) from None
         yield
     finally:
         os.close(descriptor)

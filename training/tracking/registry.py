@@ -1,8 +1,8 @@
 """Which version of a registered model is in service: MLflow's aliases @champion, @challenger and @previous.
 
-An alias moves in one step, several do not move together. So the moves are in an order in which whoever is killed
-between two leaves @champion on one whole version, the old or the new, and the same call made again completes the rest.
-"""
+A single alias moves atomically; several together do not. The order of the moves ensures that a process that is killed
+between two of them leaves @champion on one complete version, the old or the new, and that repeating the call completes
+the rest."""
 
 from typing import Annotated, NamedTuple
 
@@ -19,15 +19,15 @@ from training.tracking.spool import TrackingError
 __all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "ModelName", "Registry", "Version"]
 
 ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
-"""Of a registered model: also a folder's name, and part of a query."""
+"""Names of registered models, which are also folder names and parts of a query."""
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ROLLED_BACK, BATCH_ID, MADE_OF, DECISION = "rolled_back", "batch_id", "made_of", "decision"
 
 
 class Version(NamedTuple):
-    """Of a registered model; `run_id` is empty where it was registered by hand. `rolled_back` is whether it was the
-    champion and was found wanting. Of one that a retraining made: its `batch_id`, and once it was compared with the
-    champion, the `decision` as a sentence."""
+    """A version of a registered model; `run_id` is empty if it was registered by hand. `rolled_back`: it was the
+    champion and was rolled back. If a retraining made it: its `batch_id`, and after the comparison with the champion,
+    the `decision` as a sentence."""
 
     number: str
     run_id: str
@@ -39,7 +39,7 @@ class Version(NamedTuple):
 class Registry:
     """One registered model of the store at MLFLOW_TRACKING_URI. Every method raises UnreachableError and TrackingError.
 
-    One process at a time moves aliases: hold a lease (retraining.lease)."""
+    Only one process at a time may move aliases: hold a lease (retraining.lease)."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,12 +48,12 @@ class Registry:
         self._client = self._server.client
 
     def version(self, alias: str) -> Version | None:
-        """None where no version has that alias."""
+        """The version, or None if no version has that alias."""
         number = self._aliases().get(alias)
         return None if number is None else self._version(number)
 
     def made_of(self, digest: str) -> list[Version]:
-        """The versions that challenged with this digest, and of which has been decided; the newest first."""
+        """The versions that were challengers with this digest and for which there is a decision, latest first."""
         where = f"name = '{self.name}' and tag.{MADE_OF} = '{digest}'"
         with self._server.asked():
             found = self._client.search_model_versions(where)
@@ -61,19 +61,19 @@ class Registry:
         return [version for version in versions if version.decision]
 
     def challenge(self, run_id: str, batch_id: str = "", digest: str = "") -> Version:
-        """Registers the model of a run where that has not happened, and makes it @challenger, with the batch that
-        trained it and the `digest` of all that it was made of. Refuses runs that have not ended well, or lack the
-        checkpoint by which find_models finds them."""
+        """Registers the model of a run if it is not registered yet, and makes it @challenger, with the id of the batch
+        that trained it and the `digest` of all its inputs. Refuses runs that did not finish successfully, or without
+        the checkpoint by which find_models finds them."""
         with self._server.asked():
             status = self._client.get_run(run_id).info.status
             if status != "FINISHED":
                 raise TrackingError(
-                    f"run {run_id} is {status}: only a finished one can challenge; resume it, or send what it keeps "
-                    "with jobs/sync_tracking.py"
+                    f"run {run_id} is {status}: only a finished run can become the challenger; resume it, or send its "
+                    "events with jobs/sync_tracking.py"
                 )
             folder = CHECKPOINT.rpartition("/")[0]
             if CHECKPOINT not in [file.path for file in self._client.list_artifacts(run_id, folder)]:
-                raise TrackingError(f"run {run_id} has no {CHECKPOINT}, so nothing could be told of its network")
+                raise TrackingError(f"run {run_id} has no {CHECKPOINT}, so its network cannot be compared")
             try:
                 number = self._server.register(run_id, self.name)
             except RefusedError as error:
@@ -85,7 +85,7 @@ class Registry:
         return self._version(number)
 
     def decide(self, challenger: str, sentence: str) -> None:
-        """Notes what was decided on a version, and that it challenges no more."""
+        """Records the decision on a version, and removes @challenger from it."""
         aliases = self._aliases()
         with self._server.asked():
             self._client.set_model_version_tag(self.name, challenger, DECISION, sentence)
@@ -93,11 +93,11 @@ class Registry:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def promote(self, challenger: str, champion: str | None) -> None:
-        """@champion goes to version `challenger`, and @previous to `champion`, the one that it was compared with.
+        """Moves @champion to version `challenger`, and @previous to `champion`, the version that it was compared with.
 
-        @previous moves first, @champion second, then @challenger goes. Killed before the second, the old champion has
-        both aliases; after it, only @challenger is left to be removed. Refused where the aliases are on other
-        versions than those that were compared; where `challenger` is the champion already, nothing is lost."""
+        @previous moves first, @champion second, then @challenger is removed. If killed before the second move, the old
+        champion has both aliases; after it, only @challenger remains to be removed. Refused if the aliases are on other
+        versions than those that were compared. If `challenger` is already the champion, nothing is lost."""
         aliases = self._aliases()
         with self._server.asked():
             if aliases.get(CHAMPION) != challenger:
@@ -109,10 +109,10 @@ class Registry:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
     def rollback(self) -> tuple[Version, Version]:
-        """@champion goes back to @previous: (the version that was the champion, the one that is).
+        """Moves @champion back to @previous. Returns (the version that was the champion, the one that is now).
 
-        The failed version is marked, @champion moves, @previous goes, in this order: a second rollback finds none to go
-        back to, and does not bring the failed one back."""
+        The failed version is marked, @champion moves, @previous is removed, in this order: a second rollback has no
+        target, and does not bring the failed version back."""
         failed, back = self.rollback_plan()
         with self._server.asked():
             self._client.set_model_version_tag(self.name, failed.number, ROLLED_BACK, "true")
@@ -121,17 +121,17 @@ class Registry:
         return failed, back
 
     def rollback_plan(self) -> tuple[Version, Version]:
-        """What rollback would return; nothing is changed."""
+        """What rollback would return; changes nothing."""
         aliases = self._aliases()
         champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
         if champion is None:
             raise TrackingError(
-                f"{shown(self._server.uri)}: {self.name} has no @{CHAMPION}, so there is nothing to take back"
+                f"{shown(self._server.uri)}: {self.name} has no @{CHAMPION}, so there is nothing to roll back"
             )
         if previous in (None, champion):
             raise TrackingError(
-                f"{shown(self._server.uri)}: {self.name} keeps no version as @{PREVIOUS} but the champion, version "
-                f"{champion}; set @{CHAMPION} by hand to the one that you want"
+                f"{shown(self._server.uri)}: {self.name} has no @{PREVIOUS} other than the champion, version "
+                f"{champion}; set @{CHAMPION} by hand to the version that you want"
             )
         return self._version(champion), self._version(previous)
 
@@ -145,11 +145,11 @@ class Registry:
                 )
 
     def _aliases(self) -> dict[str, str]:
-        """All at one moment: the numbers of their versions."""
+        """The version numbers of all aliases at one moment."""
         with self._server.asked():
             try:
                 found = self._client.get_registered_model(self.name).aliases
-                return {alias: str(number) for alias, number in found.items()}  # a database says 1, a server "1"
+                return {alias: str(number) for alias, number in found.items()}  # a database returns 1, a server "1"
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise

@@ -1,4 +1,4 @@
-"""A run from its start to its end: everything goes through its spool, and nothing waits for the server."""
+"""A run from start to end: everything goes through its spool, and nothing waits for the server."""
 
 import contextlib
 import json
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["TrackedRun", "Tracking", "end_run", "reopened_run", "tracked_run"]
 
 PATIENCE_S = 30.0
-"""How long the end of a run waits for a server that answers but takes nothing."""
+"""Seconds that the end of a run waits for a server that answers but accepts nothing."""
 LONGEST_KEY, LONGEST_VALUE = 250, 6000
-"""Of an MLflow parameter."""
+"""The maximum length of an MLflow parameter."""
 
 
 class Tracking(Settings):
-    """`register_as`: a run that ends well registers its model under this name. 0 s: no system metrics. `batch_id`, of
-    the retraining that the run is a step of, becomes a tag."""
+    """`register_as`: a run that finishes successfully registers its model under this name. `system_metrics_every_s`: 0
+    for no system metrics. `batch_id`, that of the retraining that the run is a step of, becomes a tag."""
 
     experiment: str = Field(default="classifiers", min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
     register_as: ModelName | None = None
@@ -43,19 +43,20 @@ class Tracking(Settings):
 
 
 class TrackedRun:
-    """What is logged is on the disk when the method returns; it is sent when the server is there."""
+    """Events are on disk when a method returns; they are sent when the server is reachable."""
 
     def __init__(self, run_id: str, spool: Spool) -> None:
         self.run_id = run_id
         self._spool = spool
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Names may hold letters, digits and / - _ . : and space. A step may come again, as after a resume."""
+        """Names may contain letters, digits and / - _ . : and space. A step may be repeated, for example after a
+        resume."""
         values = {name: float(value) for name, value in metrics.items()}
         self._tell("metrics", metrics=values, step=step, at_ms=_now_ms())
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """The file as it is now, as the artefact folder/name; one that is there already is replaced."""
+        """Logs the current content of the file as the artefact folder/name; an existing one is replaced."""
         self._tell("file", file=self._spool.keep(path), folder=folder)
 
     def log_json(self, name: str, content: Any) -> None:
@@ -67,11 +68,12 @@ class TrackedRun:
         self._tell("tags", tags={name: str(value) for name, value in tags.items()})
 
     def log_model(self, network: "nn.Module", images: "torch.Tensor") -> None:
-        """As MLflow's flavour `pytorch`, format pt2: a graph that loads without our code and without a pickle.
+        """Logs the network with MLflow's flavour `pytorch`, format pt2: a graph that loads without this project's code
+        and without a pickle.
 
         (N, 3, S, S) float32 in [0, 1] → logits (N, classes), any N. The first images are its input example."""
         place = self._spool.new_place() / MODEL
-        from training.tracking.saving import save_model  # here: torch is seconds that sync_tracking can save
+        from training.tracking.saving import save_model  # here: sync_tracking need not spend seconds on importing torch
 
         try:
             save_model(network, images, place)
@@ -92,11 +94,11 @@ def tracked_run(
     tracking: Tracking, folder: Path, name: str, settings: Mapping[str, Any], command: str,
     datasets: Sequence[DatasetUsed], facts: Mapping[str, str], run_id: str | None = None,
 ) -> Iterator[TrackedRun]:  # fmt: skip
-    """A new run, or with `run_id` that run gone on with; FINISHED at the end of the block, FAILED where it raises,
-    KILLED by Ctrl-C. `folder` is the run's own; the spool is folder/tracking.
+    """A new run, or with `run_id` that run resumed; FINISHED at the end of the block, FAILED if it raises, KILLED by
+    Ctrl-C. `folder` is that of the run; the spool is folder/tracking.
 
-    Parameters and datasets are those of the start. A new run needs the server (UnreachableError where it is not
-    there); one that is gone on with does not. Raises TrackingError."""
+    Parameters and datasets are those of the start. A new run needs the server (UnreachableError if it cannot be
+    reached); a resumed one does not. Raises TrackingError."""
     with _recorded(folder, tracking.experiment, name, run_id) as run:
         if run_id is None:
             run._begin(settings, datasets)
@@ -121,7 +123,8 @@ def tracked_run(
 
 @contextlib.contextmanager
 def reopened_run(folder: Path, run_id: str) -> Iterator[TrackedRun]:
-    """A run that has ended, to add to: its status and its times stay. `folder` is that of whoever adds, not the run's.
+    """A run that has ended, reopened to add to it: its status and times do not change. `folder` is that of the caller,
+    not that of the run.
 
     Raises TrackingError."""
     with _recorded(folder, "", "", run_id) as run:
@@ -129,8 +132,8 @@ def reopened_run(folder: Path, run_id: str) -> Iterator[TrackedRun]:
 
 
 def end_run(run_id: str) -> None:
-    """A run whose process was killed has no end of its own: KILLED, where it still counts as RUNNING. It can be gone on
-    with all the same. One that was deleted, or is of another store, is left. Raises UnreachableError, TrackingError."""
+    """Sets a run whose process was killed, and that is still RUNNING, to KILLED. It can still be resumed. A run that
+    was deleted, or is in another store, is left alone. Raises UnreachableError, TrackingError."""
     server = Server(tracking_uri())
     try:
         info = server.run(run_id).info
@@ -143,12 +146,12 @@ def end_run(run_id: str) -> None:
 
 @contextlib.contextmanager
 def _recorded(folder: Path, experiment: str, name: str, run_id: str | None) -> Iterator[TrackedRun]:
-    """The run with its spool open and its sender at work."""
+    """The run, with its spool open and its sender started."""
     with Spool.opened(folder / "tracking") as spool:
         uri = tracking_uri()
         if spool.unsent() and spool.about.get("uri") != uri:
             raise TrackingError(
-                f"{spool.folder}: holds events for {spool.about.get('uri')}, and MLFLOW_TRACKING_URI now says {uri}; "
+                f"{spool.folder}: holds events for {spool.about.get('uri')}, but MLFLOW_TRACKING_URI is now {uri}; "
                 f"send them first: {sync_command(folder)}"
             )
         server = Server(uri)
@@ -173,12 +176,12 @@ def _warn(sender: Sender, spool: Spool, folder: Path) -> None:
     log = logging.getLogger(__name__)
     if unsent := spool.unsent():
         log.warning(
-            "warning: the tracking server is away; %d events of this run are kept in %s. When it is back: %s",
+            "warning: the tracking server is unreachable; %d events of this run are in %s. Send them later with: %s",
             unsent, spool.folder, sync_command(folder),
         )  # fmt: skip
     if sender.refused:
         log.warning(
-            "warning: the tracking server refused %d events, the first: %s", len(sender.refused), sender.refused[0]
+            "warning: the tracking server rejected %d events, the first: %s", len(sender.refused), sender.refused[0]
         )
 
 
@@ -187,9 +190,10 @@ def sync_command(folder: Path) -> str:
 
 
 def flattened(settings: Mapping[str, Any], within: str = "") -> dict[str, str]:
-    """{"data": {"mixture": {"clean": 1.0}}} → {"data.mixture.clean": "1.0"}, values as JSON (text bare).
+    """{"data": {"mixture": {"clean": 1.0}}} → {"data.mixture.clean": "1.0"}, values as JSON (text without quotes).
 
-    What MLflow would not take is cut (values) or left out (keys); settings.json among the artefacts has it all."""
+    Values that are too long for MLflow are cut, and keys that are too long are omitted; the artefact settings.json is
+    complete."""
     flat: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""CPU, memory, GPU and network as MLflow's own collectors see them, logged as everything else is."""
+"""CPU, memory, GPU and network from MLflow's collectors, logged like other metrics."""
 
 import contextlib
 import logging
@@ -17,13 +17,13 @@ __all__ = ["sampled"]
 
 LogMetrics = Callable[[Mapping[str, float], int], None]
 PREFIX = "system/"
-"""MLflow's UI shows what begins with it apart from the run's own metrics."""
+"""Names with this prefix are shown in a tab of their own in MLflow's UI."""
 
 
 @contextlib.contextmanager
 def sampled(log_metrics: LogMetrics, every_s: float) -> Iterator[None]:
-    """Logs a sample at the start and then every `every_s` seconds; its step is the time in seconds, so that a run that
-    is gone on with goes on. Nothing where `every_s` is 0."""
+    """Logs a sample at the start and then every `every_s` seconds; its step is the time in seconds, so that a resumed
+    run continues the curve. Does nothing if `every_s` is 0."""
     if not every_s:
         yield
         return
@@ -48,7 +48,7 @@ def _sample(log_metrics: LogMetrics, every_s: float, ended: threading.Event) -> 
         try:
             log_metrics({PREFIX + name: value for name, value in values.items()}, int(time.time()))
         except TrackingError as error:
-            logging.getLogger(__name__).warning("warning: the machine is sampled no more: %s", error)
+            logging.getLogger(__name__).warning("warning: system metrics have stopped: %s", error)
             return
         if ended.wait(every_s):
             return

@@ -17,7 +17,7 @@ __all__ = ["save_model"]
 def save_model(network: nn.Module, images: torch.Tensor, folder: Path) -> None:
     still = copy.deepcopy(network).to("cpu", torch.float32).eval()
     example = images[:2].detach().to("cpu", torch.float32)
-    example = example.expand(2, -1, -1, -1) if len(example) == 1 else example  # from one image it would learn N = 1
+    example = example.expand(2, -1, -1, -1) if len(example) == 1 else example  # one image would fix N = 1
     with torch.no_grad():
         logits = still(example)
     signature = ModelSignature(
@@ -26,7 +26,7 @@ def save_model(network: nn.Module, images: torch.Tensor, folder: Path) -> None:
     )
     requirements = [f"{library}=={version(library)}" for library in ("mlflow", "torch")]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow warns of type hints of its own, torch of what it does when it exports
+        warnings.simplefilter("ignore")  # MLflow warns about its own type hints, torch about details of the export
         pytorch.save_model(
             still, str(folder), signature=signature, input_example=example.numpy(), pip_requirements=requirements,
             serialization_format="pt2",

@@ -1,4 +1,4 @@
-"""Sends what a spool holds, now or later, to whoever is to be told."""
+"""Sends the events of a spool to a receiver, now or later."""
 
 import threading
 from collections.abc import Sequence
@@ -14,26 +14,27 @@ LONGEST_PAUSE_S = 60.0
 
 
 class UnreachableError(TrackingError):
-    """The server does not answer, or not now; what was to be sent is to be sent later."""
+    """The server does not answer, or not at the moment; the events must be sent later."""
 
 
 class RefusedError(Exception):
-    """The server will never take this event."""
+    """The server will never accept this event."""
 
 
 class Receiver(Protocol):
-    """To be told an event twice must not matter: who is killed between telling and noting it tells it again."""
+    """Receiving an event twice must be harmless: a process that is killed between sending and recording it sends it
+    again."""
 
     def check(self) -> None:
         """Raises UnreachableError, within seconds."""
 
     def take(self, events: Sequence[Event], spool: Path) -> None:
-        """One event, or many of metrics of one run. Raises UnreachableError or RefusedError."""
+        """Accepts one event, or several metrics events of one run. Raises UnreachableError or RefusedError."""
 
 
 class Sender:
-    """Tells a receiver what a spool holds, from a thread of its own: a dead or hanging receiver holds up nobody. Where
-    it does not answer, again after 1, 2, 4 … 60 s."""
+    """Sends the events of a spool to a receiver from its own thread, so that a dead or hanging receiver does not block
+    the run. Retries after 1, 2, 4 … 60 s if the receiver does not answer."""
 
     def __init__(self, spool: Spool, receiver: Receiver) -> None:
         self._spool = spool
@@ -48,7 +49,8 @@ class Sender:
         self._thread.start()
 
     def close(self, patience_s: float) -> None:
-        """Returns when all is sent, when the receiver does not answer, or has taken nothing for `patience_s`."""
+        """Returns when all events are sent, when the receiver does not answer, or when it has accepted nothing for
+        `patience_s`."""
         self._closing.set()
         before = -1
         while self._thread.is_alive() and before != self.sent:
@@ -57,14 +59,14 @@ class Sender:
         self._abandoned.set()
 
     def send(self) -> None:
-        """All there is, in this thread. Raises UnreachableError."""
+        """Sends all pending events in the calling thread. Raises UnreachableError."""
         batch, position = self._spool.next_batch()
         if batch:
             self._receiver.check()
         while batch and not self._abandoned.is_set():
             self._tell(batch)
             if self._abandoned.is_set():
-                return  # the spool may be another's by now
+                return  # another process may own the spool by now
             self._spool.note_sent(batch, position)
             self.sent += len(batch)
             batch, position = self._spool.next_batch()
@@ -77,7 +79,7 @@ class Sender:
                 self._spool.note_refused(batch[0], str(refusal))
                 self.refused.append(str(refusal))
             else:
-                for event in batch:  # one bad metric must not cost the others
+                for event in batch:  # one bad metric must not prevent the others
                     self._tell([event])
 
     def _work(self) -> None:
@@ -90,5 +92,5 @@ class Sender:
         try:
             self.send()
             return True
-        except TrackingError:  # the server is away, or the disk is full; what is not sent is told at the end
+        except TrackingError:  # unreachable server or full disk; unsent events are reported at the end
             return False

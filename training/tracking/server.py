@@ -1,4 +1,4 @@
-"""An MLflow store, by an MlflowClient and explicit ids: no active run, no global tracking URI."""
+"""An MLflow store, accessed by an MlflowClient and explicit ids: no active run, no global tracking URI."""
 
 import logging
 import os
@@ -32,16 +32,16 @@ LONGEST_TAG = 8000
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or a database in mlruns/ of the folder that the job was started in. Raises
-    TrackingError where that folder's name cannot be in an address."""
+    """MLFLOW_TRACKING_URI, or a database in mlruns/ of the working folder. Raises TrackingError if the name of that
+    folder cannot be part of a URI."""
     return os.environ.get("MLFLOW_TRACKING_URI") or uri_of(DEFAULT_DATABASE.absolute())
 
 
 class Server:
-    """A Receiver of a spool's events."""
+    """The Receiver of the events of a spool."""
 
     def __init__(self, uri: str) -> None:
-        """Asks nothing of a server yet; makes a database where there is none. Raises TrackingError."""
+        """Does not contact a server yet; creates a database if there is none. Raises TrackingError."""
         self.uri = uri
         self.database = database_of(uri)
         _quieten_mlflow()
@@ -59,18 +59,18 @@ class Server:
                 max_retries=0, timeout=CHECK_TIMEOUT_S, raise_on_status=False,
             )  # fmt: skip
         except MlflowException:
-            raise unreachable(self.uri, "nothing answers there") from None
+            raise unreachable(self.uri, "no answer") from None
         if answer.status_code >= 500:
-            raise unreachable(self.uri, f"it answers with status {answer.status_code}")
+            raise unreachable(self.uri, f"status {answer.status_code}")
 
     def create_run(self, experiment: str, name: str) -> Run:
-        """Raises UnreachableError, TrackingError."""
+        """A new run. Raises UnreachableError, TrackingError."""
         self.check()
         with self.asked():
             return self.client.create_run(self._experiment_id(experiment), run_name=name)
 
     def run(self, run_id: str) -> Run:
-        """Raises UnreachableError, UnknownError where there is none, TrackingError."""
+        """The run. Raises UnreachableError, UnknownError if it does not exist, TrackingError."""
         self.check()
         try:
             with self.asked():
@@ -79,22 +79,22 @@ class Server:
             raise UnknownError(f"{shown(self.uri)}: knows no run {run_id}; is MLFLOW_TRACKING_URI its store?") from None
 
     def experiment(self, name: str) -> Experiment | None:
-        """None where there is none. Raises TrackingError where it was deleted."""
+        """The experiment, or None if there is none. Raises TrackingError if it was deleted."""
         found = self.client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage != "active":
             raise TrackingError(
-                f"{shown(self.uri)}: the experiment {name} was deleted; bring it back with MLFLOW_TRACKING_URI="
-                f"{shown(self.uri)} uv run mlflow experiments restore --experiment-id {found.experiment_id}, or give "
+                f"{shown(self.uri)}: the experiment {name} was deleted; restore it with MLFLOW_TRACKING_URI="
+                f"{shown(self.uri)} uv run mlflow experiments restore --experiment-id {found.experiment_id}, or set "
                 "another tracking.experiment"
             )
         return found
 
     def register(self, run_id: str, name: str) -> str:
-        """The version of the registered model `name` that has the run's model; made where there is none. Raises
-        RefusedError where the run has no model, and STORE_ERRORS."""
+        """The version of the registered model `name` that holds the model of the run; created if there is none. Raises
+        RefusedError if the run has no model, and STORE_ERRORS."""
         model_id = self._model_id(run_id, self.client.get_run(run_id).info.experiment_id)
         if model_id is None:
-            raise RefusedError(f"run {run_id} has logged no model that could be registered as {name}")
+            raise RefusedError(f"run {run_id} has logged no model to register as {name}")
         try:
             self.client.create_registered_model(name)
         except MlflowException as error:
@@ -107,7 +107,7 @@ class Server:
         return str(self.client.create_model_version(name, source, run_id, model_id=model_id).version)
 
     def asked(self) -> AbstractContextManager[None]:
-        """asking.asking of this store."""
+        """asking.asking for this store."""
         return asking(self.uri)
 
     def take(self, events: Sequence[Event], spool: Path) -> None:
@@ -125,7 +125,7 @@ class Server:
             raise RefusedError(f"not an event of this version ({type(error).__name__}: {error})") from None
 
     def _take_metrics(self, events: Sequence[Event]) -> None:
-        """MLflow sees to it that one with the key, step, time and value of one that is there is not added again."""
+        """MLflow ignores a metric whose key, step, time and value it already has."""
         metrics = [
             Metric(key, value, event["at_ms"], event["step"]) for event in events
             for key, value in event["metrics"].items()
@@ -167,7 +167,7 @@ class Server:
         self.client.log_model_artifacts(model_id, str(folder))
         self.client.finalize_logged_model(model_id, "READY")
         known = run.outputs.model_outputs if run.outputs else []
-        if model_id not in [output.model_id for output in known]:  # it takes no output twice
+        if model_id not in [output.model_id for output in known]:  # it rejects duplicate outputs
             self.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
     def _model_id(self, run_id: str, experiment_id: str) -> str | None:
@@ -179,11 +179,11 @@ class Server:
         if found is not None:
             self._warn_of_another_place(found)
             return str(found.experiment_id)
-        place = None if self.database is None else self._place_of(name)  # a server knows where
+        place = None if self.database is None else self._place_of(name)  # a server chooses the location
         try:
             return str(self.client.create_experiment(name, place))
         except MlflowException as error:
-            found = self.experiment(name)  # another run may have made it meanwhile
+            found = self.experiment(name)  # another run may have created it in the meantime
             if found is None:
                 raise error
             return str(found.experiment_id)
@@ -193,21 +193,21 @@ class Server:
         root = self.database.parent / "artifacts"
         place = root / experiment
         if not place.resolve().is_relative_to(root.resolve()) or place.resolve() == root.resolve():
-            raise TrackingError(f"tracking.experiment={experiment}: leads out of {root}; give a name without .. or /")
+            raise TrackingError(f"tracking.experiment={experiment}: leads out of {root}; use a name without .. or /")
         return place.as_uri()
 
     def _warn_of_another_place(self, experiment: Experiment) -> None:
         place = local_path(experiment.artifact_location)
         if self.database is None or place is None or place.is_relative_to(self.database.parent):
             return
-        there = "" if place.exists() else ", which is not there (was the project's folder moved or copied?)"
+        there = "" if place.exists() else ", which does not exist (was the project's folder moved or copied?)"
         logging.getLogger(__name__).warning(
             "warning: the experiment %s of %s keeps its files outside, in %s%s", experiment.name, self.uri, place, there
         )
 
 
 def local_path(artifact_uri: str) -> Path | None:
-    """None where the files are with a server, or in a bucket."""
+    """The local path, or None if the files are on a server or in a bucket."""
     if (not artifact_uri.startswith("file:") and "://" in artifact_uri) or artifact_uri.startswith("mlflow-artifacts:"):
         return None
     return Path(local_file_uri_to_path(artifact_uri))
@@ -225,13 +225,13 @@ def _make_database(path: Path) -> None:
 
 
 def _quieten_mlflow() -> None:
-    """It tells of every table of a new database, and of a pip that it does not find."""
+    """Silences its messages about every table of a new database, and about a missing pip."""
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.utils.environment"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _pieces(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """itertools.batched, which Python 3.11 has not."""
+    """itertools.batched, which Python 3.11 does not have."""
     rest = iter(items)
     while piece := list(islice(rest, size)):
         yield piece

@@ -1,4 +1,4 @@
-"""What a run has to tell a tracking server, kept on disk until it has been told; knows nothing of the server itself."""
+"""The events of a run for a tracking server, kept on disk until they are sent; independent of the server itself."""
 
 import contextlib
 import json
@@ -16,25 +16,25 @@ from training.tracking.locks import FolderError, lock_folder
 __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
 
 Event = dict[str, Any]
-"""Plain data: `do` says what it is, `run_id` of which run, `file` (where there is one) names a copy in the spool."""
+"""Plain data: `do` is the kind of event, `run_id` its run, `file` (if present) the name of a copy in the spool."""
 
 JOURNAL, FILES = "journal.jsonl", "files"
 EVENTS_PER_BATCH = 100
 
 
 class TrackingError(RoadsignError):
-    """A run cannot be tracked, or no such run or model is known."""
+    """A run cannot be tracked, or there is no such run or model."""
 
 
 class SpoolBusyError(TrackingError):
-    """Another process that is alive writes this spool."""
+    """Another running process writes this spool."""
 
 
 class Spool:
-    """A folder: journal.jsonl (an event a line), files/ (copies that events name), `sent` (the journal's bytes that
-    have been sent), about.json (of which run and server), refused.jsonl (events that the server did not take).
+    """A folder: journal.jsonl (one event per line), files/ (copies that events refer to), `sent` (how many bytes of the
+    journal have been sent), about.json (the run and the server), refused.jsonl (events that the server rejected).
 
-    A line is on the disk when `append` returns. One that was cut by a kill is dropped when the spool is next opened."""
+    A line is on disk when `append` returns. A line that was cut by a kill is dropped when the spool is opened again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Spool:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, folder: Path) -> Iterator["Spool"]:
-        """The spool in `folder`, made where it is missing, for one writer; the lock goes with the process, however it
+        """The spool in `folder`, created if it is missing, for one writer; the lock ends with the process, however that
         ends. Raises SpoolBusyError, TrackingError."""
         try:
             with lock_folder(folder):
@@ -52,12 +52,14 @@ class Spool:
                 yield spool
         except FolderError as error:
             if error.busy:
-                raise SpoolBusyError(f"{folder}: a run that is still in work writes here; wait for its end") from None
+                raise SpoolBusyError(
+                    f"{folder}: a run that is still in progress writes here; wait for it to end"
+                ) from None
             raise TrackingError(f"{error}; choose another") from None
 
     @classmethod
     def find(cls, root: Path) -> list["Spool"]:
-        """The spools below `root` that hold something unsent. Raises TrackingError."""
+        """The spools below `root` with unsent events. Raises TrackingError."""
         return [spool for spool in cls.all_below(root) if spool.unsent()]
 
     @classmethod
@@ -66,16 +68,16 @@ class Spool:
 
     @property
     def about(self) -> Event:
-        """Empty in a new spool. Raises TrackingError."""
+        """The run and the server; empty in a new spool. Raises TrackingError."""
         path = self.folder / "about.json"
         try:
             about = json.loads(path.read_text())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise TrackingError(f"{path}: not readable ({error}); take it from a copy of the run's folder") from None
+            raise TrackingError(f"{path}: not readable ({error}); restore it from a copy of the run's folder") from None
         if not isinstance(about, dict) or not all(isinstance(about.get(name), str) for name in ("uri", "run_id")):
-            raise TrackingError(f"{path}: does not name a run_id and its server's uri; take it from a copy")
+            raise TrackingError(f"{path}: does not name a run_id and the uri of its server; restore it from a copy")
         return about
 
     @about.setter
@@ -84,7 +86,7 @@ class Spool:
         self._replace("about.json", json.dumps(about))
 
     def append(self, **event: Any) -> None:
-        """Raises TrackingError where the disk refuses."""
+        """Raises TrackingError if the disk refuses."""
         line = json.dumps(event).encode() + b"\n"
         with self._written(), self._writing, (self.folder / JOURNAL).open("ab") as journal:
             journal.write(line)
@@ -92,8 +94,8 @@ class Spool:
             os.fsync(journal.fileno())
 
     def keep(self, path: Path) -> str:
-        """A copy of a file or folder, under its name: what is done to `path` later does no harm. For `file=`. Raises
-        TrackingError."""
+        """Keeps a copy of a file or folder and returns its name for `file=`; later changes to `path` have no effect.
+        Raises TrackingError."""
         kept = self.new_place() / path.name
         try:
             if path.is_dir():
@@ -105,20 +107,20 @@ class Spool:
         return kept.relative_to(self.folder).as_posix()
 
     def keep_text(self, name: str, text: str) -> str:
-        """As `keep`, of a file with that text."""
+        """Like `keep`, for a new file with this text."""
         kept = self.new_place() / name
         with self._written():
             kept.write_text(text)
         return kept.relative_to(self.folder).as_posix()
 
     def kept(self, event: Event) -> Path:
-        """What `keep` or `new_place` has made for this event. Raises TrackingError where it is something else: a run's
-        folder from elsewhere must not name files of this machine."""
+        """The path that `keep` or `new_place` made for this event. Raises TrackingError for any other path: the folder
+        of a foreign run must not refer to files of this machine."""
         files = self.folder / FILES
         path = self.folder / str(event["file"])
         parts = [path, *path.rglob("*")] if path.is_dir() else [path]
         if path.resolve().parent.parent != files.resolve() or any(part.is_symlink() for part in parts):
-            raise TrackingError(f"{event['file']}: is not in {files}, or a link; it is neither sent nor removed")
+            raise TrackingError(f"{event['file']}: is not in {files}, or is a link; it is neither sent nor removed")
         return path
 
     def new_place(self) -> Path:
@@ -129,12 +131,12 @@ class Spool:
         return place
 
     def unsent(self) -> int:
-        """How many events are."""
+        """The number of unsent events."""
         return sum(1 for _ in self._read())
 
     def next_batch(self) -> tuple[list[Event], int]:
-        """The oldest unsent event, with those right behind it where they are all metrics of one run, and the position
-        in the journal behind them. No event where all have been sent."""
+        """The oldest unsent event, together with the directly following ones if all are metrics of one run, and the
+        position in the journal after them. No event if all have been sent."""
         batch: list[Event] = []
         position = self._sent()
         for event, end in self._read():
@@ -167,11 +169,11 @@ class Spool:
         except (OSError, ValueError):
             position = -1
         if position < 0:
-            raise TrackingError(f"{path}: not readable; remove it, then all events are sent once more")
+            raise TrackingError(f"{path}: not readable; remove it, then all events are sent again")
         return position
 
     def _read(self) -> Iterator[tuple[Event, int]]:
-        """Unsent events, each with the position behind it; a last line without its end is still being written."""
+        """Unsent events, each with the position after it; an incomplete last line is still being written."""
         path, position = self.folder / JOURNAL, self._sent()
         if not path.exists():
             return
@@ -183,7 +185,7 @@ class Spool:
                 position += len(line)
                 event = _event(line)
                 if event is None:
-                    raise TrackingError(f"{path}: damaged before byte {position}; remove that line")
+                    raise TrackingError(f"{path}: corrupt before byte {position}; remove that line")
                 yield event, position
 
     def _drop_cut_line(self) -> None:

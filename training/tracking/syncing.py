@@ -1,4 +1,4 @@
-"""Sends what a run had to keep while its server was away."""
+"""Sends the events that a run kept while its server was unreachable."""
 
 import os
 from typing import NamedTuple
@@ -18,18 +18,20 @@ class Sent(NamedTuple):
     uri: str
     events: int
     refused: list[str]
-    """Why, one line each; the events themselves stay in refused.jsonl."""
+    """The reasons, one line each; the events themselves remain in refused.jsonl."""
 
 
 def send_kept(spool: Spool) -> Sent:
-    """To MLFLOW_TRACKING_URI, or where it is not set to the server that the run began with.
+    """Sends to MLFLOW_TRACKING_URI, or if it is not set to the server that the run was started with.
 
-    Raises SpoolBusyError where its run is still in work, UnreachableError, and TrackingError where the server does not
+    Raises SpoolBusyError if the run is still in progress, UnreachableError, and TrackingError if the server does not
     know the run."""
     with Spool.opened(spool.folder) as own:
         about = own.about
         if not about:
-            raise TrackingError(f"{spool.folder}: its run has no about.json; take it from a copy of the run's folder")
+            raise TrackingError(
+                f"{spool.folder}: its run has no about.json; restore it from a copy of the run's folder"
+            )
         server = Server(os.environ.get("MLFLOW_TRACKING_URI") or _uri_of(about, spool))
         server.run(about["run_id"])
         sender = Sender(own, server)
@@ -38,11 +40,12 @@ def send_kept(spool: Spool) -> Sent:
 
 
 def _uri_of(about: Event, spool: Spool) -> str:
-    """Nobody's password goes where a folder, maybe from elsewhere, says. Raises TrackingError."""
+    """The URI to send to. A URI from a folder, which may be foreign, must never receive a password. Raises
+    TrackingError."""
     given = [name for name in CREDENTIALS if os.environ.get(name)]
     if given and not about["uri"].startswith("sqlite:"):
         raise TrackingError(
-            f"{spool.folder}: is for {about['uri']}, and {given[0]} is set; set MLFLOW_TRACKING_URI to the server that "
+            f"{spool.folder}: is for {about['uri']}, but {given[0]} is set; set MLFLOW_TRACKING_URI to the server that "
             "it is for"
         )
     return str(about["uri"])

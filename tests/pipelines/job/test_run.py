@@ -30,13 +30,13 @@ def ended(error: BaseException) -> int:
         (KeyboardInterrupt("run again"), 130, "error: interrupted; run again\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "/d/[old] #2"), 1,
-            "error: /d/[old] #2: No space left on device; make room on that disk, or name a folder on another one\n",
+            "error: /d/[old] #2: No space left on device; make room on that disk, or choose a folder on another one\n",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", b"/x", None, "/y"), 1,
-            "error: b'/x' → /y: Permission denied; name a file or folder that you have the rights to\n",
+            "error: b'/x' → /y: Permission denied; choose a file or folder that you have permission for\n",
         ),
-        (ConnectionError("the host\nis away"), 1, "the host is away; see to it, then run the same command again\n"),
+        (ConnectionError("the host\nis away"), 1, "the host is away; fix this, then run the same command again\n"),
     ],
     ids=repr,
 )  # fmt: skip
@@ -54,7 +54,7 @@ def test_what_the_system_refuses_is_named_with_its_file(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"\[Errno") as refused:
             path.write_text("content")
         assert describe_refusal(refused.value).startswith(f"{path}: ")
-        assert "see to it" not in describe_refusal(refused.value)
+        assert "fix this" not in describe_refusal(refused.value)
 
 
 def test_a_full_disk_that_names_no_file_is_told_with_the_place_in_the_code() -> None:
@@ -86,7 +86,7 @@ def test_sigterm_lets_a_job_clear_up() -> None:
 @pytest.mark.parametrize(
     ("job", "encoding", "code", "said"),
     [
-        ("[print('x' * 99999) for _ in range(9)]", "utf-8", 1, "error: whoever read the output has gone"),
+        ("[print('x' * 99999) for _ in range(9)]", "utf-8", 1, "error: the reader of the output has closed it"),
         ("print('→ \\udcff [old]')", "ascii", 0, ""),
     ],
 )

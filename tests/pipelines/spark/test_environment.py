@@ -45,7 +45,7 @@ def test_another_spark_than_pyspark_is_named(tmp_path: Path, monkeypatch: pytest
     program(tmp_path / "spark" / "bin" / "spark-submit")
     program(tmp_path / "spark" / "jars" / "spark-core_2.12-3.5.1.jar")
     monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
-    with pytest.raises(SparkError, match=r"SPARK_HOME=.*: holds Spark 3\.5\.1, and PySpark here is"):
+    with pytest.raises(SparkError, match=r"SPARK_HOME=.*: contains Spark 3\.5\.1, but PySpark is"):
         check_environment()
 
 
@@ -77,7 +77,7 @@ def test_an_old_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v
 
 def test_a_java_that_says_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(program(tmp_path / "odd" / "bin" / "java").parents[1]))
-    with pytest.raises(SparkError, match="does not say which version it is; install Java 17"):
+    with pytest.raises(SparkError, match="does not report its version; install Java 17"):
         check_environment()
 
 
@@ -87,7 +87,7 @@ def test_a_dead_master_is_named_at_once() -> None:
         check_master(alive)
         check_master(f"spark://127.0.0.1:1,{alive.removeprefix('spark://')}")
     for dead in ("spark://127.0.0.1:1", "spark://127.0.0.1:1,127.0.0.1:2", "spark://127.0.0.1:what"):
-        with pytest.raises(SparkError, match=f"Spark's master {dead} does not answer .*; start it, or name another"):
+        with pytest.raises(SparkError, match=f"Spark's master {dead} does not answer .*; start it, or use another"):
             check_master(dead)
     check_master("local[2]")
     check_master("k8s://https://10.0.0.1:6443")

@@ -74,8 +74,8 @@ def test_what_cannot_be_opened_is_listed_with_a_reason_and_not_left_out_silently
     listed = list_images(tmp_path, 8)
     assert {file.image_id: file.reason for file in listed.files} == {
         "a.png": None,
-        "lost.png": "a link to what is not there",
-        "mount": "a link to what is not there",
+        "lost.png": "a broken link",
+        "mount": "a broken link",
         "pipe.png": "not a regular file but a pipe, a socket or a device",
         "self.png": "cannot be opened (Too many levels of symbolic links)",
         "zero.ppm": "not a regular file but a pipe, a socket or a device",
@@ -129,7 +129,7 @@ def test_a_parquet_file_that_is_no_regular_file_is_refused_and_never_opened(tmp_
         os.mkfifo(path)
     else:
         path.symlink_to("/dev/zero" if made == "device" else tmp_path / "nowhere")
-    with pytest.raises(SourceError, match=r"a\.parquet: .*; mend it, or take it out of"):
+    with pytest.raises(SourceError, match=r"a\.parquet: .*; repair it, or remove it from"):
         list_images(tmp_path, 8)
 
 
@@ -170,7 +170,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_both_kinds_is_ambiguous(tmp_path: Path) -> None:
     Small({"test": [[3]]}, size_px=8).write(tmp_path)
-    with pytest.raises(SourceError, match="name one of both"):
+    with pytest.raises(SourceError, match="choose one kind"):
         list_images(touch(tmp_path, "a.png"), 8)
 
 
@@ -182,12 +182,12 @@ def test_nothing_to_score_is_said(tmp_path: Path, name: str) -> None:
 
 
 def test_scores_among_the_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="output lies in images"):
+    with pytest.raises(ValueError, match="output is inside images"):
         asked(tmp_path, tmp_path / "scores")
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(ValueError, match="output lies in images"):
+    with pytest.raises(ValueError, match="output is inside images"):
         asked(tmp_path, tmp_path / "link" / "scores")
-    with pytest.raises(ValueError, match="name a folder that is to be made"):
+    with pytest.raises(ValueError, match="choose a folder to be created"):
         asked(tmp_path, Path("."))
 
 

@@ -87,5 +87,5 @@ def test_labels_that_are_no_class_are_refused_by_name(label: int) -> None:
     network = linear(3)
     examples = grey_examples(network, 4)
     examples.labels[2] = label
-    with pytest.raises(AttackError, match=rf"labels \[{label}\] of image-2 are none of the network's 3 classes"):
+    with pytest.raises(AttackError, match=rf"labels \[{label}\] of image-2 are not among the network's 3 classes"):
         logits_of(network, examples.images, examples)

@@ -77,5 +77,5 @@ def test_the_seed_decides_the_random_start() -> None:
 
 
 def test_restarts_without_a_random_start_are_refused() -> None:
-    with pytest.raises(ValidationError, match="all find the same"):
+    with pytest.raises(ValidationError, match="all give the same result"):
         Pgd(restarts=2, random_start=False)

@@ -42,7 +42,7 @@ def test_the_digest_is_that_of_the_weights_alone() -> None:
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     Checkpoint({"kind": "generator"}, {}).write(tmp_path / "gan.pt")
-    with pytest.raises(CheckpointError, match=r"gan.pt: is of kind generator, expected classifier"):
+    with pytest.raises(CheckpointError, match=r"gan.pt: kind is generator, expected classifier"):
         Classifier.read(tmp_path / "gan.pt", CPU)
 
 
@@ -59,7 +59,7 @@ def test_weights_of_another_network_and_changed_weights_are_refused(tmp_path: Pa
         Classifier.read(tmp_path / "unknown.pt", CPU)
     changed = {name: tensor + 1e-3 for name, tensor in found.state["network"].items()}
     Checkpoint(found.settings, {"network": changed}).write(tmp_path / "changed.pt")
-    with pytest.raises(CheckpointError, match=r"changed.pt: its weights are not those"):
+    with pytest.raises(CheckpointError, match=r"changed.pt: its weights do not match its digest"):
         Classifier.read(tmp_path / "changed.pt", CPU)
 
 

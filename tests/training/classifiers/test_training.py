@@ -14,7 +14,7 @@ from training.classifiers.training import ClassifierTraining
 from training.loop.training import DivergedError
 from training.models import Model
 from training.models.baseline_cnn import BaselineCnn
-from training.objectives import Given, Losses, Objective
+from training.objectives import Losses, Objective, ObjectiveInputs
 from training.streams.stream import Data
 
 
@@ -101,7 +101,7 @@ class TwoLosses(Objective):
     parts: ClassVar[tuple[str, ...]] = ("darker",)
     layers: ClassVar[tuple[str, ...]] = ("1.0",)
 
-    def __call__(self, given: Given) -> Losses:
+    def __call__(self, given: ObjectiveInputs) -> Losses:
         logits = given.logits_of(torch.cat([given.images, given.images / 2]))
         assert given.features["1.0"].shape == (2 * len(given.images), 16, 8, 8)
         bright, dark = logits.chunk(2)
@@ -201,7 +201,7 @@ def test_the_best_epochs_weights_are_kept_where_asked_for(root: Path) -> None:
     assert_equal(dict(trained.classifier({}).network.state_dict()), seen[best][1])
 
 
-def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream refuses such pixels, so they are let through here."""

@@ -69,12 +69,12 @@ def test_at_most_so_many_images_of_each_split_are_attacked(
     given = settings(
         repository, f"data.root={root}", f"data.images={images or 'null'}", "snr_db=[33]", "splits=[validation,test]"
     )
-    order = prepare(given, FoundModel("model.pt", "model", None, tmp_path / "model.pt"), model)
+    plan = prepare(given, FoundModel("model.pt", "model", None, tmp_path / "model.pt"), model)
     by_file: dict[str, list[int]] = {}
-    for _, path, _, rows in order.row_groups:
+    for _, path, _, rows in plan.row_groups:
         by_file.setdefault(path, []).append(rows)
     assert sorted(map(tuple, by_file.values()), reverse=True) == sorted(row_groups, reverse=True)
-    assert order.counts == counts
-    assert order.sentence() == said
-    (fingerprint,) = order.fingerprints.values()
+    assert plan.counts == counts
+    assert plan.sentence() == said
+    (fingerprint,) = plan.fingerprints.values()
     assert fingerprint.get("attacked_images", "not there") == (images or "not there")

@@ -28,4 +28,4 @@ def test_it_arrives_where_there_is_no_torch_and_says_so(shipped: ShippedAttack |
     command = [sys.executable, "-c", WITHOUT_TORCH, pickle.dumps(shipped).hex()]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith("ExecutorError executor ")
-    assert f"its Python, {sys.executable}, has no torch; install the project there" in said
+    assert f"its Python, {sys.executable}, lacks torch; install the project there" in said

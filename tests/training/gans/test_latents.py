@@ -54,7 +54,7 @@ def test_the_images_of_image_to_image_are_those_that_are_given() -> None:
 
 def test_what_is_missing_is_named() -> None:
     draws = torch.Generator()
-    with pytest.raises(SettingsError, match=r"noise_image: .* give noise_images"):
+    with pytest.raises(SettingsError, match=r"noise_image: .* pass noise_images"):
         NoiseImage().draw(2, 8, draws, Source())
     with pytest.raises(SettingsError, match=r"image_to_image: needs 2 images .* got 0"):
         ImageToImage().draw(2, 8, draws, Source())

@@ -4,7 +4,7 @@ from gan_twins import slow_gradient_penalty
 from torch import nn
 from torch.nn.functional import binary_cross_entropy
 
-from training.gans import Seen
+from training.gans import GeneratorLossInputs
 from training.gans.adversarial import Adversarial
 from training.gans.losses import LOSSES, gradient_penalty
 
@@ -81,10 +81,10 @@ class Says(nn.Module):
         return self.logits.expand(len(images), -1)
 
 
-def seen(classifier: nn.Module, noise: float) -> Seen:
+def seen(classifier: nn.Module, noise: float) -> GeneratorLossInputs:
     """One image of label 0, 0.5 everywhere, changed by `noise` in each of its 48 values."""
     latent = torch.zeros(1, 3, 4, 4)
-    return Seen(torch.tensor([0.5]), latent, latent + 2 * noise, torch.tensor([0]), classifier)
+    return GeneratorLossInputs(torch.tensor([0.5]), latent, latent + 2 * noise, torch.tensor([0]), classifier)
 
 
 def test_the_adversarial_loss_by_hand() -> None:

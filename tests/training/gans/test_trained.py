@@ -29,7 +29,12 @@ def test_what_is_read_is_what_was_written_and_draws_the_same(tmp_path: Path) -> 
     written = made(Dcgan(channels=4, conditional=True, latent=NoiseImage(level="min")))
     written.write(tmp_path / "model.pt")
     read = TrainedGan.read(tmp_path / "model.pt", CPU, stripes)
-    assert (read.gan, read.shape, read.about, read.digest) == (written.gan, SHAPE, {"seed": 0}, written.digest)
+    assert (read.architecture, read.shape, read.about, read.digest) == (
+        written.architecture,
+        SHAPE,
+        {"seed": 0},
+        written.digest,
+    )
     assert not read.generator.training
     assert torch.equal(read.sample(LABELS, draws()), written.sample(LABELS, draws()))
 
@@ -52,12 +57,14 @@ def test_the_adversarial_generator_changes_the_images_that_it_is_given() -> None
     changed = gan.sample(LABELS, draws(), images)
     assert not torch.equal(changed, images)
     assert (changed - images).abs().max() < 0.5
-    with pytest.raises(SettingsError, match="needs 4 images for the generator to begin with, got 0"):
+    with pytest.raises(SettingsError, match="needs 4 images as input of the generator, got 0"):
         gan.sample(LABELS, draws())
 
 
 def test_a_class_that_was_not_seen_is_refused_where_classes_matter() -> None:
-    with pytest.raises(SettingsError, match=r"classes \[2, 7\]: the generator has not seen them; it knows \[0, 1, 4\]"):
+    with pytest.raises(
+        SettingsError, match=r"classes \[2, 7\]: the generator was not trained on them, only on \[0, 1, 4\]"
+    ):
         made(Dcgan(channels=4, conditional=True)).sample(torch.tensor([0, 7, 2]), draws())
     assert len(made(Dcgan(channels=4)).sample(torch.tensor([0, 7, 2]), draws())) == 3
 
@@ -67,13 +74,13 @@ def test_changed_weights_and_files_of_something_else_are_refused(tmp_path: Path)
     found = Checkpoint.read(tmp_path / "model.pt", CPU)
     changed = {name: tensor + 1 for name, tensor in found.state["generator"].items()}
     Checkpoint(found.settings, {"generator": changed}).write(tmp_path / "changed.pt")
-    with pytest.raises(CheckpointError, match=r"changed.pt: its weights are not those"):
+    with pytest.raises(CheckpointError, match=r"changed.pt: its weights do not match its digest"):
         TrainedGan.read(tmp_path / "changed.pt", CPU)
     Checkpoint({**found.settings, "gan": {"kind": "biggan"}}, found.state).write(tmp_path / "unknown.pt")
     with pytest.raises(CheckpointError, match=r"unknown.pt: .*expected one of vanilla"):
         TrainedGan.read(tmp_path / "unknown.pt", CPU)
     Checkpoint({"kind": "classifier"}, {}).write(tmp_path / "classifier.pt")
-    with pytest.raises(CheckpointError, match="is of kind classifier, expected generator"):
+    with pytest.raises(CheckpointError, match="kind is classifier, expected generator"):
         TrainedGan.read(tmp_path / "classifier.pt", CPU)
 
 

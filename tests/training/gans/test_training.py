@@ -119,7 +119,7 @@ def test_generated_images_have_the_labels_of_the_real_ones(root: Path) -> None:
     asked: list[torch.Tensor] = []
     training.players.generator.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[1].clone()))
     run_epochs(training, 1)
-    assert torch.equal(torch.stack(asked), torch.stack([batch.labels for batch in training.train.epoch(0)]))
+    assert torch.equal(torch.cat(asked), torch.cat([batch.labels[batch.valid] for batch in training.train.epoch(0)]))
 
 
 def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None:
@@ -133,7 +133,7 @@ def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None
         gan_training(gan_recipe(root, cache="none", classes=(2,)))
 
 
-def test_a_loss_that_is_no_number_stops_with_the_images_of_its_batch(
+def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream refuses such pixels, so they are let through here."""

@@ -79,7 +79,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
         Checkpoint.read(path, CPU)
     torch.save({"weights": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="no checkpoint of ours"):
+    with pytest.raises(CheckpointError, match="not a roadsign-robustness checkpoint"):
         Checkpoint.read(path, CPU)
 
 
@@ -88,7 +88,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_without_settings_or_state_is_named(tmp_path: Path, contents: dict[str, object]) -> None:
     torch.save({"format": "roadsign-robustness checkpoint 1", **contents}, tmp_path / "last.pt")
-    with pytest.raises(CheckpointError, match=r"last\.pt: damaged; its settings or its state are missing"):
+    with pytest.raises(CheckpointError, match=r"last\.pt: corrupt: its settings or its state are missing"):
         Checkpoint.read(tmp_path / "last.pt", CPU, kind="classifier")
 
 
@@ -100,12 +100,12 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
     torch.save({"format": Evil()}, tmp_path / "evil.pt")
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
     for name in ("evil.pt", "evil.pkl"):
-        with pytest.raises(CheckpointError, match="damaged, or no checkpoint of ours"):
+        with pytest.raises(CheckpointError, match="corrupt, or not a roadsign-robustness checkpoint"):
             Checkpoint.read(tmp_path / name, CPU)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     checkpoint().write(tmp_path / "last.pt")
-    with pytest.raises(CheckpointError, match="is of size_px 40, expected 28"):
+    with pytest.raises(CheckpointError, match="size_px is 40, expected 28"):
         Checkpoint.read(tmp_path / "last.pt", CPU, size_px=28)

@@ -24,7 +24,7 @@ def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     assert (record["fingerprint"], record["command"]) == (MINE, "python jobs/x.py")
 
 
-def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_settings(tmp_path: Path) -> None:
+def test_auto_resumes_the_latest_unfinished_run_of_the_same_settings(tmp_path: Path) -> None:
     begin(tmp_path)
     newest = begin(tmp_path)
     begin(tmp_path, OTHER)
@@ -32,7 +32,7 @@ def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_settings(tmp_pa
     assert begin(tmp_path, resume="auto").path == newest.path
 
 
-def test_auto_begins_anew_where_there_is_nothing_to_go_on_with(tmp_path: Path) -> None:
+def test_auto_starts_a_run_where_there_is_none_to_resume(tmp_path: Path) -> None:
     finished = begin(tmp_path, finish=True)
     assert begin(tmp_path, resume="auto").path != finished.path
 
@@ -45,12 +45,12 @@ def test_a_folder_can_be_named(tmp_path: Path) -> None:
 
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     folder = begin(tmp_path)
-    with pytest.raises(RunError, match="is of other settings"):
+    with pytest.raises(RunError, match="has other settings"):
         begin(tmp_path, OTHER, resume=str(folder.path))
-    with pytest.raises(RunError, match="nowhere: no run; resume takes never, auto, or the folder of a run"):
+    with pytest.raises(RunError, match="nowhere: not a run folder; resume takes never, auto, or the folder of a run"):
         begin(tmp_path, resume="nowhere")
     finished = begin(tmp_path, finish=True)
-    with pytest.raises(RunError, match=r"has finished; its model is .*model.pt"):
+    with pytest.raises(RunError, match=r"is finished; its model is .*model.pt"):
         begin(tmp_path, resume=str(finished.path))
     (folder.path / "run.json").write_text('{"fingerpr')
     with pytest.raises(RunError, match=r"run.json: not readable"):
@@ -73,7 +73,7 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [None, b"", b"{", b"[]", b"5", b"\xff", b"[" * 9999])
-def test_what_a_kill_or_a_full_disk_left_behind_is_not_passed_over_silently(
+def test_what_a_kill_or_a_full_disk_left_behind_is_not_skipped_silently(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, left: bytes | None
 ) -> None:
     whole, damaged = begin(tmp_path), begin(tmp_path)
@@ -83,8 +83,8 @@ def test_what_a_kill_or_a_full_disk_left_behind_is_not_passed_over_silently(
     else:
         record.write_bytes(left)
     assert begin(tmp_path, resume="auto").path == whole.path
-    assert f"{damaged.path}: passed over, it has no whole run.json" in caplog.text
-    with pytest.raises(RunError, match=r"run\.json: not readable|is no record|no run; resume takes"):
+    assert f"{damaged.path}: skipped, its run.json is missing or incomplete" in caplog.text
+    with pytest.raises(RunError, match=r"not readable|not the record of a run|not a run folder"):
         begin(tmp_path, resume=str(damaged.path))
 
 
@@ -123,5 +123,5 @@ def test_run_paths_that_are_nonsense_are_refused(tmp_path: Path, resume: str) ->
 def test_the_id_of_a_run_is_answered_with_its_folder(tmp_path: Path) -> None:
     folder = begin(tmp_path)
     folder.add_to_record(run_id="0123456789abcdef")
-    with pytest.raises(RunError, match=f"is a run's id; give its folder: resume={folder.path}"):
+    with pytest.raises(RunError, match=f"is a run id; use its folder: resume={folder.path}"):
         begin(tmp_path, resume="0123456789abcdef")

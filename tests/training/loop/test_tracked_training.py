@@ -31,5 +31,5 @@ def test_a_state_that_does_not_fit_the_training_is_named(state: dict[str, Any], 
     tracked = TrackedClassifier(recipe(write_dataset(tmp_path)), Ranks(torch.device("cpu")))
     tracked.folder = RunFolder(tmp_path / "run")
     Checkpoint({"kind": tracked.kind}, state).write(tracked.folder.checkpoint)
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: does not fit this training; give resume=never"):
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt: does not fit this training; use resume=never"):
         tracked.resume()

@@ -62,7 +62,7 @@ def test_the_margin_forgives_small_losses() -> None:
     for margin, promoted in ((0.0, False), (0.005, True)):
         decision = decide(Gate(margin=margin), clean=0.957, gaussian_max=0.55)
         assert decision.promoted is promoted
-    assert "by anything on 1 of 4 cells: clean (-0.30 points" in decide(Gate(margin=0.0), clean=0.957).sentence
+    assert "by any amount on 1 of 4 cells: clean (-0.30 points" in decide(Gate(margin=0.0), clean=0.957).sentence
 
 
 def test_who_is_no_better_stays_challenger() -> None:
@@ -78,7 +78,7 @@ def test_a_flag_keeps_the_champion() -> None:
     decision = decide(flags=["the attack may be stuck", "another"], gaussian_max=0.6)
     assert not decision.promoted
     assert decision.flags == ("the attack may be stuck", "another")
-    assert "not to be relied on (the attack may be stuck, and 1 more)" in decision.sentence
+    assert "the evaluation is unreliable (the attack may be stuck, and 1 more)" in decision.sentence
 
 
 def test_the_first_challenger_is_decided_with_its_accuracy_in_a_sentence_and_a_table() -> None:
@@ -96,9 +96,7 @@ def test_the_first_challenger_is_decided_with_its_accuracy_in_a_sentence_and_a_t
     assert {row[name] for row in rows for name in ("champion", "difference", "low", "p_better")} == {None}
     flagged = Gate().first(cells(clean=0.9), ["the attack may be stuck"])
     assert not flagged.promoted
-    assert flagged.sentence.startswith(
-        "Not promoted: the evaluation is not to be relied on (the attack may be stuck). Cl"
-    )
+    assert flagged.sentence.startswith("Not promoted: the evaluation is unreliable (the attack may be stuck). Cl")
     with pytest.raises(GateError, match="evaluated on clean images"):
         Gate().first(cells(gaussian_max=0.9))
 

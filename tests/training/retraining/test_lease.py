@@ -48,13 +48,14 @@ def begin(folder: Path, clock: FakeClock, name: str = "retraining") -> Lease:
     return take(folder, name, LASTS_S, clock)
 
 
-def test_a_second_one_is_refused_and_told_who_is_in_work(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_second_one_is_refused_and_told_who_is_running(tmp_path: Path, clock: FakeClock) -> None:
     begin(tmp_path / "new" / "gtsrb", clock)
     with pytest.raises(LeaseBusyError) as refused:
         begin(tmp_path / "new" / "gtsrb", clock)
     assert str(refused.value) == (
-        f"{tmp_path}/new/gtsrb: retraining is in work, by process {os.getpid()} on {socket.gethostname()} since "
-        "2027-01-15T08:00:00+00:00; wait for it, or if it has died, until 08:01:00 UTC"
+        f"{tmp_path}/new/gtsrb: retraining is locked by a running batch (process {os.getpid()} on "
+        f"{socket.gethostname()} since 2027-01-15T08:00:00+00:00); wait for it to end, "
+        "or if it has died, until 08:01:00 UTC"
     )
     begin(tmp_path / "new" / "gtsrb", clock, "another job").check()
 
@@ -105,7 +106,7 @@ def test_a_holder_that_was_superseded_stays_so(tmp_path: Path, clock: FakeClock)
     lease = begin(tmp_path, behind)
     clock.now += LASTS_S + 1
     other = begin(tmp_path, clock)
-    with pytest.raises(LeaseLostError, match="is another process's by now"):
+    with pytest.raises(LeaseLostError, match="another process holds the lease now"):
         lease.check()
     for ask in (lease.renew, lease.check):
         with pytest.raises(LeaseLostError):
@@ -130,7 +131,7 @@ def test_a_renewal_that_comes_too_late_does_not_touch_the_others_lease(tmp_path:
 def test_what_others_have_put_there_is_named(tmp_path: Path, clock: FakeClock) -> None:
     for content in ("", "[]", "{}"):
         (tmp_path / ".retraining.lease.00000001").write_text(content)
-        with pytest.raises(LeaseError, match=r"retraining\.lease\.00000001: no lease of this version; remove it"):
+        with pytest.raises(LeaseError, match=r"retraining\.lease\.00000001: not a lease of this version; remove it"):
             begin(tmp_path, clock)
 
 
@@ -157,7 +158,7 @@ def test_whoever_falls_asleep_between_looking_and_taking_takes_nothing_from_othe
 
     awake: list[Lease] = []
     monkeypatch.setattr(module, "_newest", look_and_fall_asleep)
-    with pytest.raises(LeaseBusyError, match="begun by another process this moment"):
+    with pytest.raises(LeaseBusyError, match="just started by another process"):
         begin(tmp_path, clock)
     assert [path.name for path in tmp_path.iterdir()] == [f".retraining.lease.0000000{1 + others}"]
     awake[0].check()
@@ -193,7 +194,7 @@ def test_a_folder_that_is_gone_is_a_lost_lease(tmp_path: Path, clock: FakeClock)
     lease = begin(tmp_path / "gtsrb", clock)
     for path in (tmp_path / "gtsrb").iterdir():
         path.unlink()
-    with pytest.raises(LeaseLostError, match="by now"):
+    with pytest.raises(LeaseLostError, match="another process holds the lease now"):
         lease.check()
     lease = begin(tmp_path / "gtsrb", clock)
     (tmp_path / "gtsrb").rename(tmp_path / "moved")
@@ -227,7 +228,7 @@ def test_a_killed_holder_is_followed_within_the_time_that_its_lease_lasts(tmp_pa
     holder = hold(tmp_path, lasts_s)
     with holder:
         time.sleep(1.5 * lasts_s)
-        with pytest.raises(LeaseBusyError, match=f"by process {holder.pid} on"):
+        with pytest.raises(LeaseBusyError, match=f"process {holder.pid} on"):
             take(tmp_path, "retraining", lasts_s)
         holder.kill()
         holder.wait()
@@ -244,7 +245,7 @@ def test_a_holder_that_is_stopped_and_goes_on_does_not_publish(tmp_path: Path) -
         holder.send_signal(signal.SIGCONT)
         said, _ = holder.communicate("now\n", timeout=60)
     assert said.startswith("lost: ")
-    with pytest.raises(LeaseBusyError, match=f"by process {os.getpid()} on"):
+    with pytest.raises(LeaseBusyError, match=f"process {os.getpid()} on"):
         take(tmp_path, "retraining", 2.0)
 
 

@@ -35,7 +35,7 @@ def test_a_folder_without_a_whole_record_does_not_stop_a_batch(
     assert found is not None and found.path == done
     assert RetrainingBatch(tmp_path / "c-1").overtaken() == []
     for name in ("left", "empty"):
-        assert f"{batch.runs_of(0) / name}: passed over" in caplog.text
+        assert f"{batch.runs_of(0) / name}: skipped" in caplog.text
 
 
 def test_overtaken_are_the_tracked_runs_that_other_batches_have_not_finished(tmp_path: Path) -> None:

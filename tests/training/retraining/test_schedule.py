@@ -57,7 +57,7 @@ def test_what_was_missed_is_done_once() -> None:
     assert World(until_h=30, last=Attempt(-100 * HOUR_S, -99 * HOUR_S, 0)).run() == [0, 24]
 
 
-def test_a_batch_that_was_killed_is_gone_on_with_at_once() -> None:
+def test_a_batch_that_was_killed_is_resumed_at_once() -> None:
     assert World(until_h=10, last=Attempt(-1 * HOUR_S)).run() == [0]
 
 

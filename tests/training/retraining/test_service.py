@@ -72,14 +72,17 @@ def test_a_batch_that_is_stopped_has_no_end_and_lets_the_lease_go(tmp_path: Path
         attempt(given, stopped, Console())
     last = journal_of(given).last()
     assert last is not None and last.ended is None
-    assert "a batch was killed; the next one goes on with it" in status(given)
+    assert "a batch was killed; the next one resumes it" in status(given)
     with pytest.raises(SourceError):
         attempt(given, broken, Console())
 
 
-def test_where_another_is_in_work_nothing_is_noted(tmp_path: Path) -> None:
+def test_where_another_is_running_nothing_is_noted(tmp_path: Path) -> None:
     given = settings(tmp_path)
-    with leased(given.output_root, "retraining"), pytest.raises(BusyError, match="in work, by process") as raised:
+    with (
+        leased(given.output_root, "retraining"),
+        pytest.raises(BusyError, match="locked by a running batch \\(process") as raised,
+    ):
         attempt(given, broken, Console())
     assert raised.value.exit_code == 75
     assert journal_of(given).last() is None
@@ -103,14 +106,14 @@ def test_a_webhook_that_nobody_answers_changes_nothing(
     webhook = f"webhook={{url: 'http://127.0.0.1:9/', secret_file: {secret_file}, attempts: 1}}"
     with pytest.raises(SourceError):
         attempt(settings(tmp_path, webhook), broken, Console())
-    assert "warning: nobody was told" in capsys.readouterr().err
+    assert "warning: the webhook was not notified" in capsys.readouterr().err
 
 
 def order_of(given: Retrain, folder: Path) -> RetrainingPlan:
     return RetrainingPlan(given, folder, folder, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
 
 
-def test_a_batch_goes_on_when_its_tracking_server_is_back(
+def test_a_batch_resumes_when_its_tracking_server_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers = iter([UnreachableError("away"), UnreachableError("away"), None])

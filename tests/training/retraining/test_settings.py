@@ -64,7 +64,7 @@ def test_what_has_none_does_not(override: str) -> None:
     ("override", "key"),
     [
         ("training=[epoch=3]", "epoch: unknown key"), ("attacks=[[attack=fgsm]]", "fgsm needs snr_db"),
-        ("seeds=[1,1]", "names one twice"), ("name=a/b", "name: "), ("seeds=[]", "seeds: "),
+        ("seeds=[1,1]", "contains duplicates"), ("name=a/b", "name: "), ("seeds=[]", "seeds: "),
     ],
 )  # fmt: skip
 def test_settings_that_would_stop_a_later_step_are_refused_before_the_first(override: str, key: str) -> None:

@@ -42,14 +42,16 @@ def test_who_never_takes_it_is_named_and_redirects_are_not_followed(
     receiver: Receiver, secret_file: Path, status: int, said: str
 ) -> None:
     receiver.answers = [status]
-    with pytest.raises(WebhookError, match=rf"^{receiver.url}: did not take the message \(HTTP Error {said}.*2 times"):
+    with pytest.raises(
+        WebhookError, match=rf"^{receiver.url}: did not accept the message \(HTTP Error {said}.*2 attempts"
+    ):
         Webhook(url=receiver.url, secret_file=secret_file, attempts=2).send({}, pause_s=0.01)
     assert len(receiver.taken) == 2
 
 
 def test_where_nobody_listens_the_address_is_named(secret_file: Path) -> None:
     for url, why in (("http://127.0.0.1:9/", "refused"), ("http://no host/", "control characters")):
-        with pytest.raises(WebhookError, match=f"^{url}: did not take the message .*{why}"):
+        with pytest.raises(WebhookError, match=f"^{url}: did not accept the message .*{why}"):
             Webhook(url=url, secret_file=secret_file, attempts=1).send({})
 
 

@@ -65,13 +65,13 @@ def attempts(folder: Path) -> list[Callable[[], object]]:
 @pytest.mark.parametrize(
     ("status", "body", "message"),
     [
-        (401, PAGE, r"refuses us \(status 401\); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
-        (403, PAGE, r"refuses us \(status 403\); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
-        (403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}', r"refuses us \(status 403\)"),
-        (404, PAGE, "not as an MLflow server does .*set MLFLOW_TRACKING_URI to the server's address"),
-        (302, PAGE, "not as an MLflow server does"),
-        (200, PAGE, "not as an MLflow server does"),
-        (200, b'{"run": 5, "registered_model": 5, "experiment": 5}', "not as an MLflow server does"),
+        (401, PAGE, r"refuses access \(status 401\); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (403, PAGE, r"refuses access \(status 403\); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}', r"refuses access \(status 403\)"),
+        (404, PAGE, "not an MLflow server .*set MLFLOW_TRACKING_URI to the server's address"),
+        (302, PAGE, "not an MLflow server"),
+        (200, PAGE, "not an MLflow server"),
+        (200, b'{"run": 5, "registered_model": 5, "experiment": 5}', "not an MLflow server"),
         (500, PAGE, "no tracking server: "),
     ],
 )
@@ -103,8 +103,8 @@ def test_a_run_that_is_not_there_is_left_and_any_other_answer_is_not(
     [
         ("foo://x", "unsupported URI"),
         ("mlruns", "filesystem tracking backend"),
-        ("http://127.0.0.1:99999", "nothing answers there"),
-        ("http://nohost.invalid", "nothing answers there"),
+        ("http://127.0.0.1:99999", "no answer"),
+        ("http://nohost.invalid", "no answer"),
     ],
 )
 def test_an_address_of_no_store_is_named(
@@ -133,7 +133,7 @@ def test_no_password_is_shown() -> None:
     assert shown("sqlite:////data/a@b/mlflow.db") == "sqlite:////data/a@b/mlflow.db"
 
 
-def test_a_server_that_is_away_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_unreachable_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError):
         find_models(["latest"])

@@ -69,7 +69,7 @@ def test_a_half_made_database_is_named_with_the_remedy(
     use(monkeypatch, half)
     for attempt in (lambda: find_models(["latest"]), lambda: Registry("signs")):
         with pytest.raises(
-            TrackingError, match=r"mlflow\.db: half made.*nothing is lost: mv '.*mlflow\.db' '"
+            TrackingError, match=r"mlflow\.db: incomplete.*nothing is lost: mv '.*mlflow\.db' '"
         ) as error:
             attempt()
         assert len(str(error.value).splitlines()) == 1
@@ -148,7 +148,7 @@ def test_kill_9_at_the_first_start_leaves_nothing_that_stops_the_next(tmp_path: 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"no database " * 100, "file is not a database"), (None, "is no file")],
+    [(b"no database " * 100, "file is not a database"), (None, "not a file")],
 )
 def test_what_is_no_database_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
@@ -221,7 +221,7 @@ def test_a_project_that_was_moved_names_the_folder_that_is_missing(
         with pytest.raises(TrackingError) as error:
             find_models([reference])
         first = str(error.value).splitlines()[0]
-        assert f"keep their files in {tmp_path / 'project'}, which is not there" in first
+        assert f"keep files in {tmp_path / 'project'}, which does not exist" in first
         assert f"ln -s <where it is now> {tmp_path / 'project'}" in first
     (tmp_path / "project").symlink_to(moved)
     assert find_models(["latest"], folder=tmp_path / "found")[0].run_id == run_id
@@ -266,7 +266,7 @@ def test_a_database_that_cannot_be_written_is_named(database: Path, tmp_path: Pa
         connection.execute(
             "CREATE TRIGGER t BEFORE INSERT ON experiments BEGIN SELECT RAISE(FAIL, 'readonly database'); END"
         )
-    with pytest.raises(TrackingError, match=r"cannot be written .*give this user the right to write there"):
+    with pytest.raises(TrackingError, match=r"cannot be written .*give this user write permission there"):
         finished_run(tmp_path / "run")
 
 
@@ -275,7 +275,7 @@ def test_a_database_that_another_holds_is_said_to_be_in_use(database: Path, monk
     holder = sqlite3.connect(database, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
-        with pytest.raises(TrackingError, match=r"cannot be used now \(.*database is locked"):
+        with pytest.raises(TrackingError, match=r"temporarily unavailable \(.*database is locked"):
             find_models(["latest"])
     finally:
         holder.close()
@@ -288,5 +288,5 @@ def test_model_references_that_are_nonsense_are_refused(database: Path, referenc
 
 
 def test_the_folder_of_a_run_is_no_model(database: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match=r"no such file; give a checkpoint \(<run folder>/model\.pt\)"):
+    with pytest.raises(TrackingError, match=r"no such file; use a checkpoint \(<run folder>/model\.pt\)"):
         find_models([str(tmp_path)])

@@ -33,7 +33,7 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path) -> None:
 
 def test_where_no_folder_can_be_the_reason_is_given(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    reason = r"file/b: cannot be made or opened \(Not a directory\)"
+    reason = r"file/b: cannot be created or opened \(Not a directory\)"
     with pytest.raises(FolderError, match=reason) as refused, lock_folder(tmp_path / "file" / "b"):
         pass
     assert not refused.value.busy

@@ -58,7 +58,7 @@ def tell(spool: Spool, *steps: int) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(kinds=st.lists(st.sampled_from(["metrics r", "metrics s", "tags r"]), max_size=20), data=st.data())
-def test_events_arrive_once_and_in_order_whenever_the_receiver_is_away(
+def test_events_arrive_once_and_in_order_whenever_the_receiver_is_unreachable(
     kinds: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     ear = Ear()
@@ -109,7 +109,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     with Spool.opened(tmp_path) as spool:
         tell(spool, 1)
         (tmp_path / "journal.jsonl").write_bytes(b"\0\0\0\n")
-        with pytest.raises(TrackingError, match=r"journal\.jsonl: damaged before byte 4"):
+        with pytest.raises(TrackingError, match=r"journal\.jsonl: corrupt before byte 4"):
             spool.unsent()
 
 
@@ -171,7 +171,7 @@ def test_a_hanging_receiver_holds_nobody_up_and_what_it_did_not_take_is_kept(tmp
 
 
 def test_a_spool_has_one_writer(tmp_path: Path) -> None:
-    with Spool.opened(tmp_path), pytest.raises(SpoolBusyError, match="still in work"), Spool.opened(tmp_path):
+    with Spool.opened(tmp_path), pytest.raises(SpoolBusyError, match="still in progress"), Spool.opened(tmp_path):
         pass
     with Spool.opened(tmp_path):
         pass
@@ -179,7 +179,7 @@ def test_a_spool_has_one_writer(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrackingError, match="cannot be made"), Spool.opened(tmp_path / "file" / "tracking"):
+    with pytest.raises(TrackingError, match="cannot be created"), Spool.opened(tmp_path / "file" / "tracking"):
         pass
 
 
@@ -217,7 +217,7 @@ def test_a_model_folder_with_a_link_in_it_is_not_sent(tmp_path: Path) -> None:
         event = {"do": "model", "run_id": "r", "file": spool.keep(tmp_path / "model")}
         assert spool.kept(event).is_dir()
         (spool.kept(event) / "data").symlink_to("/etc")
-        with pytest.raises(TrackingError, match="or a link"):
+        with pytest.raises(TrackingError, match="or is a link"):
             spool.kept(event)
 
 
@@ -234,7 +234,7 @@ def test_a_model_folder_with_a_link_in_it_is_not_sent(tmp_path: Path) -> None:
 )
 def test_lines_that_are_no_events_are_named(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "journal.jsonl").write_bytes(line + b"\n")
-    with pytest.raises(TrackingError, match=r"journal\.jsonl: damaged before byte"):
+    with pytest.raises(TrackingError, match=r"journal\.jsonl: corrupt before byte"):
         Spool(tmp_path).unsent()
 
 

@@ -135,7 +135,7 @@ def test_without_the_variable_runs_are_kept_in_mlruns(tmp_path: Path, monkeypatc
     assert tracking_uri() == f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}"
 
 
-def test_a_run_that_is_gone_on_with_is_running_again_and_repeats_nothing(client: MlflowClient, tmp_path: Path) -> None:
+def test_a_run_that_is_resumed_is_running_again_and_repeats_nothing(client: MlflowClient, tmp_path: Path) -> None:
     with pytest.raises(ValueError), begin(tmp_path) as run:
         run.log_metrics({"loss": 1.0}, 0)
         raise ValueError
@@ -253,7 +253,7 @@ def test_latest_needs_a_checkpoint(client: MlflowClient, tmp_path: Path) -> None
         find_models(["lost.pt"])
 
 
-def test_an_unknown_run_cannot_be_gone_on_with(client: MlflowClient, tmp_path: Path) -> None:
+def test_an_unknown_run_cannot_be_resumed(client: MlflowClient, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="knows no run 0000"), begin(tmp_path, "0" * 32):
         pass
 

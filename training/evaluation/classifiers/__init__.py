@@ -1,1 +1,1 @@
-"""What classifiers predict for every image of a split, and what is measured and drawn of one variant."""
+"""The predictions of classifiers for every image of a split, and metrics and figures of one variant."""

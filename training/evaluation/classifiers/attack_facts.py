@@ -1,4 +1,4 @@
-"""What the files of an adversarial variant say of its images and of how they were made."""
+"""What the files of an adversarial variant record about its images and how they were made."""
 
 from dataclasses import dataclass, replace
 
@@ -16,9 +16,10 @@ __all__ = ["AttackFacts", "read_attack_facts"]
 
 @dataclass(frozen=True)
 class AttackFacts:
-    """`network` is the digest of the network that was attacked, `source` the variant whose images were. `seeks` is
-    whether the attack sought the smallest perturbation instead of one of a given strength. `snr_db` (N,), float32, is
-    of the stored images in order of their ids: +inf where nothing was changed, NaN where the image is black."""
+    """`network` is the digest of the network that was attacked, `source` the variant whose images were attacked.
+    `seeks` is whether the attack sought the smallest perturbation instead of using a given strength. `snr_db` (N,),
+    float32, is that of the stored images in order of their ids: +inf if nothing was changed, NaN if the image is
+    black."""
 
     network: str
     source: str
@@ -32,12 +33,12 @@ class AttackFacts:
         return ratios
 
     def at(self, rows: NDArray[np.bool_]) -> "AttackFacts":
-        """Of some of the images."""
+        """The facts of some of the images."""
         return replace(self, snr_db=self.snr_db[rows])
 
 
 def read_attack_facts(source: OpenSplit, variant: str) -> AttackFacts | None:
-    """None where the images are not adversarial. Only two small columns are read. Raises StreamError."""
+    """None if the images are not adversarial. Reads only two small columns. Raises StreamError."""
     opened = source.variants[variant]
     facts = opened.manifest.fingerprint
     if ATTACKED not in facts:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, for a person to see where and how a classifier fails."""
+"""Figures of an evaluation that show where and how a classifier fails."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ PAIRS_PER_ROW = 2
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """As PNG, whole or not at all. Raises EvaluationError."""
+    """As PNG, written atomically. Raises EvaluationError."""
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=100, bbox_inches="tight")
     return path
 
 
 def heat_map(matrix: NDArray[np.int64], class_names: Sequence[str], title: str) -> Figure:
-    """The confusion matrix (paper, Figure 14): colours are the share of a label's images, on a logarithmic scale, so
-    that rare confusions are seen; numbers are images."""
+    """The confusion matrix (paper, Figure 14): colours are shares of a label's images, on a logarithmic scale, so that
+    rare confusions are visible; numbers are images."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(15, 12.5))
     axis = figure.subplots()
@@ -133,7 +133,7 @@ def flipped_images(
     variant: str,
     title: str,
 ) -> Figure:
-    """Images right before the noise and wrong after it, in pairs (paper, Figure 13)."""
+    """Images that are right before the noise and wrong after it, in pairs (paper, Figure 13)."""
     rows = max(1, -(-len(flips) // PAIRS_PER_ROW))
     figure = Figure(figsize=(4.6 * PAIRS_PER_ROW, 2.9 * rows + 0.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -151,19 +151,19 @@ def flipped_images(
 
 
 def label_text(label: int, class_names: Sequence[str]) -> str:
-    """A class by its number and name, in at most two lines."""
+    """The number and name of a class, in at most two lines."""
     name = class_names[label]
     return "\n".join(textwrap.wrap(name if name == str(label) else f"{label} {name}", 26)[:2])
 
 
 def show(axis: Axes, image: NDArray[Any], title: str, color: str) -> None:
     white = 255 if image.dtype.kind == "u" else 1
-    axis.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")  # grey is a matter of one channel
+    axis.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")  # cmap applies to one channel
     axis.set_title(title, fontsize=8, color=color)
 
 
 def _places(variants: list[str]) -> dict[str, tuple[int, int]]:
-    """Row and column of each variant's panel: a row per noise."""
+    """Row and column of the panel of each variant: a row per noise."""
     places: dict[str, tuple[int, int]] = {}
     noises = list(dict.fromkeys(noise_and_level(variant)[0] for variant in in_order(variants)))
     for row, noise in enumerate(noises):

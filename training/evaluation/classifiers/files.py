@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ __all__ = ["replacing"]
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; at the end it takes the place of `path` in one step.
+    """A path beside `path` to write to; at the end it replaces `path` in one step.
 
-    Raises EvaluationError where the disk refuses; then the old file is still there."""
+    Raises EvaluationError if the disk refuses; the old file is then still there."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Images that a noise turns from right to wrong."""
+"""Images whose prediction changes from right to wrong under a noise."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -24,8 +24,8 @@ class Flip(NamedTuple):
 
 
 def find_flips(before: Predictions, after: Predictions, most: int = 8) -> list[Flip]:
-    """Images right before and wrong after, at most one of each class: those of the highest confidence before, and where
-    they are equal by image_id. Raises EvaluationError where each has images that the other has not."""
+    """Images that are right before and wrong after, at most one of each class: those of the highest confidence before,
+    ties broken by image_id. Raises EvaluationError if the two do not have the same images."""
     before, after = on_same_images(before, after)
     flipped = np.flatnonzero(before.right & ~after.right)
     surest = flipped[np.lexsort((before.image_ids[flipped], -before.confidences[flipped]))]
@@ -43,8 +43,8 @@ def find_flips(before: Predictions, after: Predictions, most: int = 8) -> list[F
 
 
 def images_by_id(data: Data, split: Split, variant: str, image_ids: Collection[str]) -> dict[str, NDArray[Any]]:
-    """(S, S, 3) as stored, by image_id, found by reading the variant through. Raises StreamError where it cannot be
-    read, and EvaluationError where an image is not in it."""
+    """(S, S, 3) as stored, by image_id, found by reading the whole variant. Raises StreamError if it cannot be read,
+    and EvaluationError if an image is not in it."""
     wanted = set(image_ids)
     found: dict[str, NDArray[Any]] = {}
     if wanted:

@@ -1,10 +1,10 @@
-"""Measures of predictions, as pure functions of labels, predictions and probabilities.
+"""Metrics of predictions, as pure functions of labels, predictions and probabilities.
 
 Accuracy, and a class's recall (its true positive rate, TPR), precision and FPR are proportions, so they have Wilson's
-95 % interval; averages over classes, F1 and ECE have none. A class's measure without a case to measure it on (its
-recall where no image has that label, its precision where it is never predicted) has no value. Averages are over the
+95 % interval; averages over classes, F1 and ECE have none. A metric of a class is undefined without cases (its
+recall if no image has that label, its precision if it is never predicted). Averages are over the
 classes that occur in the labels, "macro" equally, "_weighted" by their images; there, the precision of a class that
-is never predicted counts as 0, as in scikit-learn: left out, a classifier would gain by never saying a hard class.
+is never predicted counts as 0, as in scikit-learn: otherwise a classifier would gain by never predicting a hard class.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ RELIABILITY_BINS = 15
 
 
 class Measurement(NamedTuple):
-    """`low` and `high` are the ends of the 95 % interval. None where there is no such value."""
+    """`low` and `high` are the ends of the 95 % interval. None if undefined."""
 
     metric: str
     value: float | None
@@ -57,7 +57,8 @@ def wilson(metric: str, successes: int, trials: int) -> Measurement:
 
 
 def confusion(predictions: Predictions) -> Integers:
-    """(num_classes, num_classes): images with the label of the row that were predicted as the class of the column."""
+    """(num_classes, num_classes): the number of images with the label of the row that were predicted as the class of
+    the column."""
     classes = range(predictions.probabilities.shape[1])
     matrix: Integers = confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
     return matrix
@@ -77,7 +78,7 @@ def reliability(predictions: Predictions, bins: int = RELIABILITY_BINS) -> Relia
 
 
 def measure(predictions: Predictions) -> list[Measurement]:
-    """All measures of one classifier on one variant. A class's own are named by its label: recall/14."""
+    """All metrics of one classifier on one variant. Metrics of a class contain its label: recall/14."""
     matrix = confusion(predictions)
     return [
         Measurement("images", float(matrix.sum())),

@@ -1,4 +1,4 @@
-"""What classifiers say of every image of a split: each variant is read once and shown to all of them."""
+"""The predictions of classifiers for every image of a split: each variant is read once and shown to all of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ SAME_LOGITS = 1e-3
 
 
 class EvaluationError(RoadsignError):
-    """A classifier does not fit the data, or gives no numbers, or the result cannot be written."""
+    """A classifier does not fit the data, or its outputs are not finite, or the result cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Predictions:
         return self.probabilities[np.arange(len(self.predicted)), self.predicted]
 
     def at(self, image_ids: NDArray[np.str_]) -> "Predictions":
-        """Of those of the images that are among `image_ids`."""
+        """The predictions for the images that are among `image_ids`."""
         rows = np.isin(self.image_ids, image_ids)
         return replace(
             self,
@@ -67,14 +67,14 @@ class Predictions:
 
 
 def on_same_images(*found: Predictions) -> list[Predictions]:
-    """Each on the images of the one that has the fewest, for an attack may have got no more than a part of a split.
-    Raises EvaluationError where another one has not all of them."""
+    """All predictions reduced to the images of the one with the fewest, since an attack may cover only a part of a
+    split. Raises EvaluationError if another one lacks some of them."""
     fewest = min(found, key=lambda one: len(one.image_ids))
     same = [one.at(fewest.image_ids) for one in found]
     for one in same:
         if len(one.image_ids) < len(fewest.image_ids):
             raise EvaluationError(
-                f"{fewest.variant} has images that {one.variant} has not; make both of the same dataset again"
+                f"{fewest.variant} has images that {one.variant} does not have; make both again from the same dataset"
             )
     return same
 
@@ -87,11 +87,11 @@ def predict(
     device: torch.device,
     batch_size: int = 512,
 ) -> dict[tuple[str, str], Predictions]:
-    """By (name of the classifier, variant). The networks are moved to `device` and left there in evaluation mode;
-    data.mixture does not matter.
+    """Predictions by (name of the classifier, variant). The networks are moved to `device` and left there in evaluation
+    mode; data.mixture is ignored.
 
-    Raises StreamError where the data cannot be read, and EvaluationError where a classifier is for another size or has
-    too few classes, or where logits are not finite."""
+    Raises StreamError if the data cannot be read, and EvaluationError if a classifier is for another size or has too
+    few classes, or if logits are not finite."""
     for name, classifier in classifiers.items():
         if classifier.shape.size_px != data.size_px:
             raise EvaluationError(
@@ -107,7 +107,7 @@ def predict(
 
 
 def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """Raises EvaluationError where there is no GPU and one is asked for."""
+    """Raises EvaluationError if a GPU is requested and there is none."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise EvaluationError("device=cuda: PyTorch finds no GPU; use device=cpu or device=auto")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")

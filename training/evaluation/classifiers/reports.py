@@ -1,4 +1,4 @@
-"""What a person reads of an evaluation: scikit-learn's report of each variant, and the table on the console."""
+"""Readable reports of an evaluation: scikit-learn's report of each variant, and the table on the console."""
 
 import csv
 import json
@@ -23,8 +23,8 @@ MOST_WITH_INTERVALS = 2
 
 
 def write_reports(predictions: Predictions, class_names: Sequence[str], folder: Path, variant: str) -> list[Path]:
-    """report-<variant>.txt and .json, scikit-learn's classification_report of the classes that occur in the labels, and
-    confusion-<variant>.csv, labels in rows and predictions in columns. Raises EvaluationError."""
+    """report-<variant>.txt and .json, scikit-learn's classification_report for the classes that occur in the labels,
+    and confusion-<variant>.csv, labels in rows and predictions in columns. Raises EvaluationError."""
     text, values = (_classification_report(predictions, class_names, as_dict) for as_dict in (False, True))
     return [
         _write(folder / f"report-{variant}.txt", str(text)),
@@ -34,8 +34,8 @@ def write_reports(predictions: Predictions, class_names: Sequence[str], folder: 
 
 
 def accuracies(table: pa.Table) -> Table:
-    """Accuracy in per cent: a row per variant, a column per model, with its 95 % interval where a narrow screen has
-    room for that; more models than MOST_WITH_INTERVALS are numbered, and named below."""
+    """Accuracy in per cent: a row per variant, a column per model, with its 95 % interval if a narrow screen has room
+    for it; more models than MOST_WITH_INTERVALS are numbered, and named below."""
     rows = table.filter(pc.field("metric") == "accuracy").to_pylist()
     models = list(dict.fromkeys(row["model"] for row in rows))
     many = len(models) > MOST_WITH_INTERVALS

@@ -1,4 +1,4 @@
-"""THE TABLE of an evaluation: one row per model, variant and metric, for any reader of Parquet or CSV."""
+"""The table of an evaluation: one row per model, variant and metric, for any reader of Parquet or CSV."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,11 +30,12 @@ SCHEMA = pa.schema(
         pa.field("high", pa.float64()),
     ]
 )
-"""`run` is the tracked run of the model, null where it has none; `dataset_digest` the variant's content digest. noise
-and level are none where nothing was added; adversarial images that were made against another model are of the noise
-fgsm_transfer_<the first digits of that one's digest>. Metrics are fractions: accuracy; recall (TPR), precision, f1 and
-fpr, macro, and as recall_weighted …; ece; of the class 14 recall/14 …; images and images/14 are counts; of adversarial
-images those of robustness.measure_robustness besides. low and high are the 95 % interval, null where there is none."""
+"""`run` is the tracked run of the model, null if it has none; `dataset_digest` the variant's content digest. noise and
+level are none if nothing was added; adversarial images that were made against another model have the noise
+fgsm_transfer_<the first digits of the digest of that model>. Metrics are fractions: accuracy; recall (TPR), precision,
+f1 and fpr, macro averages, and as recall_weighted … weighted ones; ece; recall/14 … for class 14; images and images/14
+are counts; for adversarial images also those of curves.measure_robustness. low and high are the 95 % interval, null if
+there is none."""
 TRACKED = (
     "accuracy", "precision", "recall", "f1", "fpr", "ece", "accuracy_cumulative", "success", "relative_perturbation",
     "relative_perturbation_median", "robust_accuracy",
@@ -64,7 +65,7 @@ def make_table(measured: Iterable[tuple[Subject, Iterable[Measurement]]]) -> pa.
 
 
 def write_table(table: pa.Table, folder: Path, name: str = "evaluation") -> list[Path]:
-    """<name>.parquet and <name>.csv, each whole or not at all. Raises EvaluationError."""
+    """<name>.parquet and <name>.csv, each written atomically. Raises EvaluationError."""
     parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
     with replacing(parquet) as partial:
         pq.write_table(table, partial)
@@ -74,8 +75,8 @@ def write_table(table: pa.Table, folder: Path, name: str = "evaluation") -> list
 
 
 def tracked_metrics(table: pa.Table, model: str) -> dict[str, float]:
-    """The metrics of one model by the names that its tracked run has them under: accuracy/gaussian-max, f1/clean …, of
-    other splits than the test images validation/accuracy/gaussian-max …"""
+    """The metrics of one model by their names in its tracked run: accuracy/gaussian-max, f1/clean …, for other splits
+    than the test images validation/accuracy/gaussian-max …"""
     chosen = table.filter((pc.field("model") == model) & pc.field("metric").isin(TRACKED))
     return {
         ("" if row["split"] == "test" else f"{row['split']}/")

@@ -1,4 +1,4 @@
-"""Which variants a dataset has, and what their names say."""
+"""The variants of a dataset, and the meaning of their names."""
 
 import posixpath
 import re
@@ -19,9 +19,9 @@ LEVELS = ("min", "avg", "max")
 
 
 def variants_of(data: Data, split: Split = "train") -> list[str]:
-    """The variants under data.root at its geometry and size, in_order; adversarial ones once for each network that was
-    attacked, generated ones, which are for training, where they have images of `split`. Raises StreamError where the
-    file system cannot be opened; a folder that is not there has none."""
+    """The variants under data.root at its geometry and size, in_order: adversarial ones once for each network that was
+    attacked, generated ones, which are for training, if they have images of `split`. Raises StreamError if the file
+    system cannot be opened; a missing folder has none."""
     try:
         filesystem, root = url_to_fs(data.root)
         folder = posixpath.join(root, Cell(data.geometry, data.size_px, CLEAN).folder(Path()).parent.as_posix())
@@ -40,7 +40,8 @@ def variants_of(data: Data, split: Split = "train") -> list[str]:
 
 
 def in_order(variants: list[str]) -> list[str]:
-    """Clean first, then by noise; within it min, avg, max, then other levels, numbers in them by their value."""
+    """Clean first, then by noise; within a noise min, avg, max, then other levels, with numbers in them sorted by
+    value."""
     return sorted(variants, key=_place)
 
 
@@ -60,8 +61,8 @@ def variant_name(noise: str, level: str) -> str:
 
 
 def shown_name(variant: str, attacked: str | None, model: str) -> str:
-    """What a variant is called in the results of a model, by the digests of the attacked network and of the model:
-    fgsm-snr33 where it is the model itself, fgsm_transfer_0f3a5c7e9b1d-snr33 where it is another."""
+    """The name of a variant in the results of a model, from the digests of the attacked network and of the model:
+    fgsm-snr33 if the model itself was attacked, else fgsm_transfer_0f3a5c7e9b1d-snr33."""
     noise, level = noise_and_level(without_network(variant))
     if attacked is None or attacked == model:
         return variant_name(noise, level)

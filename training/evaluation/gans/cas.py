@@ -1,4 +1,4 @@
-"""The classification accuracy score: what a classifier that was trained on generated images is worth on real ones."""
+"""The classification accuracy score: the accuracy on real images of a classifier that was trained on generated ones."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ def _model(given: object) -> Model:
 
 
 class Cas(Settings):
-    """The recipe of the classifier: a short one, without augmentation, so that it is the images that are judged."""
+    """The recipe of the classifier: short and without augmentation, so that the score depends mostly on the images."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     epochs: int = Field(default=10, ge=1)
@@ -36,9 +36,9 @@ class Cas(Settings):
     def __call__(
         self, train: ImagesInMemory, test: ImagesInMemory, num_classes: int, seed: int, device: torch.device
     ) -> Measurement:
-        """The accuracy on `test` of a classifier trained on `train`, whose labels are the conditions that its images
-        were made for (S. Ravuri, O. Vinyals, "Classification accuracy score for conditional generative models", 2019,
-        section 3). Raises DivergedError."""
+        """The accuracy on `test` of a classifier trained on `train`, whose labels are the conditions of its images (S.
+        Ravuri, O. Vinyals, "Classification accuracy score for conditional generative models", 2019, section 3). Raises
+        DivergedError."""
         shape = Shape(int(train.pixels.shape[-1]), num_classes, *_channels(train))
         training = ClassifierTraining(
             self._recipe(shape.size_px, seed), shape, Ranks(device),
@@ -52,7 +52,7 @@ class Cas(Settings):
         return wilson("cas", round(training.metrics["accuracy/validation"] * images), images)
 
     def _recipe(self, size_px: int, seed: int) -> TrainClassifier:
-        """No files are read or written with it."""
+        """The settings of the training; no files are read or written with them."""
         return TrainClassifier(
             model=self.model, data=Data(root="", size_px=size_px),
             augmentation=Augmentation(rotation_deg=0.0, contrast=0.0, flips="none"),
@@ -62,7 +62,7 @@ class Cas(Settings):
 
 
 def _channels(images: ImagesInMemory) -> tuple[Channels, Channels]:
-    """Mean and standard deviation of each channel; of a channel without any, 1 divides."""
+    """Mean and standard deviation of each channel; a standard deviation of 0 becomes 1."""
     channels = images.pixels.shape[1]
     sums, squares = torch.zeros(2, channels, dtype=torch.float64)
     for pixels in torch.split(images.pixels, 1024):

@@ -1,9 +1,8 @@
-"""How far generated images are from real ones, as pure functions of the features or the class probabilities of both.
+"""Distances between generated and real images, as pure functions of the features or the class probabilities of both.
 
-Features are (N, d) for N generated and (M, d) for M real images, of any floating dtype; all is computed in float64.
-Random numbers come from the generator that is given. A value depends on the network that the features are of, and, all
-but KID, on N and M: compare values of the same network and the same numbers of images alone.
-"""
+Features are (N, d) for N generated and (M, d) for M real images, of any floating dtype; all computations are in
+float64. Random numbers come from the given generator. A value depends on the network that the features are from and,
+except for KID, on N and M: compare only values of the same network and the same numbers of images."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ ROWS_AT_A_TIME = 256
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation (of a population, as torch-fidelity has it) over subsets or splits of `size`."""
+    """Mean and standard deviation (of a population, as in torch-fidelity) over subsets or splits of `size`."""
 
     mean: float
     sd: float
@@ -35,8 +34,8 @@ class Spread(NamedTuple):
 
 class Agreement(NamedTuple):
     """precision: share of generated images that lie among the real ones; recall: share of real images that lie among
-    the generated ones; density: how densely real images lie around the generated ones, 1 where both are alike;
-    coverage: share of real images that have a generated one near."""
+    the generated ones; density: how densely real images lie around the generated ones, 1 if both are alike; coverage:
+    share of real images that have a generated one near."""
 
     precision: float
     recall: float
@@ -45,17 +44,17 @@ class Agreement(NamedTuple):
 
 
 def frechet_distance(generated: Features, real: Features) -> float:
-    """The squared Fréchet distance of the Gaussians with the features' means and covariances, |μ₁ − μ₂|² +
-    tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½); of Inception's features it is FID (M. Heusel et al., "GANs trained by a two time-scale
-    update rule converge to a local Nash equilibrium", 2017, equation 6).
+    """The squared Fréchet distance of the Gaussians with the features' means and covariances, |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ −
+    2 (Σ₁Σ₂)^½); for Inception's features it is FID (M. Heusel et al., "GANs trained by a two time-scale update rule
+    converge to a local Nash equilibrium", 2017, equation 6).
 
     The trace of the root is the sum of the singular values of Σ₁^½ Σ₂^½, so that no eigenvalue can become complex.
-    Raises EvaluationError where either has no more images than dimensions: its covariance has not full rank then and
-    the value is of the number of images; take kernel_distance."""
+    Raises EvaluationError if either set has no more images than dimensions: its covariance then does not have full
+    rank, and the value depends mainly on the number of images; use kernel_distance."""
     _check(generated, real)
     images, dimensions = min(len(generated), len(real)), real.shape[1]
     if images <= dimensions:
-        raise EvaluationError(f"{images:,} images are too few for features of {dimensions} dimensions; KID has a value")
+        raise EvaluationError(f"{images:,} images are too few for features of {dimensions} dimensions; use KID")
     (mean, covariance), (mean_real, covariance_real) = (_moments(features) for features in (generated, real))
     overlap = svdvals(_root(covariance) @ _root(covariance_real)).sum()
     return float(np.square(mean - mean_real).sum() + covariance.trace() + covariance_real.trace() - 2 * overlap)
@@ -65,10 +64,10 @@ def kernel_distance(
     generated: Features, real: Features, random: np.random.Generator, subsets: int = 100, subset_size: int = 1000
 ) -> Spread:
     """The squared maximum mean discrepancy, unbiased, under the kernel (x·y / d + 1)³, over subsets drawn without
-    replacement; of Inception's features it is KID (M. Bińkowski et al., "Demystifying MMD GANs", 2018, section 4).
+    replacement; for Inception's features it is KID (M. Bińkowski et al., "Demystifying MMD GANs", 2018, section 4).
 
-    Needs no number of images, and may be a little below zero. Subsets are no larger than the smaller set. Raises
-    EvaluationError where that has one image."""
+    It does not require a minimum number of images, and may be slightly negative. Subsets are no larger than the smaller
+    set. Raises EvaluationError if that has one image."""
     _check(generated, real)
     size = min(subset_size, len(generated), len(real))
     if size < 2:
@@ -83,9 +82,9 @@ def kernel_distance(
 def inception_score(probabilities: Features, random: np.random.Generator, splits: int = 10) -> Spread:
     """exp of the mean KL divergence of an image's class probabilities (N, classes) from those of its split, over random
     splits of equal size (T. Salimans et al., "Improved techniques for training GANs", 2016, section 4): 1 to the number
-    of classes. It knows no real images. Raises EvaluationError where there are fewer images than splits."""
+    of classes. It does not use real images. Raises EvaluationError if there are fewer images than splits."""
     if len(probabilities) < splits:
-        raise EvaluationError(f"{len(probabilities)} images cannot be dealt into {splits} splits")
+        raise EvaluationError(f"{len(probabilities)} images cannot be divided into {splits} splits")
     shuffled = random.permutation(np.asarray(probabilities, np.float64))
     scores = [
         np.exp(rel_entr(split, split.mean(axis=0)).sum(axis=1).mean()) for split in np.array_split(shuffled, splits)
@@ -95,10 +94,11 @@ def inception_score(probabilities: Features, random: np.random.Generator, splits
 
 def agreement(generated: Features, real: Features, neighbours: int = 3) -> Agreement:
     """Precision and recall of T. Kynkäänniemi et al., "Improved precision and recall metric for assessing generative
-    models", 2019, equations 1 and 2: whether an image lies in a ball around one of the others that reaches to that
-    one's k-th neighbour of its own kind. Density and coverage of M. F. Naeem et al., "Reliable fidelity and diversity
-    metrics for generative models", 2020, section 3: how many such balls around real images, by k; and the share of real
-    images whose own ball has a generated one in it. Raises EvaluationError where either has no more than k images."""
+    models", 2019, equations 1 and 2: whether an image lies in a ball around one of the other set, whose radius is the
+    distance to that image's k-th neighbour in its own set. Density and coverage of M. F. Naeem et al., "Reliable
+    fidelity and diversity metrics for generative models", 2020, section 3: the number of such balls around real images,
+    divided by k; and the share of real images whose own ball contains a generated one. Raises EvaluationError if either
+    set has no more than k images."""
     _check(generated, real)
     reach, reach_real = (nearest(features, None, neighbours)[0][:, -1] ** 2 for features in (generated, real))
     balls = np.zeros(len(generated))
@@ -114,11 +114,11 @@ def agreement(generated: Features, real: Features, neighbours: int = 3) -> Agree
 
 
 def nearest(features: Features, others: Features | None, count: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Euclidean distances (N, count), in ascending order, of the nearest of `others`, and their rows; where `others` is
-    None, of the nearest of `features` but itself. Raises EvaluationError where there are not so many."""
+    """Euclidean distances (N, count), in ascending order, of the nearest of `others`, and their rows; if `others` is
+    None, of the nearest of `features` other than itself. Raises EvaluationError if there are fewer."""
     there = len(features) - 1 if others is None else len(others)
     if there < count:
-        raise EvaluationError(f"{count} neighbours are asked for, and there are {there} other images")
+        raise EvaluationError(f"{count} neighbours were requested, but there are {there} other images")
     index = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features if others is None else others)
     distances, rows = index.kneighbors(None if others is None else features)
     return distances.astype(np.float64), rows
@@ -138,7 +138,7 @@ def _moments(features: Features) -> tuple[Floats, Floats]:
 
 
 def _root(covariance: Floats) -> Floats:
-    """The symmetric square root of a matrix that is positive semidefinite but for rounding."""
+    """The symmetric square root of a matrix that is positive semidefinite except for rounding."""
     values, vectors = eigh(covariance)
     root: Floats = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     return root
@@ -164,7 +164,7 @@ def _kernel_of_itself(one: Features) -> Floats:
 
 
 def _squared_distances(generated: Features, real: Features) -> Iterator[tuple[slice, Floats]]:
-    """Of some generated images at a time to all real ones."""
+    """The distances of some generated images at a time to all real ones."""
     one, other = (np.asarray(features, np.float64) for features in (generated, real))
     own = np.square(other).sum(axis=1)
     for start in range(0, len(one), ROWS_AT_A_TIME):

@@ -1,4 +1,5 @@
-"""An evaluation of generators from its settings to the files: each at its own size, beside real images and noise."""
+"""An evaluation of generators from its settings to the files: each at its own size, together with real images and
+noise."""
 
 import hashlib
 import json
@@ -34,12 +35,12 @@ __all__ = ["EvaluatedGan", "GanData", "GanEvaluation", "GanResult", "evaluate_ga
 
 REAL, NOISE = "real training images", "uniform noise"
 WITHOUT_EFFECT = {"runs", "classifier", "inception", "thresholds", "device", "output_root"}
-"""On the table, besides what its rows and the extractors say."""
+"""Metrics shown in the table, besides those that depend on rows and extractors."""
 
 
 class GanData(Settings):
-    """Images of the size that a generator makes. Those of `split` are what generated ones are compared with;
-    `conditions` is the split whose labels and images the generator begins with. `verify` as in Data."""
+    """Images of the size that a generator makes. Generated images are compared with those of `split`; `conditions` is
+    the split that provides labels, and images as input of a generator. `verify` as in Data."""
 
     root: PathOrName
     geometry: str = "crop_or_pad"
@@ -49,8 +50,8 @@ class GanData(Settings):
 
 
 class GanEvaluation(Settings):
-    """Which generators, by which networks' features: `classifier` as find_models has it, and where `inception` names
-    the file of its weights, Inception's besides."""
+    """Which generators to evaluate, and by the features of which networks: `classifier` as in find_models, and if
+    `inception` names the file of its weights, Inception's as well."""
 
     runs: tuple[PathOrName, ...] = Field(min_length=1)
     classifier: PathOrName = "latest"
@@ -78,14 +79,14 @@ class GanEvaluation(Settings):
 
 
 class EvaluatedGan(NamedTuple):
-    """`run` is the id of its tracked run, None where it has none."""
+    """`run` is the id of its tracked run, or None."""
 
     gan: TrainedGan
     run: str | None
 
 
 class Pictures(NamedTuple):
-    """What is shown of a generator: its images by label, and those nearest to training images beside these."""
+    """The pictures of a generator: its images by label, and those that are nearest to training images."""
 
     images: ImageSet
     train: ImageSet
@@ -93,7 +94,7 @@ class Pictures(NamedTuple):
 
 
 class GanResult(NamedTuple):
-    """`pictures` by generator; `key` is a digest of the generators, the images, and how they were measured."""
+    """`pictures` by generator; `key` is a digest of the generators, the images, and the measurement settings."""
 
     table: pa.Table
     flags: Sequence[str]
@@ -105,7 +106,7 @@ def evaluate_gans(
     settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], extractors: Sequence[Extractor], device: torch.device,
     console: Console,
 ) -> GanResult:  # fmt: skip
-    """`gans` by the names that they have in the result. Raises StreamError, EvaluationError and DivergedError."""
+    """`gans` by their names in the result. Raises StreamError, EvaluationError and DivergedError."""
     rows: list[tuple[GanSubject, list[Score]]] = []
     pictures: dict[str, Pictures] = {}
     for (size_px, classes), names in _alike(gans).items():
@@ -128,15 +129,16 @@ def evaluate_gans(
                     pictures[name] = Pictures(described, train, training)
     table = make_gan_table(rows)
     key = _key(settings, extractors, [subject for subject, _ in rows])
-    fooling = {name: gan.gan.fools is not None for name, (gan, _) in gans.items()}
+    fooling = {name: gan.architecture.fools is not None for name, (gan, _) in gans.items()}
     return GanResult(table, settings.thresholds.find_flags(table, fooling), pictures, key)
 
 
 def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], result: GanResult) -> Path:
-    """The folder of this result under settings.output_root; the same generators, images and settings have the same.
+    """The folder of this result under settings.output_root, which is the same for the same generators, images and
+    settings.
 
-    In it: gan_evaluation.parquet, .csv and .yaml (the settings), flags.txt where there are any, and for each generator
-    <name>/samples.png and <name>/nearest_training_images.png. Raises EvaluationError."""
+    It contains gan_evaluation.parquet, .csv and .yaml (the settings), flags.txt if there are any flags, and for each
+    generator <name>/samples.png and <name>/nearest_training_images.png. Raises EvaluationError."""
     names = "+".join(folder_name(name) for name in gans)
     folder = settings.output_root / f"{names[:80]}-{settings.data.split}-{result.key[:12]}"
     write_table(result.table, folder, "gan_evaluation")
@@ -145,12 +147,12 @@ def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], 
     write_flags(result.flags, folder / "flags.txt")
     for name, pictures in result.pictures.items():
         own, gan = folder / folder_name(name), gans[name].gan
-        draw_samples(pictures.images.images, gan.gan.conditional, own / "samples.png")
+        draw_samples(pictures.images.images, gan.architecture.conditional, own / "samples.png")
         draw_nearest(pictures.images, pictures.train, pictures.nearest, name, own / "nearest_training_images.png")
     return folder
 
 
-class Subject(NamedTuple):
+class MeasuredImages(NamedTuple):
     """Images that are measured, and whether they have labels."""
 
     name: str
@@ -159,7 +161,7 @@ class Subject(NamedTuple):
 
 
 def _alike(gans: Mapping[str, EvaluatedGan]) -> dict[tuple[int, tuple[int, ...]], list[str]]:
-    """Names by size and classes: these are compared with the same real images."""
+    """Names by size and classes: generators of equal size and classes are compared with the same real images."""
     groups: dict[tuple[int, tuple[int, ...]], list[str]] = {}
     for name, (gan, _) in gans.items():
         groups.setdefault((gan.shape.size_px, gan.shape.classes), []).append(name)
@@ -168,15 +170,15 @@ def _alike(gans: Mapping[str, EvaluatedGan]) -> dict[tuple[int, tuple[int, ...]]
 
 def _subjects(
     settings: GanEvaluation, gans: Mapping[str, TrainedGan], splits: RealSplits, device: torch.device
-) -> Iterator[Subject]:
-    """The generators', and what gives their numbers a scale."""
+) -> Iterator[MeasuredImages]:
+    """The images of the generators, and the reference images that give their numbers a scale."""
     count, seed = settings.samples, settings.seed
     for name, gan in gans.items():
         made = generate(gan, name, splits.conditions, count, seed, settings.batch_size, device)
-        yield Subject(name, made, gan.gan.conditional)
+        yield MeasuredImages(name, made, gan.architecture.conditional)
     drawn = splits.train.drawn(min(count, len(splits.train.labels)), np.random.default_rng([seed, 1]))
     for name, images in ((REAL, drawn), (NOISE, uniform_noise(drawn, seed))):
-        yield Subject(name + splits.class_list, images, True)
+        yield MeasuredImages(name + splits.class_list, images, True)
 
 
 def _key(settings: GanEvaluation, extractors: Sequence[Extractor], subjects: Iterable[GanSubject]) -> str:

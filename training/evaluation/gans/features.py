@@ -1,7 +1,7 @@
-"""Networks whose features images are compared by: a classifier of ours, or Inception.
+"""Networks whose features are used to compare images: a classifier of this project, or Inception.
 
-Both sets of images go the same way: as uint8, in which real images are stored; to the network's size by bilinear
-interpolation, with antialiasing where they become smaller."""
+Both sets of images are processed in the same way: as uint8, in which real images are stored; resized to the network's
+size by bilinear interpolation, with antialiasing when downscaling."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -20,7 +20,8 @@ __all__ = ["ClassifierFeatures", "Extractor", "Features", "resized"]
 
 
 class Features(NamedTuple):
-    """Of N images: `values` (N, d), which the last layer's inputs are, and `probabilities` (N, classes), float32."""
+    """The features of N images: `values` (N, d), the inputs of the last layer, and `probabilities` (N, classes),
+    float32."""
 
     values: NDArray[np.float32]
     probabilities: NDArray[np.float32]
@@ -32,21 +33,21 @@ class Features(NamedTuple):
 
 
 class Extractor(ABC):
-    """`suffix` goes to the names of metrics, so that a distance in our features is never taken for FID; `name` and
-    `digest` say which network it is."""
+    """`suffix` is appended to the names of metrics, so that a distance in the features of another network is not
+    mistaken for FID; `name` and `digest` identify the network."""
 
     suffix: str
     name: str
     digest: str
     normalized: bool
-    """Whether features are measured in units of the real ones' root mean square, as where their scale is arbitrary."""
+    """Whether features are divided by the root mean square of the real ones, because their scale is arbitrary."""
 
     @property
     def label(self) -> str:
         return f"{self.name} {self.digest[:12]}"
 
     def __call__(self, images: torch.Tensor, batch_size: int = 512) -> Features:
-        """Of images (N, 3, S, S), uint8. Raises EvaluationError where features are not finite."""
+        """The features of images (N, 3, S, S), uint8. Raises EvaluationError if features are not finite."""
         with torch.inference_mode():
             parts = [self._features(batch) for batch in torch.split(images, batch_size)]
         values, logits = (torch.cat(kind).float().cpu() for kind in zip(*parts, strict=True))
@@ -60,13 +61,13 @@ class Extractor(ABC):
 
 
 class ClassifierFeatures(Extractor):
-    """What goes into the last linear layer of a classifier of ours, under metrics' names with _gtsrb."""
+    """The inputs of the last linear layer of a classifier; the metrics get the suffix _gtsrb."""
 
     suffix = "_gtsrb"
     normalized = True
 
     def __init__(self, classifier: Classifier, name: str, device: torch.device) -> None:
-        """Raises EvaluationError where the network has no linear layer that gives its classes."""
+        """Raises EvaluationError if the network does not end in a linear layer with one output per class."""
         self.name = name
         self.digest = classifier.digest
         self.classifier = classifier
@@ -89,7 +90,7 @@ class ClassifierFeatures(Extractor):
 
 
 def resized(images: torch.Tensor, size_px: int) -> torch.Tensor:
-    """(N, 3, S, S) floats at another size, bilinear; antialiased where they become smaller."""
+    """(N, 3, S, S) floats at another size, bilinear; with antialiasing when downscaling."""
     if images.shape[-1] == size_px:
         return images
     return interpolate(images, (size_px, size_px), mode="bilinear", align_corners=False, antialias=True)

@@ -1,4 +1,4 @@
-"""Pictures of generated images: some of each class, and those that come nearest to training images."""
+"""Figures of generated images: some of each class, and those nearest to training images."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ INK = "0.2"
 
 
 def draw_samples(images: ImagesInMemory, by_class: bool, path: Path) -> Path:
-    """The first images: a row for each class, or where they have none, ten rows. Raises EvaluationError."""
+    """The first images: a row for each class, or ten rows if they have no labels. Raises EvaluationError."""
     rows = torch.arange(min(COLUMNS * COLUMNS, len(images.labels)))
     if by_class:
         rows = torch.cat([_first_of(images.labels, int(label)) for label in torch.unique(images.labels)])
@@ -28,8 +28,8 @@ def draw_samples(images: ImagesInMemory, by_class: bool, path: Path) -> Path:
 
 
 def draw_nearest(images: ImageSet, train: ImageSet, found: Neighbours, name: str, path: Path) -> Path:
-    """The images that come nearest to training images, by the difference of their values relative to their contrast,
-    each beside its nearest training images by features. Raises EvaluationError."""
+    """The images nearest to training images, by the difference of their values relative to their contrast, each next to
+    its nearest training images by features. Raises EvaluationError."""
     chosen = np.argsort(found.differences, kind="stable")[:SHOWN]
     columns = found.rows.shape[1] + 1
     figure = Figure(figsize=(1.7 * columns, 1.9 * len(chosen) + 0.6), layout="constrained")
@@ -52,6 +52,6 @@ def draw_nearest(images: ImageSet, train: ImageSet, found: Neighbours, name: str
 
 
 def _first_of(labels: torch.Tensor, label: int) -> torch.Tensor:
-    """Ten rows of this label; where there are fewer, these over again."""
+    """Ten rows of this label; repeated if there are fewer."""
     found = torch.nonzero(labels == label)[:, 0]
     return found[torch.arange(COLUMNS) % len(found)]

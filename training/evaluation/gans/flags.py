@@ -1,4 +1,4 @@
-"""Signs that a generator has collapsed, or that it recites its training images; no sign is no proof of the contrary."""
+"""Signs of mode collapse or of memorized training images. The absence of flags does not prove the contrary."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from pipelines.settings import Settings
 __all__ = ["Thresholds"]
 
 BELOW = {
-    "classes_covered": "a classifier finds only {value:.0%} of the classes among its images; its modes have collapsed",
-    "recall_gtsrb": "only {value:.1%} of the real images lie among the generated ones; it makes a part of them alone",
-    "label_accuracy": "a classifier sees the class that was asked for in only {value:.0%} of its images",
+    "classes_covered": "a classifier finds only {value:.0%} of the classes among its images; mode collapse",
+    "recall_gtsrb": "only {value:.1%} of the real images lie among the generated ones; it covers only a part of them",
+    "label_accuracy": "a classifier predicts the requested class for only {value:.0%} of its images",
 }
 ABOVE = {
-    "duplicates": "{value:.1%} of its images have another one that is the same; it makes few different ones",
-    "copied": "{value:.1%} of its images are the same as a training image; it recites them",
+    "duplicates": "{value:.1%} of its images are duplicates of another one; mode collapse",
+    "copied": "{value:.1%} of its images are the same as a training image; memorized training images",
 }
 
 
 class Thresholds(Settings):
-    """Below the first three or above the last two, a generator is flagged."""
+    """A generator is flagged if a value is below one of the first three thresholds or above one of the last two."""
 
     classes_covered: float = Field(default=0.8, ge=0, le=1)
     recall_gtsrb: float = Field(default=0.1, ge=0, le=1)
@@ -30,8 +30,8 @@ class Thresholds(Settings):
     copied: float = Field(default=0.1, ge=0, le=1)
 
     def find_flags(self, table: pa.Table, models: Mapping[str, bool]) -> list[str]:
-        """A sentence each, with model, metric and threshold, of the rows of `models`; True of those that are to fool a
-        classifier, of which it may say what it likes."""
+        """A sentence for each flag, with model, metric and threshold, for the rows of `models`; the value is True for
+        generators that are to fool a classifier, for which the classifier's predictions are not flagged."""
         flags = []
         for row in table.to_pylist():
             metric, value = row["metric"], row["value"]

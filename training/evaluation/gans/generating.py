@@ -1,4 +1,4 @@
-"""Images that generators are judged by: what one makes of given conditions, and what it is compared with."""
+"""Images for the evaluation of generators: generated from given conditions, and the real ones to compare them with."""
 
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ __all__ = ["RealSplits", "generate", "uniform_noise"]
 
 
 class RealSplits(NamedTuple):
-    """Real images of one size: those of training, those that generated images are compared with, and those whose
-    labels, or which themselves, the generator begins with. `class_list` names the classes where some are left out."""
+    """Real images of one size: those of training, those that generated images are compared with, and those that provide
+    labels, or the input of the generator. `class_list` names the classes if some are excluded."""
 
     train: ImagesInMemory
     test: ImagesInMemory
@@ -36,7 +36,7 @@ class RealSplits(NamedTuple):
         return self.train.num_classes
 
     def of_classes(self, classes: tuple[int, ...]) -> "RealSplits":
-        """Those of these classes alone. Raises EvaluationError where a split has none."""
+        """The images of these classes only. Raises EvaluationError if a split has none."""
         chosen = [
             images.chosen(torch.isin(images.labels, torch.tensor(classes)))
             for images in (self.train, self.test, self.conditions)
@@ -52,9 +52,9 @@ class RealSplits(NamedTuple):
 def generate(
     gan: TrainedGan, name: str, conditions: ImagesInMemory, count: int, seed: int, batch_size: int, device: torch.device
 ) -> ImagesInMemory:
-    """`count` images under the labels, and where the generator takes them from the images, of `conditions`, which are
-    drawn without replacement, all over again where there are fewer. They are rounded to 256 grey levels, as real ones
-    are. Raises EvaluationError where an image is not finite, or where the generator refuses."""
+    """`count` images for the labels, and if the generator takes images as input for the images, of `conditions`, which
+    are drawn without replacement and repeated if there are fewer. They are rounded to 256 grey levels, like real ones.
+    Raises EvaluationError if an image is not finite, or if the generator raises an error."""
     given = conditions.drawn(count, np.random.default_rng([seed, 0]))
     draw = torch.Generator().manual_seed(seed)
     parts = []
@@ -73,7 +73,7 @@ def generate(
 
 
 def uniform_noise(like: ImagesInMemory, seed: int) -> ImagesInMemory:
-    """Values independent and uniform in 0 … 255, under the same labels."""
+    """Independent values, uniform in 0 … 255, with the same labels."""
     draw = torch.Generator().manual_seed(seed)
     pixels = torch.randint(256, like.pixels.shape, generator=draw, dtype=torch.uint8)
     return ImagesInMemory(pixels, like.labels, like.num_classes, f"uniform seed {seed}")

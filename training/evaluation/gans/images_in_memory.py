@@ -1,4 +1,4 @@
-"""Images in memory: those of a split, or what a generator has made."""
+"""Images in memory: those of a split, or generated ones."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,8 +15,8 @@ __all__ = ["EpochsInMemory", "ImagesInMemory", "read_images"]
 
 
 class ImagesInMemory(NamedTuple):
-    """`pixels` (N, channels, S, S), uint8; `labels` (N,), int64, under `num_classes`; `digest` says of which dataset or
-    generator."""
+    """`pixels` (N, channels, S, S), uint8; `labels` (N,), int64, below `num_classes`; `digest` identifies the dataset
+    or generator."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -27,14 +27,14 @@ class ImagesInMemory(NamedTuple):
         return self._replace(pixels=self.pixels[rows], labels=self.labels[rows])
 
     def drawn(self, count: int, random: np.random.Generator) -> "ImagesInMemory":
-        """`count` of them in random order; all of them over again where there are fewer."""
+        """`count` of them in random order; repeated if there are fewer."""
         rounds = -(-count // len(self.labels))
         order = np.concatenate([random.permutation(len(self.labels)) for _ in range(rounds)])
         return self.chosen(torch.from_numpy(order[:count]))
 
 
 class EpochsInMemory(Epochs):
-    """Epochs of images in memory, in another order each, as a function of (seed, epoch) alone."""
+    """Epochs of images in memory, in a new order each, as a function of (seed, epoch) alone."""
 
     def __init__(self, held: ImagesInMemory, seed: int, batch_size: int) -> None:
         super().__init__(len(held.labels), seed, Share(0, 1, batch_size))
@@ -50,8 +50,8 @@ class EpochsInMemory(Epochs):
 
 
 def read_images(data: Data, split: Split) -> ImagesInMemory:
-    """All clean images of a split, in order of their ids. Raises StreamError, and EvaluationError where pixels are not
-    of 256 grey levels."""
+    """All clean images of a split, in order of their ids. Raises StreamError, and EvaluationError if the pixels do not
+    have 256 grey levels."""
     stream = open_stream(data.model_copy(update={"mixture": {CLEAN: 1.0}}), split, seed=0, batch_size=512)
     variant = stream.source.variants[CLEAN]
     if variant.pixel_dtype != "uint8":

@@ -1,5 +1,5 @@
-"""Inception v3, in whose features others compare generated and real images. Apart from ours, for its library takes
-seconds to import."""
+"""Inception v3, whose features are the standard for comparing generated and real images. In its own module, since its
+library takes seconds to import."""
 
 import hashlib
 from pathlib import Path
@@ -16,10 +16,11 @@ INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb91
 
 
 class InceptionFeatures(Extractor):
-    """torch-fidelity's Inception v3, whose features FID, KID and the Inception score are defined on.
+    """torch-fidelity's Inception v3, on whose features FID, KID and the Inception score are defined.
 
-    Its weights are a file of 96 MB that is never downloaded by us. It enlarges images to 299 px as TensorFlow 1 does.
-    Raises EvaluationError where `weights` are not there, or are not those that the metrics are defined with."""
+    Its weights are a file of 96 MB that is never downloaded automatically. It enlarges images to 299 px in the same way
+    as TensorFlow 1. Raises EvaluationError if `weights` do not exist, or are not those that the metrics are defined
+    with."""
 
     suffix = ""
     normalized = False
@@ -38,11 +39,11 @@ class InceptionFeatures(Extractor):
 
 
 def _checked_digest(weights: Path) -> str:
-    """SHA-256 of the file, which torch-fidelity unpickles: it must be the one that is known."""
+    """SHA-256 of the file, which torch-fidelity unpickles: it must be the known one."""
     if not weights.is_file():
         raise EvaluationError(
             f"inception={weights}: no such file; get it from {URL_INCEPTION_V3} (96 MB), or leave inception null: the "
-            "metrics are then of a classifier's features alone"
+            "metrics then use only a classifier's features"
         )
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

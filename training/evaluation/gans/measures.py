@@ -1,4 +1,4 @@
-"""All measures of one set of generated images against the real ones."""
+"""All metrics of one set of generated images compared with the real ones."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +31,13 @@ from training.evaluation.gans.table import Score
 __all__ = ["ImageSet", "Measures", "Neighbours", "RealImages", "describe_images"]
 
 LOOKED_AT = 4
-"""Neighbours by features whose pixels are compared."""
+"""The number of neighbours by features whose pixels are compared."""
 NO_LABELS = "the generator is not conditional, so its images have no labels"
 
 
 class ImageSet(NamedTuple):
-    """Images, and what extractors say of them; the first is a classifier of ours, by which neighbours are found."""
+    """Images, and the features from all extractors; the first extractor is a classifier of this project, which is used
+    to find neighbours."""
 
     images: ImagesInMemory
     features: Sequence[Features]
@@ -48,8 +49,8 @@ class ImageSet(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """Of N images by the first extractor's features: `distances` and `rows` (N, k) of the nearest images of another
-    set, and `differences` (N,) from the most similar of them."""
+    """Neighbours of N images by the first extractor's features: `distances` and `rows` (N, k) of the nearest images of
+    another set, and `differences` (N,) from the most similar of them."""
 
     distances: Floats
     rows: NDArray[np.int64]
@@ -57,7 +58,7 @@ class Neighbours(NamedTuple):
 
     @classmethod
     def of(cls, images: ImageSet, others: ImageSet | None) -> "Neighbours":
-        """Where `others` is None, among the images themselves."""
+        """If `others` is None, among the images themselves."""
         values = None if others is None else others.features[0].values
         distances, rows = nearest(images.features[0].values, values, LOOKED_AT)
         return cls(distances, rows, smallest_difference(images.pixels, (others or images).pixels, rows))
@@ -65,8 +66,8 @@ class Neighbours(NamedTuple):
 
 @dataclass(frozen=True)
 class RealImages:
-    """Those that the generators were trained on, and others, which they have to be like; labels are below
-    `num_classes`."""
+    """The images that the generators were trained on, and test images, which generated ones should resemble; labels are
+    below `num_classes`."""
 
     train: ImageSet
     test: ImageSet
@@ -75,14 +76,14 @@ class RealImages:
 
     @cached_property
     def test_to_train(self) -> Floats:
-        """Of each test image, the distance of the nearest training image by the first extractor's features."""
+        """The distance of each test image to the nearest training image by the first extractor's features."""
         return nearest(self.test.features[0].values, self.train.features[0].values, 1)[0][:, 0]
 
 
 class Measures(Settings):
-    """How is measured. `neighbours` decide who lies among whom; a class is missed that occurs less often than
-    `least_of_class` times as often as in reality; two images are the same that differ by `same` at most, relative to
-    their contrast; `cas` null leaves that score out."""
+    """The settings of the measurement. `neighbours` is k of precision, recall, density and coverage; a class is missed
+    if it occurs less than `least_of_class` times as often as among real images; two images are the same if they differ
+    by at most `same`, relative to their contrast; `cas` null omits that score."""
 
     neighbours: int = Field(default=3, ge=1)
     kid_subsets: int = Field(default=100, ge=1)
@@ -95,8 +96,8 @@ class Measures(Settings):
     def __call__(
         self, made: ImageSet, training: Neighbours, real: RealImages, conditional: bool, seed: int, device: torch.device
     ) -> Iterator[Score]:
-        """`training` are the neighbours of what was made among the training images; `conditional` is whether its labels
-        are what it was made for. Raises EvaluationError, DivergedError."""
+        """`training` are the neighbours of the generated images among the training images; `conditional` is whether
+        their labels are their conditions. Raises EvaluationError, DivergedError."""
         for extractor, features, features_real in zip(real.extractors, made.features, real.test.features, strict=True):
             yield from self._of_features(extractor, features, features_real, seed)
         yield from self._of_classes(made, real, conditional)

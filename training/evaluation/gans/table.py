@@ -1,4 +1,4 @@
-"""THE TABLE of an evaluation of generators: one row per generator and metric, with the rows that give them a scale."""
+"""The table of an evaluation of generators: one row per generator and metric, and reference rows as a scale."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -29,11 +29,11 @@ SCHEMA = pa.schema(
         pa.field("note", pa.string()),
     ]
 )
-"""`model` is a generator, or "real training images" or "uniform noise"; `run` its tracked run, null where it has none;
-`digest` of its weights or images, `dataset_digest` the content digest of the clean variant. `extractor` is the name and
-the digest of the network whose features or predictions the metric is of, null where it is of none. `n` images were
-compared with `n_real` real ones; sd is over subsets or splits, low and high the 95 % interval. Where there is no value,
-and where there is something to know of it, `note` says so."""
+"""`model` is a generator, or "real training images" or "uniform noise"; `run` its tracked run, null if it has none;
+`digest` that of its weights or images, `dataset_digest` the content digest of the clean variant. `extractor` is the
+name and the digest of the network whose features or predictions the metric uses, null if it uses none. `n` images were
+compared with `n_real` real ones; sd is over subsets or splits, low and high the 95 % interval. `note` says why a value
+is missing, or what to consider."""
 
 
 class Score(NamedTuple):
@@ -69,7 +69,7 @@ def make_gan_table(measured: Iterable[tuple[GanSubject, Iterable[Score]]]) -> pa
 
 
 def shown_scores(table: pa.Table) -> Table:
-    """A row per metric, a column per generator or reference and size; standard deviations behind a ±."""
+    """A row per metric, a column per generator or reference and size; standard deviations after a ±."""
     cells = {
         (row["metric"], (row["model"], row["size_px"])): _text(row["value"], row["sd"]) for row in table.to_pylist()
     }
@@ -84,8 +84,8 @@ def shown_scores(table: pa.Table) -> Table:
 
 
 def tracked_scores(table: pa.Table, model: str) -> dict[str, float]:
-    """The metrics of one generator by the names that its tracked run has them under: gan/kid_gtsrb …, of other splits
-    than the test images gan/validation/kid_gtsrb …"""
+    """The metrics of one generator by their names in its tracked run: gan/kid_gtsrb …, for other splits than the test
+    images gan/validation/kid_gtsrb …"""
     return {
         "gan/" + ("" if row["split"] == "test" else f"{row['split']}/") + row["metric"]: row["value"]
         for row in table.filter(pc.field("model") == model).to_pylist()

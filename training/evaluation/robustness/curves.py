@@ -1,4 +1,5 @@
-"""Adversarial images beside the ones that were attacked: what stronger attacks leave, and how little fools a model."""
+"""Adversarial images compared with the images that were attacked: accuracy over strength, and the size of successful
+perturbations."""
 
 import math
 import re
@@ -22,19 +23,20 @@ Kind = Literal["snr", "eps", "pixels"]
 
 
 class Strength(NamedTuple):
-    """Decibels of a signal-to-noise ratio, a radius on the scale of [0, 1], or how many pixels may be changed."""
+    """Decibels of a signal-to-noise ratio, a radius on the scale of [0, 1], or the number of pixels that may be
+    changed."""
 
     kind: Kind
     value: float
 
     @property
     def rank(self) -> float:
-        """Rises with the strength."""
+        """Increases with the strength."""
         return -self.value if self.kind == "snr" else self.value
 
 
 class Point(NamedTuple):
-    """`strength` is None of the images that were attacked. `cumulative` counts an image as right where it is right at
+    """`strength` is None for the images that were attacked. `cumulative` counts an image as right if it is right at
     this strength and at all weaker ones."""
 
     variant: str
@@ -44,8 +46,8 @@ class Point(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One model under one attack, from the images that were attacked, where they were evaluated, to the strongest; all
-    points are of the same images, those that all of the variants have."""
+    """One model under one attack, from the images that were attacked (if they were evaluated) to the strongest attack.
+    All points are of the same images, those that all of the variants have."""
 
     model: str
     noise: str
@@ -55,7 +57,7 @@ class Curve(NamedTuple):
 
 
 def attack_and_strength(variant: str) -> tuple[str, Strength | None]:
-    """("fgsm", (snr, 33.0)) of fgsm-snr33, ("one_pixel", (pixels, 3.0)) of one_pixel_pixels_3, ("deepfool", None) of
+    """("fgsm", (snr, 33.0)) for fgsm-snr33, ("one_pixel", (pixels, 3.0)) for one_pixel_pixels_3, ("deepfool", None) for
     deepfool, whose name has no strength."""
     noise, level = noise_and_level(variant)
     if found := re.fullmatch(r"(snr|eps)(-?[\d.]+(?:e[+-]?\d+)?)", level):
@@ -66,13 +68,13 @@ def attack_and_strength(variant: str) -> tuple[str, Strength | None]:
 
 
 def is_transfer(shown: str, found: Predictions) -> bool:
-    """Whether another network was attacked than the one that is shown the images."""
+    """Whether the images were made against another network than the evaluated one."""
     return found.attack is not None and shown != without_network(found.variant)
 
 
 def find_curves(measured: Measured) -> list[Curve]:
-    """Of `measured`, by model and variant as shown_name has it, all that has a strength. The accuracy of cumulative
-    curves cannot rise: an image that fails at 50 dB counts as failed at 33 (Parseval report, section 5)."""
+    """The curves of `measured`, by model and variant as in shown_name, for all variants with a strength. Cumulative
+    accuracy cannot increase: an image that fails at 50 dB also counts as failed at 33 (Parseval report, section 5)."""
     families: dict[tuple[str, str, Kind], list[tuple[Strength, str]]] = {}
     for (model, variant), found in measured.items():
         attack, strength = attack_and_strength(variant)
@@ -85,11 +87,11 @@ def find_curves(measured: Measured) -> list[Curve]:
 
 
 def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measurement]]:
-    """accuracy_cumulative of all that has a strength. Where the images that were attacked were evaluated too: success,
-    the share fooled of those of them that the model has right before the attack; and over the fooled ones
+    """accuracy_cumulative of all variants with a strength. If the images that were attacked were evaluated too:
+    success, the share fooled among those that the model predicts correctly before the attack; and over the fooled ones
     relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂ with Student's interval, and relative_perturbation_median with that
-    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, has the mean over all images). And
-    robust_accuracy where the attack is the ensemble, made against this model."""
+    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, use the mean over all images). Also
+    robust_accuracy, if the attack is the ensemble and was made against this model."""
     rows: dict[tuple[str, str], list[Measurement]] = {}
     for curve in find_curves(measured):
         for point in curve.points:

@@ -1,4 +1,4 @@
-"""An evaluation from its settings to the files: every model on every variant, at the model's own size."""
+"""An evaluation from its settings to the files: every model on every variant, at the image size of the model."""
 
 import hashlib
 import re
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class EvaluatedData(Settings):
-    """`size_px` null: each model at the size that it is for. `verify` as in Data."""
+    """`size_px` null: the image size of each model. `verify` as in Data."""
 
     root: PathOrName
     geometry: str = "crop_or_pad"
@@ -62,15 +62,15 @@ class Evaluation(Settings):
         return tuple(models) if isinstance(models, list) else models
 
     def data_at(self, size_px: int) -> Data:
-        """What models for this size are shown."""
+        """The data that models of this size are shown."""
         given = self.data
         return Data(root=given.root, geometry=given.geometry, size_px=given.size_px or size_px, verify=given.verify)
 
     def variants_in(self, data: Data) -> list[str]:
-        """Raises EvaluationError where the dataset is there and has not all that are asked for."""
+        """Raises EvaluationError if the dataset exists but lacks a requested variant."""
         found = variants_of(data, self.split)
         if self.variants == "all":
-            return found or [CLEAN]  # where there is none, the stream says which job makes it
+            return found or [CLEAN]  # if there is none, the stream names the job that makes it
         if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
             raise EvaluationError(
                 f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "
@@ -81,15 +81,15 @@ class Evaluation(Settings):
 
 
 class EvaluatedModel(NamedTuple):
-    """`run` is the id of its tracked run, None where it has none."""
+    """`run` is the id of its tracked run, or None."""
 
     classifier: Classifier
     run: str | None
 
 
 class Result(NamedTuple):
-    """`predictions` by (model, variant as shown_name has it); `key` is a digest of the models' weights and of the
-    images shown to them. `curves` and `flags`, sentences, are of adversarial images."""
+    """`predictions` by (model, variant as in shown_name); `key` is a digest of the models' weights and of the images
+    shown to them. `curves` and `flags`, sentences, are those of adversarial images."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
@@ -101,7 +101,7 @@ class Result(NamedTuple):
 def evaluate(
     settings: Evaluation, models: Mapping[str, EvaluatedModel], device: torch.device, console: Console
 ) -> Result:
-    """`models` by the names that they have in the result. Raises StreamError and EvaluationError."""
+    """`models` by their names in the result. Raises StreamError and EvaluationError."""
     predictions: dict[tuple[str, str], Predictions] = {}
     for size_px, names in _by_size(models).items():
         data = settings.data_at(size_px)
@@ -126,11 +126,11 @@ def evaluate(
 
 
 def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
-    """The folder of this result under settings.output_root; the same models and images have the same folder.
+    """The folder of this result under settings.output_root, which is the same for the same models and images.
 
-    In it: evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, of adversarial
-    images accuracy_over_snr.png, accuracy_over_eps.png, accuracy_over_pixels.png and flags.txt where there are any, and
-    for each model <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
+    It contains evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, for
+    adversarial images accuracy_over_snr.png, accuracy_over_eps.png, accuracy_over_pixels.png and flags.txt if there are
+    any flags, and for each model <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
     names = "+".join(folder_name(name) for name in models)
     folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
     write_table(result.table, folder)
@@ -151,12 +151,12 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
 
 
 def folder_name(model: str) -> str:
-    """Of a model in the folder of a result."""
+    """The name of a model's folder in the folder of a result."""
     return re.sub(r"[^\w.@+-]", "_", model)
 
 
 def write_flags(flags: Sequence[str], path: Path) -> None:
-    """No flags, no file; what an earlier evaluation left is gone then."""
+    """Without flags, writes no file and removes that of an earlier evaluation."""
     if flags:
         with replacing(path) as partial:
             partial.write_text("".join(f"{flag}\n" for flag in flags))
@@ -176,7 +176,7 @@ def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path
 
 
 def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequence[str], folder: Path) -> None:
-    """Of all models for one size at once, so that a variant is read once."""
+    """Handles all models of one size together, so that a variant is read once."""
     flips: dict[tuple[str, str], list[Flip]] = {}
     for (name, variant), after in result.predictions.items():
         before = result.predictions.get((name, _source(after)))
@@ -197,7 +197,7 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
 
 
 def _source(found: Predictions) -> str:
-    """What the images were before the noise or the attack."""
+    """The variant that the noise or the attack was applied to."""
     return found.attack.source if found.attack else CLEAN
 
 

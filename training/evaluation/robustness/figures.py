@@ -1,4 +1,4 @@
-"""Pictures of what attacks do: accuracy over their strength, and images with their perturbations."""
+"""Figures of attacks: accuracy over their strength, and images with their perturbations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ AXIS_NAMES = {
 
 
 def accuracy_over_strength(curves: Sequence[Curve]) -> Figure:
-    """Of curves of one kind: a row of panels per model, white box and transfer apart; bands are 95 % intervals, and
+    """For curves of one kind: a row of panels per model, white box and transfer separate; bands are 95 % intervals, and
     dashed lines count an image as wrong at all strengths above the first that it fails at."""
     models = list(dict.fromkeys(curve.model for curve in curves))
     settings = sorted({curve.transfer for curve in curves})
@@ -41,7 +41,7 @@ def accuracy_over_strength(curves: Sequence[Curve]) -> Figure:
 
 
 def perturbation(before: NDArray[Any], after: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What an attack added to an image of 256 grey levels or of [0, 1], × 20 around mid-grey, cut to [0, 1]."""
+    """What an attack added to an image of 256 grey levels or of [0, 1], × 20 around mid-grey, clipped to [0, 1]."""
     shown: NDArray[np.float32] = np.clip(0.5 + MAGNIFICATION * (after - _unit(before)), 0, 1)
     return shown
 
@@ -88,7 +88,8 @@ def _draw_curves(axis: Axes, curves: Sequence[Curve], start: float, title: str) 
 
 
 def _start(curves: Sequence[Curve]) -> float:
-    """Where the images before the attack stand: at an eps of 0 or 0 pixels, and beside the weakest attack of ratios."""
+    """The position of the images before the attack: an eps of 0 or 0 pixels, and for ratios next to the weakest
+    attack."""
     if curves[0].kind != "snr":
         return 0.0
     return min(point.strength.rank for curve in curves for point in curve.points if point.strength) - START_GAP_DB
@@ -111,7 +112,7 @@ def _name_strengths(axes: Sequence[Axes], curves: Sequence[Curve], start: float)
 
 
 def _per_cents(measured: Sequence[Measurement]) -> NDArray[np.float64]:
-    """(3, N): values, lows and highs."""
+    """(3, N): values, lower and upper bounds."""
     return 100 * np.array([one[1:] for one in measured], np.float64).T
 
 

@@ -1,8 +1,8 @@
-"""Signs that an attack was too weak for its accuracies to be believed.
+"""Signs that an attack was too weak for its accuracies to be reliable.
 
-After the checks of AutoAttack (F. Croce, M. Hein, "Reliable evaluation of adversarial robustness with an ensemble of
-diverse parameter-free attacks", ICML 2020, and its file checks.py). No sign is no proof of the contrary.
-"""
+The checks follow AutoAttack (F. Croce, M. Hein, "Reliable evaluation of adversarial robustness with an ensemble of
+diverse parameter-free attacks", ICML 2020, and its file checks.py). The absence of flags does not prove the
+contrary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -19,7 +19,7 @@ Measured = Mapping[tuple[str, str], Predictions]
 
 
 def find_flags(measured: Measured, curves: Sequence[Curve]) -> list[str]:
-    """A sentence each, with model, variant and numbers; `measured` by model and variant as shown_name has it."""
+    """A sentence for each flag, with model, variant and numbers; `measured` by model and variant as in shown_name."""
     found = (_rising(curves), _transfer_is_better(measured), _unchanged(measured), _random(measured))
     return [sentence for sentences in found for sentence in sentences]
 
@@ -30,7 +30,7 @@ def _rising(curves: Sequence[Curve]) -> Iterator[str]:
         for point in curve.points[1:]:
             if _above(point.accuracy, lowest.accuracy):
                 yield (
-                    f"{curve.model}: accuracy rises with the strength of the attack, from {_text(lowest.accuracy)} on "
+                    f"{curve.model}: accuracy increases with attack strength, from {_text(lowest.accuracy)} on "
                     f"{lowest.variant} to {_text(point.accuracy)} on {point.variant}; the attack may be stuck"
                 )
             lowest = min(lowest, point, key=lambda one: one.accuracy.value or 0.0)
@@ -50,8 +50,8 @@ def _transfer_is_better(measured: Measured) -> Iterator[str]:
 
 
 def _unchanged(measured: Measured) -> Iterator[str]:
-    """Images that are wrong already are left alone by some attacks; those that seek the smallest perturbation also
-    leave what they cannot fool."""
+    """Some attacks do not change images that are already wrong; attacks that seek the smallest perturbation also leave
+    images that they cannot fool."""
     for (model, variant), found in measured.items():
         attack = found.attack
         if attack is None or attack.seeks or is_transfer(variant, found):
@@ -77,7 +77,7 @@ def _accuracy(found: Predictions) -> Measurement:
 
 
 def _above(one: Measurement, other: Measurement) -> bool:
-    """Beyond both 95 % intervals."""
+    """Whether the 95 % intervals do not overlap."""
     return one.low is not None and other.high is not None and one.low > other.high
 
 

@@ -1,4 +1,4 @@
-"""The generators' inputs. A new one is one file here and one line in LATENTS."""
+"""The inputs of generators. To add one, add a file here and a line in LATENTS."""
 
 from training.gans.latents.contract import Latent, NoiseImages, Source
 from training.gans.latents.gaussian import Gaussian

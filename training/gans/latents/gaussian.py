@@ -7,7 +7,7 @@ from training.gans.latents.contract import Latent, Source
 
 
 class Gaussian(Latent):
-    """`size` independent standard normal numbers; the paper's generators begin with 100."""
+    """`size` independent standard normal numbers; 100 in the paper."""
 
     kind: ClassVar[str] = "gaussian"
     size: int = Field(default=100, ge=1)

@@ -7,7 +7,7 @@ from training.gans.latents.contract import Latent, Source
 
 
 class ImageToImage(Latent):
-    """A real image goes in (proposal, Figure 2)."""
+    """The input is a real image (proposal, Figure 2)."""
 
     kind: ClassVar[str] = "image_to_image"
     is_image: ClassVar[bool] = True
@@ -19,7 +19,5 @@ class ImageToImage(Latent):
     def draw(self, count: int, size_px: int, draws: torch.Generator, source: Source) -> torch.Tensor:
         found = 0 if source.images is None else len(source.images)
         if source.images is None or found != count:
-            raise SettingsError(
-                f"latent=image_to_image: needs {count} images for the generator to begin with, got {found}"
-            )
+            raise SettingsError(f"latent=image_to_image: needs {count} images as input of the generator, got {found}")
         return source.images

@@ -20,7 +20,7 @@ class NoiseImage(Latent):
 
     def draw(self, count: int, size_px: int, draws: torch.Generator, source: Source) -> torch.Tensor:
         if source.noise_images is None:
-            raise SettingsError("latent=noise_image: nobody here makes noise images; give noise_images")
+            raise SettingsError("latent=noise_image: needs noise images; pass noise_images")
         seed = int(torch.randint(2**63 - 1, (), generator=draws))
         random = np.random.Generator(np.random.PCG64(seed))
         pixels = source.noise_images(self.noise, self.level, size_px, count, random)

@@ -1,1 +1,1 @@
-"""Whether new images are like those that the champion was trained on."""
+"""Tests whether new images are like those that the champion was trained on."""

@@ -1,4 +1,5 @@
-"""New images beside those that the champion was trained on: what is kept of a training for it, and what follows."""
+"""Comparison of new images with those that the champion was trained on: keeping the profile of a training, and the
+report."""
 
 import tempfile
 from pathlib import Path
@@ -22,17 +23,17 @@ from training.tracking import find_file, reopened_run
 __all__ = ["DriftedError", "find_drift", "keep_profile", "write_report"]
 
 FOLDER = "checkpoint"
-"""Of a run's artefacts, where its model is too."""
+"""The artefact folder of a run, which also holds its model."""
 
 
 class DriftedError(RoadsignError):
-    """New images are too far from those that the champion was trained on, and on_drift=block."""
+    """New images differ too much from those that the champion was trained on, and on_drift=block."""
 
     exit_code = 3
 
 
 def keep_profile(settings: Retrain, root: Path, listing: Listing, run: RunFolder, classifier: Classifier) -> None:
-    """Beside the run's model, on disk and in MLflow. Raises RoadsignError."""
+    """Writes the profile next to the model of the run, on disk and in MLflow. Raises RoadsignError."""
     path = run.path / PROFILE
     if not path.is_file():
         data = Data(root=str(root), geometry=settings.geometry, size_px=settings.size_px)
@@ -42,7 +43,7 @@ def keep_profile(settings: Retrain, root: Path, listing: Listing, run: RunFolder
 
 
 def find_drift(settings: Retrain, root: Path, listing: Listing, champion: Classifier, run_id: str) -> Report | None:
-    """None where no image is new, or the champion's run keeps no profile. Raises RoadsignError."""
+    """None if no image is new, or if the run of the champion has no profile. Raises RoadsignError."""
     with tempfile.TemporaryDirectory() as folder:
         path = find_file(run_id, f"{FOLDER}/{PROFILE}", Path(folder))
         if path is None:
@@ -52,7 +53,7 @@ def find_drift(settings: Retrain, root: Path, listing: Listing, champion: Classi
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Raises EvaluationError where the disk refuses."""
+    """Raises EvaluationError if the disk refuses."""
     path = folder / "drift.csv"
     with replacing(path) as partial:
         pyarrow.csv.write_csv(report.table, partial)

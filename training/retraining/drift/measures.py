@@ -1,9 +1,9 @@
-"""How far new images are from those that the champion was trained on: in class, size, colour, and in its own features.
+"""How far new images are from those that the champion was trained on: in class, size, colour, and in the champion's own
+features.
 
-Frames of one sign are no independent evidence, so one image of each track takes part. Every p is by permutation: the
-share of random divisions of all images into old and new ones that are at least as far apart. It says that there is a
-difference; the value says how large it is. Both must pass their bounds before it is called drift.
-"""
+Frames of one sign are not independent evidence, so one image of each track takes part. Every p is from a permutation
+test: the share of random divisions of all images into old and new ones that are at least as far apart. It says whether
+there is a difference; the value says how large it is. Both must pass their bounds to count as drift."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
         pa.field("drifted", pa.bool_(), nullable=False),
     ]
 )
-"""Of Report.table."""
+"""The schema of Report.table."""
 
 
 class DriftError(RoadsignError):
@@ -40,9 +40,9 @@ class DriftError(RoadsignError):
 
 
 class Images(NamedTuple):
-    """N images: `tracks` (N,), text, the image's own id where it has none; `labels` (N,); `sizes_px` (N,), the longer
-    side before any geometry; `channels` (N, c), each image's mean and standard deviation of each channel, or any other
-    c numbers of it; `features` (N, d), what the champion's last layer is given."""
+    """N images: `tracks` (N,), text, the image's own id if it has no track; `labels` (N,); `sizes_px` (N,), the longer
+    side before any geometry; `channels` (N, c), the mean and standard deviation of each channel of each image, or any
+    other c numbers; `features` (N, d), the inputs of the champion's last layer."""
 
     tracks: NDArray[np.str_]
     labels: NDArray[np.integer[Any]]
@@ -60,7 +60,7 @@ class Images(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A row of SCHEMA: `drifted` where value ≥ bound and p_corrected < significance."""
+    """A row of SCHEMA: `drifted` if value ≥ bound and p_corrected < significance."""
 
     what: str
     value: float
@@ -71,7 +71,7 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """`old` and `new` are how many images took part."""
+    """`old` and `new` are the numbers of images that took part."""
 
     old: int
     new: int
@@ -88,15 +88,15 @@ class Report(NamedTuple):
     @property
     def sentence(self) -> str:
         which = [f"{one.what} ({one.value:.3g}, p = {one.p_corrected:.1g})" for one in self.findings if one.drifted]
-        what = f"Drift of {', '.join(which)}" if which else "No drift"
-        return f"{what}: {self.new:,} new images beside {self.old:,} of the training set."
+        what = f"Drift in {', '.join(which)}" if which else "No drift"
+        return f"{what}: {self.new:,} new images compared with {self.old:,} of the training set."
 
 
 class Drift(Settings):
-    """Bounds of the values: class_psi of psi, the two _ks of smirnov, embedding_mmd of discrepancy.
+    """The bounds of the values: class_psi of psi, the two _ks of smirnov, embedding_mmd of discrepancy.
 
-    A stability index of 0.25 is where credit scoring sees a major shift (N. Siddiqi, "Credit Risk Scorecards", 2006).
-    Up to `images` of each set take part. `resamples` divisions give no p below 1 / (resamples + 1)."""
+    A stability index of 0.25 is regarded as a major shift in credit scoring (N. Siddiqi, "Credit Risk Scorecards",
+    2006). Up to `images` of each set take part. With `resamples` divisions, p is at least 1 / (resamples + 1)."""
 
     class_psi: float = Field(default=0.25, ge=0)
     size_ks: float = Field(default=0.2, ge=0)
@@ -111,7 +111,7 @@ class Drift(Settings):
     def _can_find_any(self) -> "Drift":
         if MEASURES / (self.resamples + 1) >= self.significance:
             least = int(MEASURES / self.significance)
-            raise ValueError(f"resamples={self.resamples}: no p could be significant; take {least} or more")
+            raise ValueError(f"resamples={self.resamples}: no p could be significant; use {least} or more")
         return self
 
     def compare(self, trained_on: Images, new: Images) -> Report:
@@ -144,8 +144,8 @@ class Drift(Settings):
     def _test(
         self, value_of: Callable[[Rows, Rows], float], old: int, new: int, random: np.random.Generator
     ) -> tuple[float, float]:
-        """The value of the old and the new rows, and its p (B. Phipson, G. Smyth, "Permutation p-values should never be
-        zero", 2010)."""
+        """The value for the old and the new rows, and its p (B. Phipson, G. Smyth, "Permutation p-values should never
+        be zero", 2010)."""
         rows = np.arange(old + new)
         value = value_of(rows[:old], rows[old:])
         divisions = (random.permutation(rows) for _ in range(self.resamples))
@@ -154,15 +154,15 @@ class Drift(Settings):
 
 
 def one_of_each(tracks: NDArray[np.str_], at_most: int, random: np.random.Generator) -> Rows:
-    """The row of a random image of each of so many random tracks."""
+    """The row of a random image of each of at most `at_most` random tracks."""
     shuffled = random.permutation(len(tracks))
     _, first = np.unique(tracks[shuffled], return_index=True)
     return random.permutation(shuffled[first])[:at_most]
 
 
 def psi(old: NDArray[np.integer[Any]], new: NDArray[np.integer[Any]]) -> float:
-    """The population stability index Σ (qᵢ − pᵢ) ln(qᵢ / pᵢ) of the labels' shares, with half an image more in each
-    class that either has, so that an empty one is not infinitely far."""
+    """The population stability index Σ (qᵢ − pᵢ) ln(qᵢ / pᵢ) of the shares of the labels. Half an image is added to
+    each class that either set has, so that an empty class does not make it infinite."""
     classes = int(max(old.max(), new.max())) + 1
     counts = np.stack([np.bincount(labels, minlength=classes) for labels in (old, new)])
     smoothed = counts[:, counts.any(axis=0)] + 0.5
@@ -171,21 +171,24 @@ def psi(old: NDArray[np.integer[Any]], new: NDArray[np.integer[Any]]) -> float:
 
 
 def smirnov(old: NDArray[Any], new: NDArray[Any]) -> float:
-    """Kolmogorov and Smirnov's statistic of (N, c) and (M, c) numbers: the largest distance between their empirical
+    """The Kolmogorov–Smirnov statistic of (N, c) and (M, c) numbers: the largest distance between their empirical
     distribution functions, 0 … 1, of the column where it is largest."""
     return max(_distance(np.sort(one), np.sort(other)) for one, other in zip(old.T, new.T, strict=True))
 
 
 def discrepancy(kernel: Floats, old: Rows, new: Rows) -> float:
-    """The squared maximum mean discrepancy between the rows of a kernel matrix, unbiased, so it may be a little below
-    zero (A. Gretton et al., "A kernel two-sample test", JMLR 13, 2012, equation 3)."""
+    """The squared maximum mean discrepancy between the rows of a kernel matrix; unbiased, so it may be slightly
+    negative (A. Gretton et al., "A kernel two-sample test", JMLR 13, 2012, equation 3)."""
     among = sum(_mean_of_others(kernel[np.ix_(rows, rows)]) for rows in (old, new))
     return float(among - 2 * kernel[np.ix_(old, new)].mean())
 
 
 def _kernel(features: Floats, old: int) -> Floats:
-    """(x·y / d + 1)³, as KID has it, of features in units of the old ones' root mean square; they have no own scale."""
-    from sklearn.metrics.pairwise import polynomial_kernel  # here: seconds that a batch without new images can save
+    """(x·y / d + 1)³, as in KID, of features divided by the root mean square of the old ones, since their scale is
+    arbitrary."""
+    from sklearn.metrics.pairwise import (
+        polynomial_kernel,  # here: a batch without new images need not spend seconds on the import
+    )
 
     scale = np.sqrt(np.square(features[:old], dtype=np.float64).mean())
     matrix: Floats = polynomial_kernel(features.astype(np.float64) / (scale or 1.0), degree=3)
@@ -206,6 +209,6 @@ def _distance(old: NDArray[Any], new: NDArray[Any]) -> float:
 def _check(which: str, images: Images, expected: Images) -> None:
     for name, column, other in zip(Images._fields, images, expected, strict=True):
         if len(column) != len(images.tracks) or column.shape[1:] != other.shape[1:]:
-            raise DriftError(f"{name} of the {which} images: {column.shape} numbers; those of all must be of one form")
+            raise DriftError(f"{name} of the {which} images: {column.shape} numbers; all images need the same shape")
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise DriftError(f"{name} of the {which} images are not finite; the images or the champion are not usable")

@@ -1,5 +1,5 @@
-"""What a classifier was trained on, in one small table that outlives the images: new ones can be compared with it when
-the dataset has long been made anew."""
+"""A profile of what a classifier was trained on: a small table that remains when the images are gone, for comparison
+with new images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from training.streams.stream import Data
 __all__ = ["PROFILE", "SCHEMA", "About", "Profile", "compare", "new_images"]
 
 PROFILE = "profile.parquet"
-"""The name under which a run keeps its profile."""
+"""The file name of the profile of a run."""
 ABOUT = b"roadsign_profile"
 SCHEMA = pa.schema(
     [
@@ -37,8 +37,9 @@ SCHEMA = pa.schema(
         pa.field("features", pa.list_(pa.float32())),
     ]
 )
-"""Of Profile.table: a row for each training image in order of their ids, as drift.Images and described.TrainingImages
-have them. channels and features are null but in the sample, one image of each of so many tracks."""
+"""The schema of Profile.table: a row for each training image in order of their ids, with the columns of measures.Images
+and training_images.TrainingImages. channels and features are null except in the sample, one image of each of a limited
+number of tracks."""
 
 
 class About(Settings):
@@ -66,16 +67,17 @@ class Profile:
         seed: int = 0,
         sampled: int = 1000,
     ) -> "Profile":
-        """Of a classifier and the dataset that it was trained on, whatever the mixture: of the clean images.
+        """The profile of a classifier and the dataset that it was trained on. It describes the clean images, whatever
+        the mixture.
 
-        Raises ProfileError where it is another dataset or not all images are among `signs`, StreamError, and
-        EvaluationError where the classifier gives no features."""
+        Raises ProfileError if it is another dataset or not all images are among `signs`, StreamError, and
+        EvaluationError if the classifier has no features."""
         _check_size(classifier, data)
         source = open_training_images(data)
         dataset = source.variants[CLEAN].manifest.content_digest
         if classifier.about.get("datasets", {}).get(CLEAN, dataset) != dataset:
             raise ProfileError(
-                f"{data.root}: is not the dataset that this model was trained on any more; make profiles right after "
+                f"{data.root}: is no longer the dataset that this model was trained on; make profiles right after "
                 "the training"
             )
         images = TrainingImages.read(data, source, signs)
@@ -99,10 +101,10 @@ class Profile:
             reason = error.strerror or str(error)
         except (pa.ArrowException, ValueError) as error:
             reason = str(error).splitlines()[0]
-        raise ProfileError(f"{path}: no profile of this version ({reason}); fetch it again from the model's run")
+        raise ProfileError(f"{path}: not a profile of this version ({reason}); download it again from the model's run")
 
     def write(self, path: Path) -> None:
-        """Whole or not at all. Raises EvaluationError."""
+        """Written atomically. Raises EvaluationError."""
         about = {ABOUT: self.about.model_dump_json().encode()}
         with replacing(path) as partial:
             table = self.table.replace_schema_metadata(about)
@@ -110,7 +112,7 @@ class Profile:
 
     @property
     def trained_on(self) -> Images:
-        """The sample. Raises ValueError where its images have different numbers of features."""
+        """The sample. Raises ValueError if its images have different numbers of features."""
         sample = self.table.filter(pc.field("features").is_valid())
         return Images(
             np.array(sample["track"].to_pylist(), np.str_),
@@ -131,10 +133,10 @@ def new_images(
     at_most: int,
     seed: int,
 ) -> Images | None:
-    """One clean training image of each of so many tracks that have some the champion was not trained on: with another
-    id, or under the same one another label or other pixels. None where there is none.
+    """One clean training image of each of a limited number of tracks with images that the champion was not trained on:
+    their id is new, or the label or pixels under a known id have changed. None if there are no such images.
 
-    Raises ProfileError where the profile is of another model or the images are of another size or geometry, and what
+    Raises ProfileError if the profile is of another model or the images are of another size or geometry, and what
     Profile.of raises."""
     _check_size(champion, data)
     _check_profile(profile, champion, data)
@@ -157,7 +159,7 @@ def compare(
     signs: Mapping[str, Sign],
     device: torch.device,
 ) -> Report | None:
-    """None where no image is new, or those that are show a single sign, of which nothing can be said. Raises what
+    """None if no image is new, or if the new images show a single sign, which is too little to compare. Raises what
     new_images and Drift.compare raise."""
     new = new_images(profile, champion, data, signs, device, at_most=drift.images, seed=drift.seed)
     return None if new is None or len(new.tracks) < 2 else drift.compare(profile.trained_on, new)
@@ -189,11 +191,11 @@ def _check_size(classifier: Classifier, data: Data) -> None:
 def _check_profile(profile: Profile, champion: Classifier, data: Data) -> None:
     if profile.about.model != champion.digest:
         raise ProfileError(
-            f"the profile is of the model {profile.about.model[:12]}, not of {champion.digest[:12]}; take that of the "
+            f"the profile is of the model {profile.about.model[:12]}, not of {champion.digest[:12]}; use that of the "
             "champion's own run"
         )
     if profile.about.geometry != data.geometry:
         raise ProfileError(
-            f"geometry={data.geometry}: the champion was trained on {profile.about.geometry} images; nothing can be "
-            "said of others"
+            f"geometry={data.geometry}: the champion was trained on {profile.about.geometry} images, which cannot be "
+            "compared with others"
         )

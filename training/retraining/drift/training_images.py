@@ -1,4 +1,4 @@
-"""The clean training images of a dataset: which they are, and a sample of them as drift is measured on."""
+"""The clean training images of a dataset, and a sample of them for the measurement of drift."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -28,12 +28,12 @@ BRIGHTEST_GREY = 255
 
 
 class ProfileError(RoadsignError):
-    """A profile is damaged or is of another model, or images cannot be described for a model."""
+    """A profile is corrupt or is of another model, or images cannot be described for a model."""
 
 
 class Sign(NamedTuple):
-    """What a source says of an image: the group that it is of, itself where it is of none, and its longer side before
-    any geometry, 0 where the source has no annotation of it."""
+    """Facts from the source of an image: the group that it belongs to (its own id if there is none), and its longer
+    side before any geometry, or 0 if the source has no annotation."""
 
     track: str
     size_px: int
@@ -47,7 +47,7 @@ def signs_of(images: Iterable[SourceImage]) -> dict[str, Sign]:
 @dataclass(frozen=True)
 class TrainingImages:
     """N images in order of their ids: `image_ids`, `tracks`, text; `labels`, `sizes_px`, integers; `digests` of id,
-    label and pixels, which tell an image from another one that was put in its place; (N,) each."""
+    label and pixels, which distinguish an image from another one that has replaced it; (N,) each."""
 
     data: Data
     source: OpenSplit
@@ -59,7 +59,7 @@ class TrainingImages:
 
     @classmethod
     def read(cls, data: Data, source: OpenSplit, signs: Mapping[str, Sign]) -> "TrainingImages":
-        """Reads all images once. Raises StreamError, and ProfileError where an image is not among `signs`."""
+        """Reads all images once. Raises StreamError, and ProfileError if an image is not among `signs`."""
         rows = sorted(
             (image_id, int(label), _digest(image_id, label, image))
             for group in _read(data, source)
@@ -78,12 +78,12 @@ class TrainingImages:
         )
 
     def one_of_each_track(self, among: Integers, at_most: int, random: np.random.Generator) -> Integers:
-        """Rising rows."""
+        """Rows in ascending order."""
         return np.sort(among[one_of_each(self.tracks[among], at_most, random)])
 
     def describe(self, rows: Integers, classifier: Classifier, device: torch.device) -> Images:
-        """Images of rising rows, with the features that the classifier's last layer is given. Reads all images once.
-        Raises StreamError, and EvaluationError where the classifier gives no features."""
+        """The images in the given ascending rows, with the inputs of the classifier's last layer as features. Reads all
+        images once. Raises StreamError, and EvaluationError if the classifier has no features."""
         pixels = self._pixels(rows)
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         features = ClassifierFeatures(classifier, "champion", device)(images).values
@@ -101,7 +101,7 @@ class TrainingImages:
 
 
 def open_training_images(data: Data) -> OpenSplit:
-    """The clean ones, whatever mixture `data` has. Raises StreamError."""
+    """The clean training images, whatever the mixture of `data` is. Raises StreamError."""
     return open_split(data.root, data.geometry, data.size_px, [CLEAN], "train", data.verify)
 
 
@@ -120,8 +120,8 @@ def _digest(image_id: str, label: np.int64, image: NDArray[Any]) -> int:
 def _sign(image_id: str, signs: Mapping[str, Sign], data: Data) -> Sign:
     if image_id not in signs:
         raise ProfileError(
-            f"{data.root}: was made of another source, which has {image_id}; point dataset.root at that one, or make "
-            "the dataset again"
+            f"{data.root}: was made from another source, which has {image_id}; set dataset.root to that source, or "
+            "make the dataset again"
         )
     return signs[image_id]
 

@@ -29,7 +29,7 @@ def test_flips_are_right_before_and_wrong_after_the_surest_of_each_class_first()
 def test_variants_of_other_images_are_not_compared() -> None:
     values = [0] * 6, [1.0] * 6
     noisy = replace(predicted(*values, ids="abcdeg"), variant="gaussian-max")
-    with pytest.raises(EvaluationError, match="clean has images that gaussian-max has not"):
+    with pytest.raises(EvaluationError, match="clean has images that gaussian-max does not have"):
         find_flips(predicted(*values), noisy)
 
 

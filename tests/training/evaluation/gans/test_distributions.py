@@ -65,7 +65,7 @@ def test_features_that_never_fire_leave_the_frechet_distance_a_small_number() ->
 
 def test_frechet_distance_is_refused_where_a_covariance_has_not_full_rank() -> None:
     frechet_distance(features(9, 0), features(9, 1))
-    with pytest.raises(EvaluationError, match="8 images are too few for features of 8 dimensions; KID has a value"):
+    with pytest.raises(EvaluationError, match="8 images are too few for features of 8 dimensions; use KID"):
         frechet_distance(features(8, 0), features(100, 1))
     with pytest.raises(EvaluationError, match="8 images are too few"):
         frechet_distance(features(100, 0), features(8, 1))
@@ -129,7 +129,7 @@ def test_inception_score_is_the_number_of_classes_at_best_and_one_at_worst() -> 
     assert inception_score(sure, np.random.default_rng(0), 1).mean == pytest.approx(7)
     assert inception_score(np.full((70, 7), 1 / 7), np.random.default_rng(0)).mean == pytest.approx(1)
     assert inception_score(np.eye(7)[np.zeros(70, int)], np.random.default_rng(0)).mean == pytest.approx(1)
-    with pytest.raises(EvaluationError, match="5 images cannot be dealt into 10 splits"):
+    with pytest.raises(EvaluationError, match="5 images cannot be divided into 10 splits"):
         inception_score(sure[:5], np.random.default_rng(0))
 
 
@@ -167,7 +167,7 @@ def test_neighbours_are_the_nearest_and_never_the_image_itself() -> None:
     assert rows.tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]
     distances, rows = nearest(np.array([[3.0]]), images, 1)
     assert (distances.tolist(), rows.tolist()) == ([[0]], [[2]])
-    with pytest.raises(EvaluationError, match="4 neighbours are asked for, and there are 3 other images"):
+    with pytest.raises(EvaluationError, match="4 neighbours were requested, but there are 3 other images"):
         nearest(images, None, 4)
 
 

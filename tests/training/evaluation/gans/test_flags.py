@@ -22,11 +22,11 @@ def test_a_healthy_generator_and_what_gives_the_scale_have_no_flags() -> None:
 @pytest.mark.parametrize(
     ("metric", "value", "sentence"),
     [
-        ("classes_covered", 0.79, "gan: a classifier finds only 79% of the classes among its images; its modes have"),
+        ("classes_covered", 0.79, "gan: a classifier finds only 79% of the classes among its images; mode collapse"),
         ("recall_gtsrb", 0.02, "gan: only 2.0% of the real images lie among the generated ones"),
-        ("label_accuracy", 0.3, "gan: a classifier sees the class that was asked for in only 30% of its images"),
-        ("duplicates", 0.5, "gan: 50.0% of its images have another one that is the same"),
-        ("copied", 0.11, "gan: 11.0% of its images are the same as a training image; it recites them"),
+        ("label_accuracy", 0.3, "gan: a classifier predicts the requested class for only 30% of its images"),
+        ("duplicates", 0.5, "gan: 50.0% of its images are duplicates of another one"),
+        ("copied", 0.11, "gan: 11.0% of its images are the same as a training image; memorized training images"),
     ],
 )
 def test_a_value_beyond_its_threshold_is_named_with_both(metric: str, value: float, sentence: str) -> None:

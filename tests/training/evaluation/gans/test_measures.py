@@ -59,7 +59,7 @@ def test_every_measure_is_there_under_a_name_that_says_whose_features_it_is_of(r
 def test_where_images_are_too_few_the_note_says_why_there_is_no_value(real: RealImages) -> None:
     found = measured(held(100, 2), real)
     fid = found["fid_gtsrb"]
-    assert (fid.value, fid.note) == (None, "100 images are too few for features of 128 dimensions; KID has a value")
+    assert (fid.value, fid.note) == (None, "100 images are too few for features of 128 dimensions; use KID")
     assert found["kid_gtsrb"].value is not None
 
 

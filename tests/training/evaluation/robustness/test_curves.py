@@ -210,6 +210,6 @@ def test_variants_of_other_images_are_not_compared() -> None:
     other: Predictions = predicted([True, False], "fgsm-snr33")
     other.image_ids[1] = "test/z"
     with pytest.raises(
-        EvaluationError, match="clean has images that fgsm-snr33 has not; make both of the same dataset again"
+        EvaluationError, match="clean has images that fgsm-snr33 does not have; make both again from the same dataset"
     ):
         measure_robustness({("cnn", "clean"): predicted([True, False], "clean"), ("cnn", "fgsm-snr33"): other})

@@ -28,7 +28,7 @@ def test_accuracy_that_rises_with_the_strength_is_flagged_beyond_the_interval_al
     assert flags(clean=90, fgsm_snr50=40, fgsm_snr33=43) == []
     (sentence,) = flags(clean=90, fgsm_snr50=40, fgsm_snr45=43, fgsm_snr33=50)
     assert sentence == (
-        "cnn: accuracy rises with the strength of the attack, from 40.00 % (37.01 – 43.07) on fgsm-snr50 to 50.00 % "
+        "cnn: accuracy increases with attack strength, from 40.00 % (37.01 – 43.07) on fgsm-snr50 to 50.00 % "
         "(46.91 – 53.09) on fgsm-snr33; the attack may be stuck"
     )
 

@@ -88,7 +88,7 @@ def test_the_embeddings_distance_is_kids_in_units_of_the_training_images() -> No
 def test_more_images_of_the_same_kind_are_no_drift() -> None:
     report = QUICK.compare(drawn(1), drawn(2))
     assert not report.drifted
-    assert report.sentence == "No drift: 100 new images beside 100 of the training set."
+    assert report.sentence == "No drift: 100 new images compared with 100 of the training set."
     assert all(finding.p > 0.01 for finding in report.findings)
     assert [finding.what for finding in report.findings] == ["classes", "sizes", "channels", "embedding"]
 
@@ -105,7 +105,7 @@ def test_more_images_of_the_same_kind_are_no_drift() -> None:
 def test_each_kind_of_drift_is_found_and_no_other(what: str, new: Images) -> None:
     report = QUICK.compare(drawn(1), new)
     assert drifted(report) == {what}
-    assert report.sentence.startswith(f"Drift of {what} (")
+    assert report.sentence.startswith(f"Drift in {what} (")
     (row,) = [row for row in report.table.to_pylist() if row["what"] == what]
     assert report.table.schema == SCHEMA
     assert row["value"] >= row["bound"]
@@ -144,7 +144,7 @@ def test_p_is_uniform_where_there_is_no_drift() -> None:
 
 
 def test_settings_under_which_nothing_could_drift_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"resamples=99: no p could be significant; take 400 or more"):
+    with pytest.raises(ValueError, match=r"resamples=99: no p could be significant; use 400 or more"):
         Drift(resamples=99)
 
 

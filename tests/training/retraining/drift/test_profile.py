@@ -232,7 +232,7 @@ def test_a_file_that_is_no_profile_is_refused(profile: Profile, tmp_path: Path, 
         path.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
     else:
         path.unlink()
-    with pytest.raises(ProfileError, match=r"profile.parquet: no profile of this version \(.+\); fetch it again"):
+    with pytest.raises(ProfileError, match=r"profile.parquet: not a profile of this version \(.+\); download it again"):
         Profile.read(path)
 
 
@@ -245,10 +245,10 @@ def test_what_does_not_belong_together_is_refused(profile: Profile, champion: Cl
         all_new(profile, champion, Data(root=data.root))
     with pytest.raises(ProfileError, match="geometry=resize: the champion was trained on crop_or_pad images"):
         all_new(profile, champion, data.model_copy(update={"geometry": "resize"}))
-    with pytest.raises(ProfileError, match=r"was made of another source, which has train/00093; point dataset.root"):
+    with pytest.raises(ProfileError, match=r"was made from another source, which has train/00093; set dataset.root"):
         new_images(profile, champion, data, seen(93), CPU, at_most=9, seed=0)
     trained_earlier = replace(champion, about={"datasets": {"clean": "0" * 64}})
-    with pytest.raises(ProfileError, match="is not the dataset that this model was trained on any more"):
+    with pytest.raises(ProfileError, match="is no longer the dataset that this model was trained on"):
         Profile.of(trained_earlier, data, seen(), CPU)
 
 
