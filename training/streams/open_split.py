@@ -1,6 +1,5 @@
 """Opens the variants of a dataset for reading, and refuses any that do not match their manifest."""
 
-import json
 import math
 import posixpath
 from collections.abc import Mapping, Sequence
@@ -10,34 +9,28 @@ from typing import NamedTuple, cast, get_args
 
 import pyarrow as pa
 from fsspec.core import url_to_fs
-from pydantic import ValidationError
 
 from pipelines.datasets.card import DatasetCard
 from pipelines.errors import StreamError
 from pipelines.store.contents import Recount
 from pipelines.store.schema import (
     ATTACKED,
-    FORMAT_VERSION,
-    MANIFEST_NAME,
     SPLITS,
     Cell,
     Manifest,
     Split,
     parquet_schema,
 )
+from training.streams.manifests import AGAIN, ATTACKING_JOB, GENERATING_JOB, JOB, read_manifest
 from training.streams.parquet_pieces import Opener, ParquetDatasetPiece
 from training.streams.variant_names import find_cell
 
-__all__ = ["AGAIN", "OpenSplit", "OpenVariant", "RowGroup", "open_split"]
+__all__ = ["OpenSplit", "OpenVariant", "RowGroup", "open_split"]
 
-JOB = "spark-submit jobs/make_noisy_datasets.py"
-ATTACKING_JOB = "spark-submit jobs/make_adversarial_datasets.py"
-GENERATING_JOB = "spark-submit jobs/make_generated_datasets.py"
-AGAIN = f"delete the variant's folder and make it again: {JOB}, or for adversarial images {ATTACKING_JOB}"
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
 SAME_IN_ALL_VARIANTS = (
-    "dataset", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction", "images_per_part",
-    "images_per_row_group",
+    "dataset", "card_digest", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction",
+    "images_per_part", "images_per_row_group",
 )  # fmt: skip
 """Keys of the manifests' fingerprints that determine which image is row i of a part."""
 
@@ -114,7 +107,7 @@ def open_split(
 def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVariant:
     folder = posixpath.join(root, cell.folder(Path()).as_posix())
     _check_there(opener, folder, cell)
-    manifest = _read_manifest(opener, folder)
+    manifest = read_manifest(opener, folder)
     _check_files(opener, folder, manifest)
     if not manifest.counts.get(split):
         there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
@@ -163,33 +156,6 @@ def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
     )
 
 
-def _read_manifest(opener: Opener, folder: str) -> Manifest:
-    path = posixpath.join(folder, MANIFEST_NAME)
-    try:
-        text = opener.filesystem.cat_file(path)
-        _refuse_old(path, text)
-        return Manifest.model_validate_json(text)
-    except FileNotFoundError:
-        raise StreamError(f"{path}: no manifest, so this is not a complete dataset; {AGAIN}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(map(str, first["loc"])) or "contents"
-        raise StreamError(f"{path}: not a manifest of this version ({at}: {first['msg']}); {AGAIN}") from None
-
-
-def _refuse_old(path: str, text: bytes) -> None:
-    """Raises StreamError for a manifest of an older version, whose dataset must be made again."""
-    try:
-        version = json.loads(text)["fingerprint"]["format_version"]
-    except (ValueError, LookupError, TypeError):
-        return  # not a manifest of any version
-    if isinstance(version, int) and version < FORMAT_VERSION:
-        raise StreamError(
-            f"{path}: has format {version}, this version reads {FORMAT_VERSION}; repeat the job that made it, which "
-            f"replaces it: {JOB}, or for adversarial images {ATTACKING_JOB}, for generated ones {GENERATING_JOB}"
-        )
-
-
 def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
     found = {path: info["size"] for path, info in opener.filesystem.find(folder, detail=True).items()}
     for path in found:
@@ -233,9 +199,6 @@ def _check_alignment(variants: Mapping[str, OpenVariant], split: Split) -> None:
             key: (first.manifest.fingerprint.get(key), other.manifest.fingerprint.get(key))
             for key in SAME_IN_ALL_VARIANTS
         }
-        facts["card"] = (first.manifest.card.name, other.manifest.card.name)
-        if first.manifest.card != other.manifest.card:
-            facts["card"] = (first.manifest.card.model_dump_json(), other.manifest.card.model_dump_json())
         facts["counts"] = (first.manifest.counts[split], other.manifest.counts[split])
         facts["row groups"] = (_layout(first), _layout(other))
         if first.pixel_dtype != other.pixel_dtype:

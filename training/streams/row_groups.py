@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pipelines.errors import StreamError
 from pipelines.store.contents import check_rows, pixels_of
-from training.streams.open_split import AGAIN, OpenSplit, RowGroup
+from training.streams.manifests import AGAIN
+from training.streams.open_split import OpenSplit, RowGroup
 from training.streams.order import Integers, Slot
 from training.streams.parquet_pieces import Opener
 from training.streams.petastorm_bridge import (

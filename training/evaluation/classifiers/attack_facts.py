@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pipelines.errors import StreamError
 from pipelines.store.schema import ATTACKED
-from training.streams.open_split import AGAIN, OpenSplit, RowGroup
+from training.streams.manifests import AGAIN
+from training.streams.open_split import OpenSplit, RowGroup
 from training.streams.parquet_pieces import ParquetDatasetPiece
 
 __all__ = ["AttackFacts", "read_attack_facts"]
