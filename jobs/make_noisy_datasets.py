@@ -20,7 +20,7 @@ from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import parse_arguments
 from pipelines.spark import session
 from pipelines.spark.frames import make_renderer
-from pipelines.spark.sources import is_unchanged, parts_frame, prepare_source, refuse_damaged
+from pipelines.spark.sources import is_unchanged, parts_frame, prepare_source, refuse_another, refuse_damaged
 from pipelines.store import writer
 from pipelines.store.provenance import made_by
 
@@ -31,6 +31,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
     """Makes the variants that are missing or out of date."""
     root = settings.dataset_folder
     with writer.locked(root):
+        refuse_another(root, settings.dataset, listing)
         source = prepare_source(spark, listing, settings)
         table = writer.write_rejected(root, source.rejected)
         refuse_damaged(source, settings.max_rejected_fraction, table)

@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.datasets import Listing, Rejected, SourceImage
+from pipelines.datasets import ImageSource, Listing, Rejected, SourceImage
 from pipelines.datasets.splits import Duplicates, find_duplicates, validation_groups
-from pipelines.errors import SourceError
+from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.spark.frames import Reading, in_parts, rows_frame, with_pixel_digest
-from pipelines.store.schema import SPLITS, Manifest, Split
+from pipelines.store.schema import MANIFEST_NAME, SPLITS, Manifest, Split
 from pipelines.store.writer import is_current
 
-__all__ = ["PlacedImage", "Source", "is_unchanged", "parts_frame", "prepare_source", "refuse_damaged"]
+__all__ = ["PlacedImage", "Source", "is_unchanged", "parts_frame", "prepare_source", "refuse_another", "refuse_damaged"]
 
 
 class PlacedImage(NamedTuple):
@@ -118,6 +118,22 @@ def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
         ):
             return False
     return True
+
+
+def refuse_another(root: Path, source: ImageSource, listing: Listing) -> None:
+    """Raises StoreError where `root` holds another data set that happens to have the same name."""
+    for path in root.glob(f"geometry=*/size_px=*/variant=*/{MANIFEST_NAME}"):
+        manifest = Manifest.read(path.parent)
+        if manifest is None or "kind" not in manifest.source:
+            continue
+        about = manifest.source
+        moved = about["root"] != str(source.root.absolute())
+        if about["kind"] != source.kind or (moved and manifest.card.class_names != listing.card.class_names):
+            raise StoreError(
+                f"{root}: holds {about['kind']} {manifest.card.name} of {about['root']}, which is another data set "
+                f"than {source.kind} of {source.root}; set dataset.name or output_root"
+            )
+        return
 
 
 def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) -> None:
