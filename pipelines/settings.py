@@ -14,12 +14,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, Vali
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
+from pipelines.added_later import AddedLater, decisive_values
 from pipelines.declared import Types, is_text, keys_of, types_at
 from pipelines.errors import SettingsError
 from pipelines.local_paths import expand_home, read_path
 
 __all__ = [
-    "LocalPath", "PathOrName", "Settings", "build_member", "choose", "describe", "load", "parse_arguments", "to_yaml",
+    "AddedLater", "LocalPath", "PathOrName", "Settings", "build_member", "choose", "decisive_values", "describe", "load",
+    "parse_arguments", "to_yaml",
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]
