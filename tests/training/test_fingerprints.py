@@ -1,5 +1,5 @@
-"""Settings of older runs, as they were kept, have the fingerprints that they had when tests/golden/fingerprints.json was
-written, whatever keys have been added since."""
+"""Settings of older runs, as they were kept, have the fingerprints that they had when tests/golden/fingerprints.json
+was written, whatever keys have been added since."""
 
 import json
 from pathlib import Path

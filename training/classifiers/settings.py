@@ -22,11 +22,7 @@ WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
 
 
 def _model(given: object) -> Model:
-    if isinstance(given, Model):
-        return given
-    if isinstance(given, dict):  # files in conf/model/ also hold the recipe, which other keys refer to
-        given = {key: value for key, value in given.items() if key != "recipe"}
-    return choose(MODELS, given)
+    return given if isinstance(given, Model) else choose(MODELS, given)
 
 
 def _objective(given: object) -> Objective:

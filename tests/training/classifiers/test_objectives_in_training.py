@@ -18,7 +18,7 @@ from training.classifiers.training import ClassifierTraining
 from training.loop.players import StepHook
 from training.models import Model
 from training.models.baseline_cnn import BaselineCnn
-from training.objectives import ObjectiveInputs, Losses, Objective
+from training.objectives import Losses, Objective, ObjectiveInputs
 
 PGD = Pgd(steps=2, step_fraction=0.5)
 STRENGTH = Eps(8 / 255)

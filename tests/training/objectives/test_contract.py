@@ -23,7 +23,9 @@ def given_to(network: nn.Sequential) -> ObjectiveInputs:
     features = {name: torch.ones(6, 4) for name, _ in network.named_modules()}
     loss = partial(cross_entropy, reduction="none")
     ids = [f"train/{row:05d}" for row in range(6)]
-    return ObjectiveInputs(network, network, loss, images, torch.arange(6) % 5, ids, np.random.default_rng(0), features, 3, 1, 2)
+    return ObjectiveInputs(
+        network, network, loss, images, torch.arange(6) % 5, ids, np.random.default_rng(0), features, 3, 1, 2
+    )
 
 
 def test_it_gives_a_loss_of_each_image_its_logits_and_the_parts_that_it_names(kind: str) -> None:
