@@ -28,8 +28,8 @@ class WithBatchNorm(Model):
     kind: ClassVar[str] = "with_batch_norm"
     dropout: float = 0.0
 
-    def layers(self, size_px: int, num_classes: int) -> nn.Module:
-        layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(self.dropout), nn.Flatten()]
+    def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        layers = [nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(self.dropout), nn.Flatten()]
         return nn.Sequential(*layers, nn.Linear(144, num_classes))
 
 
@@ -171,8 +171,8 @@ def test_features_are_those_of_the_batch_and_not_of_attacks(root: Path) -> None:
 
 def test_a_layer_that_the_model_does_not_have_is_named(root: Path) -> None:
     class OneLayer(WithBatchNorm):
-        def layers(self, size_px: int, num_classes: int) -> nn.Module:
-            return nn.Sequential(nn.Flatten(), nn.Linear(3 * size_px**2, num_classes))
+        def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+            return nn.Sequential(nn.Flatten(), nn.Linear(channels * size_px**2, num_classes))
 
     with pytest.raises(SettingsError, match=r"objective=features_stay: needs the layer '1.5', which this model does"):
         training(recipe(root, model=OneLayer(), objective=FeaturesStay()))
@@ -195,7 +195,7 @@ def test_a_step_hook_changes_the_weights_between_a_step_and_the_next(root: Path)
     settings = recipe(root, model=BaselineCnn(), augmentation=STILL, schedule="constant", lr=0.001)
     bare = training(settings)
     hooks: list[StepHook] = []
-    ours = ClassifierTraining(settings, bare.shape, bare.ranks, bare.train, bare.validation, hooks)
+    ours = ClassifierTraining(settings, bare.shape, bare.ranks, bare.train, bare.validation, hooks=hooks)
     hooks.append(Clip(ours.network, 0.05))
     plain = ours.shape.build(settings.model, settings.seed)
     adam, clip = torch.optim.Adam(plain.parameters(), lr=settings.lr), Clip(plain, 0.05)

@@ -12,8 +12,8 @@ MEAN, STD = (0.35, 0.32, 0.33), (0.28, 0.27, 0.28)
 CLASSES = 7
 
 
-def built(kind: str, size_px: int, seed: int = 0) -> nn.Sequential:
-    return MODELS[kind]().build(size_px, CLASSES, MEAN, STD, seed)
+def built(kind: str, size_px: int, seed: int = 0, channels: int = 3) -> nn.Sequential:
+    return MODELS[kind]().build(size_px, CLASSES, MEAN[:channels], STD[:channels], seed)
 
 
 @pytest.fixture(params=MODELS)
@@ -21,10 +21,11 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_it_takes_every_size_from_its_smallest_on(kind: str) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_takes_every_size_from_its_smallest_on(kind: str, channels: int) -> None:
     smallest = MODELS[kind].min_size_px
     for size_px in {smallest, max(smallest, 33), max(smallest, 40)}:
-        logits = built(kind, size_px).eval()(torch.rand(2, 3, size_px, size_px))
+        logits = built(kind, size_px, channels=channels).eval()(torch.rand(2, channels, size_px, size_px))
         assert (logits.shape, logits.dtype) == ((2, CLASSES), torch.float32)
     with pytest.raises(SettingsError, match=f"data.size_px={smallest - 1}: {kind} needs at least {smallest}"):
         built(kind, smallest - 1)
