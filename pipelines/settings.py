@@ -1,35 +1,40 @@
-"""YAML + key=value overrides → frozen typed settings. The only reader of YAML."""
+"""YAML + key=value overrides → frozen typed settings."""
 
 import argparse
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, Protocol, TypeVar
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
-from yaml import YAMLError
 
-from pipelines.declared import Types, is_text, keys_of, types_at
+from pipelines.added_later import AddedLater, decisive_values
+from pipelines.declared import Types, keys_of, types_at
 from pipelines.errors import SettingsError
+from pipelines.layers import (
+    UNREADABLE,
+    each_text,
+    escaped,
+    menu_folders,
+    read_menu,
+    read_override,
+    read_yaml,
+    reason,
+    replacing,
+)
 from pipelines.local_paths import expand_home, read_path
 
 __all__ = [
-    "LocalPath", "PathOrName", "Settings", "build_member", "choose", "describe", "load", "parse_arguments", "to_yaml",
+    "AddedLater", "LocalPath", "PathOrName", "Settings", "build_member", "choose", "decisive_values", "describe",
+    "load", "parse_arguments", "to_yaml",
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]
 """A local path: a leading ~ is the home folder, file:///path is /path, other schemes are refused."""
 PathOrName = Annotated[str, AfterValidator(expand_home)]
 """A path, in which a leading ~ is the home folder, or a URL, or another name."""
-
-_UNREADABLE = (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError)
-_RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{(?![^${}:]+\})")
-"""A ${ that is not escaped by a backslash and not the beginning of ${key}."""
 
 
 class Settings(BaseModel):
@@ -51,30 +56,40 @@ class Member(Protocol):
 
 
 def load(
-    settings_type: type[SettingsT], config: Path, overrides: Sequence[str] = (), menus: Path | None = None
+    settings_type: type[SettingsT], config: Path, overrides: Sequence[str] = (), defaults: Path | None = None
 ) -> SettingsT:
-    """The settings in `config`, updated with `overrides` ("a.b=value") in their order.
+    """The file `defaults` (the config if it is not given), updated with the recipes of the chosen menu files, the file
+    `config` and `overrides` ("a.b=value"), in this order.
 
     If the key is declared as text or as a path, everything after the first = is its value, literally; only `null` is
     None if the key can be None. For other keys the value is YAML. An empty value is null everywhere.
 
-    A key whose value names a file in the folder of that key in `menus` (by default the config's own folder) is replaced
-    by that file: `noise: paper` reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. A key
-    that is plain text in `settings_type` has no menu, even if another job's key of that name has one. Overrides of keys
-    inside menus are applied to these files, and those of other keys to both. A mapping ("a={b: 1}") replaces the whole
-    mapping. ${a.b} is the value of that key, after the overrides; \\${ is a literal ${. Raises SettingsError, naming
-    the file and the key."""
+    A key whose value names a file in the folder of that key beside `defaults` is replaced by that file: `noise: paper`
+    reads noise/paper.yaml, `noise: [paper, proposal]` merges both in that order. The file may contain a `recipe`, which
+    changes the defaults of other keys. A key that is plain text in `settings_type` has no menu, even if another job's
+    key of that name has one. Overrides of keys inside menus are applied to these files, and those of other keys to
+    both. A mapping ("a={b: 1}") replaces the whole mapping; files update nested settings key by key, and replace other
+    mappings and members of menus. ${a.b} is the value of that key, after the overrides; \\${ is a literal ${. Raises
+    SettingsError, naming the file and the key."""
     types: Types = (settings_type,)
     label = f"{config} with {list(overrides) or 'no overrides'}"
-    folders = _menu_folders(config.parent if menus is None else menus, types)
-    read = [layer for override in overrides for layer in _read_override(override, types)]
+    defaults = defaults or config
+    folders = menu_folders(defaults.parent, types)
+    read = [layer for override in overrides for layer in read_override(override, types)]
     inside = [layer for key, layer in read if key not in folders and key.split(".")[0] in folders]
     outside = [layer for key, layer in read if key.split(".")[0] not in folders]
-    values: Any = _read_yaml(config)
+    base: Any = read_yaml(defaults)
     try:
-        values = OmegaConf.merge(values, *(layer for key, layer in read if key in folders))
-        for menu in [str(key) for key in values if key in folders and not OmegaConf.is_missing(values, key)]:
-            values[menu] = _read_menu(folders[menu], values[menu])
+        own = [] if config.resolve() == defaults.resolve() else replacing(read_yaml(config), types)
+        own += [layer for key, layer in read if key in folders]
+        choices = {menu: read_menu(folders, menu, names, types) for menu, names in _given(base, own, folders)}
+        recipes = {path: recipe for choice in choices.values() for path, recipe in choice.recipes.items()}
+        label = f"{', '.join(map(str, [config, *recipes]))} with {list(overrides) or 'no overrides'}"
+        changes = [layer for recipe in recipes.values() for layer in replacing(recipe, types)]
+        values: Any = OmegaConf.merge(base, *changes, *own)
+        for menu, choice in choices.items():
+            if not isinstance(values[menu], DictConfig):  # otherwise a recipe contains it
+                values[menu] = choice.values
         values = OmegaConf.merge(values, *inside, *outside)
         if missing := sorted(OmegaConf.missing_keys(values)):
             raise SettingsError("\n".join([f"{label}:", *(f"  {key}: missing; give {key}=…" for key in missing)]))
@@ -83,8 +98,8 @@ def load(
     except ValidationError as error:
         problems = [f"  {_describe(problem, types)}" for problem in error.errors()]
         raise SettingsError("\n".join([f"{label}:", *problems])) from None
-    except _UNREADABLE as error:
-        raise SettingsError(f"{label}: {_reason(error)}") from None
+    except UNREADABLE as error:
+        raise SettingsError(f"{label}: {reason(error)}") from None
 
 
 def parse_arguments(
@@ -92,19 +107,20 @@ def parse_arguments(
 ) -> tuple[SettingsT, bool]:
     """(settings, dry_run) from the three arguments that every job takes: [--config FILE] [--dry-run] [key=value …]."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=default_config, metavar="FILE", help=f"default {default_config}")
+    config_help = f"updates {default_config}"
+    parser.add_argument("--config", type=Path, default=default_config, metavar="FILE", help=config_help)
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="laid over the config, e.g. seed=7")
     parsed, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
         name, _, value = unknown[0].lstrip("-").partition("=")
         parser.error(f"{unknown[0]}: no such option; settings are given without dashes: {name}={value or '…'}")
-    return load(settings_type, parsed.config, parsed.overrides, default_config.parent), parsed.dry_run
+    return load(settings_type, parsed.config, parsed.overrides, default_config), parsed.dry_run
 
 
 def to_yaml(settings: Settings) -> str:
     """The resolved settings as YAML, from which `load` makes the same settings again."""
-    return OmegaConf.to_yaml(OmegaConf.create(_each_text(settings.model_dump(mode="json"), _escaped)))
+    return OmegaConf.to_yaml(OmegaConf.create(each_text(settings.model_dump(mode="json"), escaped)))
 
 
 def choose(menu: Mapping[str, type[SettingsT]], given: object) -> SettingsT:
@@ -142,96 +158,10 @@ def describe(member: Member) -> dict[str, Any]:
     return {"kind": member.kind, **member.model_dump(mode="json")}
 
 
-def _read_yaml(path: Path) -> DictConfig:
-    try:
-        values = OmegaConf.load(path)
-        _each_text(OmegaConf.to_container(values), _without_resolver)
-    except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; --config takes a YAML file such as those in conf/") from None
-    except _UNREADABLE as error:
-        raise SettingsError(f"{path}: not readable as YAML: {_reason(error)}") from None
-    if not isinstance(values, DictConfig):
-        raise SettingsError(f"{path}: holds a list, expected key: value lines")
-    return values
-
-
-def _read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
-    """An override as its key and a config that contains only this key."""
-    key, equals, text = override.partition("=")
-    if not equals or not all(key.split(".")):
-        raise SettingsError(f"{override!r}: expected key=value, e.g. seed=7")
-    if not override.isascii() and override.encode(errors="replace").decode() != override:
-        raise SettingsError(f"{override!r}: is not UTF-8; rename what is so named, or use a locale with UTF-8")
-    for part in key.split("."):
-        types = types_at(types, part)
-    try:
-        if is_text(types, or_list=not text.startswith(("[", "{"))):
-            nothing = not text or (text == "null" and NoneType in types)
-            return [(key, _nested(key, None if nothing else _escaped(text)))]
-        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
-        value = _each_text(parsed["value"], _without_resolver)
-        if value == "???":
-            raise SettingsError(f"{override!r}: ??? says that a value is missing; give one")
-        cleared = [(key, _nested(key, None))] if isinstance(value, dict) else []
-        return [*cleared, (key, _nested(key, value))]
-    except _UNREADABLE as error:
-        raise SettingsError(f"{override!r}: not readable as YAML: {_reason(error)}") from None
-
-
-def _nested(key: str, value: Any) -> DictConfig:
-    *outer, last = key.split(".")
-    nested: dict[str, Any] = {last: value}
-    for part in reversed(outer):
-        nested = {part: nested}
-    return OmegaConf.create(nested)
-
-
-def _each_text(values: Any, change: Callable[[str], str]) -> Any:
-    """The same values with all text changed. Raises ValueError for a key that YAML reads as a number, a boolean or
-    null."""
-    if isinstance(values, dict):
-        if others := [key for key in values if not isinstance(key, str)]:
-            raise ValueError(f"the key {others[0]!r} is not text; write it in quotes")
-        return {key: _each_text(inner, change) for key, inner in values.items()}
-    if isinstance(values, list):
-        return [_each_text(inner, change) for inner in values]
-    return change(values) if isinstance(values, str) else values
-
-
-def _escaped(text: str) -> str:
-    """Escaped so that OmegaConf takes it literally."""
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    return "\\" + text if re.fullmatch(r"\\*\?\?\?", text) else text
-
-
-def _without_resolver(text: str) -> str:
-    if _RESOLVER.search(text):
-        raise ValueError(rf"{text}: nothing outside of the settings can be named, only ${{key}}; for text write \${{")
-    return text
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "too deeply nested"
-    return str(error).partition("\n    object_type=")[0]
-
-
-def _menu_folders(menus: Path, types: Types) -> dict[str, Path]:
-    """The folders of menus, by key."""
-    folders = sorted(folder for folder in menus.iterdir() if folder.is_dir()) if menus.is_dir() else []
-    return {folder.name: folder for folder in folders if not is_text(types_at(types, folder.name))}
-
-
-def _read_menu(folder: Path, names: Any) -> Any:
-    """The files of a menu that `names` names, merged; `names` itself if it is not a name."""
-    chosen = [names] if isinstance(names, str) else names
-    if not isinstance(chosen, list | ListConfig):
-        return names
-    menu = sorted(path.stem for path in folder.glob("*.yaml"))
-    for name in chosen:
-        if name not in menu:
-            raise SettingsError(f"{folder.name}={name}: not in {folder}; there are: {', '.join(menu)}")
-    return OmegaConf.merge(*(_read_yaml(folder / f"{name}.yaml") for name in chosen))
+def _given(base: DictConfig, own: Sequence[DictConfig], folders: Mapping[str, Path]) -> list[tuple[str, Any]]:
+    """The keys of menus that have a value, and the value."""
+    given: Any = OmegaConf.merge(base, *own)
+    return [(str(key), given[key]) for key in given if key in folders and not OmegaConf.is_missing(given, key)]
 
 
 def _describe(problem: ErrorDetails, types: Types) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -20,12 +20,14 @@ class AttackError(RoadsignError):
 @dataclass(frozen=True)
 class LabelledImages:
     """`images` (N, 3, S, S), float32 in [0, 1]; `labels` (N,), int64. The random numbers of an image depend only on
-    `seed`, the kind of the attack and its `image_id`."""
+    `seed`, the kind of the attack, its `image_id` and `moment`. `moment` is empty except inside a training, where it is
+    (epoch, step), so that an image has another random start in every epoch."""
 
     images: torch.Tensor
     labels: torch.Tensor
     image_ids: Sequence[str]
     seed: int = 0
+    moment: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -34,7 +36,7 @@ class LabelledImages:
         """The images that a mask or indices (on any device) select."""
         places = _places(rows)
         image_ids = [self.image_ids[place] for place in places]
-        return LabelledImages(self.images[rows], self.labels[rows], image_ids, self.seed)
+        return replace(self, images=self.images[rows], labels=self.labels[rows], image_ids=image_ids)
 
     def name(self, rows: torch.Tensor) -> str:
         """The first image_ids that a mask selects, for a message."""
@@ -66,7 +68,7 @@ class Draws:
 
     @classmethod
     def of(cls, examples: LabelledImages, kind: str) -> "Draws":
-        generators = [generator(examples.seed, kind, image_id) for image_id in examples.image_ids]
+        generators = [generator(examples.seed, kind, image_id, examples.moment) for image_id in examples.image_ids]
         return cls(generators, examples.images.device)
 
     def at(self, rows: torch.Tensor) -> "Draws":
@@ -88,10 +90,11 @@ class Draws:
         return (torch.stack(drawn) if drawn else torch.empty(0, *shape)).to(self._device)
 
 
-def generator(seed: int, kind: str, image_id: str) -> torch.Generator:
+def generator(seed: int, kind: str, image_id: str, moment: tuple[int, ...] = ()) -> torch.Generator:
     """The generator of one kind of attack on one image; always on the CPU, whatever the device of the image is."""
-    key = hashlib.sha256(f"{seed}\0{kind}\0{image_id}".encode()).digest()[:8]
-    return torch.Generator().manual_seed(int.from_bytes(key, "little"))
+    key = "\0".join(map(str, (seed, kind, image_id, *moment)))
+    digest = hashlib.sha256(key.encode()).digest()[:8]
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
 def _places(rows: torch.Tensor) -> list[int]:

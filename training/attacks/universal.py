@@ -39,7 +39,7 @@ class Universal(FixedStrength):
         some = eps > NO_RADIUS
         examples, eps = examples.at(some), eps[some]
         direction = torch.zeros_like(examples.images[0]) if len(examples) else torch.zeros(())
-        shuffle = generator(examples.seed, self.kind, "order of the images")
+        shuffle = generator(examples.seed, self.kind, "order of the images", examples.moment)
         for _ in range(self.epochs):
             order = torch.randperm(len(examples), generator=shuffle).to(eps.device)
             for start in range(0, len(examples), self.images_per_step):

@@ -4,11 +4,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
+from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, choose, decisive_values, describe
 from training.augmentation.augmentation import Augmentation
 from training.models import MODELS, Model
 from training.objectives import OBJECTIVES, CrossEntropy, Objective
@@ -22,11 +22,7 @@ WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}
 
 
 def _model(given: object) -> Model:
-    if isinstance(given, Model):
-        return given
-    if isinstance(given, dict):  # files in conf/model/ also hold the recipe, which other keys refer to
-        given = {key: value for key, value in given.items() if key != "recipe"}
-    return choose(MODELS, given)
+    return given if isinstance(given, Model) else choose(MODELS, given)
 
 
 def _objective(given: object) -> Objective:
@@ -68,10 +64,9 @@ class TrainClassifier(TrainingRun):
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
     augmentation: Augmentation
-    objective: Annotated[Objective, PlainValidator(_objective), PlainSerializer(describe)] = Field(
-        default=CrossEntropy(),
-        exclude_if=lambda objective: objective == CrossEntropy(),  # so that older runs keep their fingerprints
-    )
+    objective: Annotated[
+        Objective, PlainValidator(_objective), PlainSerializer(describe), AddedLater(before=CrossEntropy())
+    ] = CrossEntropy()
     epochs: int = Field(ge=1)
     lr: float = Field(gt=0, allow_inf_nan=False)
     schedule: Literal["constant", "one_cycle"]
@@ -100,8 +95,9 @@ class TrainClassifier(TrainingRun):
 def settings_fingerprint(
     settings: Settings, without_effect: set[str], digests: Mapping[str, str], world_size: int
 ) -> str:
-    """SHA-256 over the settings that affect the weights, and the data that they are trained on."""
-    values: dict[str, Any] = settings.model_dump(mode="json", exclude=without_effect)
+    """SHA-256 over the settings that affect the weights, and the data that they are trained on. A new key is marked
+    AddedLater, so that the fingerprints of older runs do not change."""
+    values = decisive_values(settings, without_effect)
     for name in WITHOUT_EFFECT_IN_DATA:
         del values["data"][name]
     text = json.dumps([values, dict(digests), world_size], sort_keys=True)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from pipelines.errors import SettingsError
 from training.augmentation.augmentation import DRAWS, NO_MIRRORS, Mirrors
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Classifier, Shape
@@ -18,7 +19,7 @@ from training.loop.players import Player, StepHook, has_batch_norm
 from training.loop.ranks import Ranks
 from training.loop.sums import StepSums
 from training.loop.training import Training
-from training.objectives import ObjectiveInputs
+from training.objectives import Objective, ObjectiveInputs
 from training.streams.stream import Batch, Epochs, to_unit_floats
 
 __all__ = ["ClassifierTraining"]
@@ -50,6 +51,7 @@ class ClassifierTraining(Training):
         self._parallel = ranks.parallel(self.network)
         self._has_batch_norm = has_batch_norm(self.network)
         self._features: dict[str, torch.Tensor] = {}
+        self._layers = _layers_for(settings.objective, self.network)
         self.best: Best | None = None
 
     def train_on(self, batch: Batch) -> StepSums:
@@ -68,11 +70,13 @@ class ClassifierTraining(Training):
         self._set_lr()
         given = ObjectiveInputs(
             self.network, self._logits, self._loss, images, labels, batch.image_ids[: len(labels)],
-            np.random.Generator(np.random.PCG64(seeds.spawn(share.world_size)[share.rank])), self._features, self.epoch,
+            np.random.Generator(np.random.PCG64(seeds.spawn(share.world_size)[share.rank])), self._features,
+            self.settings.seed, self.epoch, self.step,
         )  # fmt: skip
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), self._watched_layers():
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
             losses = self.settings.objective(given)
+        self._features.clear()
         loss = (losses.total * valid).sum()
         # The mean over the valid images of all ranks; DDP averages its gradients.
         self._player.learn(loss * share.world_size / share.valid(self.step, self.train.images))
@@ -118,7 +122,8 @@ class ClassifierTraining(Training):
             group["lr"] = self.settings.lr_at(self.progress)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
-        return self._logits_of(self._parallel, images)
+        with self._watched_layers():
+            return self._logits_of(self._parallel, images)
 
     def _logits_of(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
         with self.ranks.precision():
@@ -127,19 +132,16 @@ class ClassifierTraining(Training):
 
     @contextmanager
     def _watched_layers(self) -> Iterator[None]:
-        """Keeps the outputs of the layers that the objective needs, until the step is done."""
-        layers = self.settings.objective.layers
-        if not layers:
-            yield
-            return
-        modules = dict(self.network.named_modules())
-        hooks = [modules[name].register_forward_hook(partial(self._keep_features, name)) for name in layers]
+        """Keeps the outputs of the layers that the objective needs. Attacks call the network too, and their outputs are
+        not kept."""
+        hooks = [
+            layer.register_forward_hook(partial(self._keep_features, name)) for name, layer in self._layers.items()
+        ]
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
-            self._features.clear()
 
     def _keep_features(self, name: str, _: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         self._features[name] = output
@@ -156,6 +158,15 @@ class ClassifierTraining(Training):
                 sums += torch.stack([loss.double(), correct.double(), valid.sum().double()])
         loss_sum, right, images_seen = self.ranks.sum(sums).tolist()
         return {"loss/validation": loss_sum / images_seen, "accuracy/validation": right / images_seen}
+
+
+def _layers_for(objective: Objective, network: nn.Module) -> dict[str, nn.Module]:
+    """Those that it asks for. Raises SettingsError."""
+    layers = dict(network.named_modules())
+    for name in objective.layers:
+        if name not in layers:
+            raise SettingsError(f"objective={objective.kind}: needs the layer {name!r}, which this model does not have")
+    return {name: layers[name] for name in objective.layers}
 
 
 def _on(batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
+from pipelines.settings import LocalPath, PathOrName, Settings, choose, decisive_values, describe
 from pipelines.store.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
 from training.attacks.gan import Gan, checked, file_name
@@ -181,7 +181,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
             "attacked_variant": data.variant,
             "attacked_digest": plan.manifest.content_digest,
             "attacked_splits": list(settings.splits),
-            "attack": describe(attack),
+            "attack": {"kind": attack.kind, **decisive_values(attack)},
             "strength": strength,
             "attack_seed": settings.seed,
             "batch_size": settings.batch_size,

@@ -17,8 +17,6 @@ TO_LOOK_AT = {"sample_every_steps", "keep_epochs", "watch"}
 
 
 def _gan(given: object) -> Any:
-    if isinstance(given, dict):  # files in conf/gan/ also hold the recipe, which other keys refer to
-        given = {key: value for key, value in given.items() if key != "recipe"}
     return given if isinstance(given, GanArchitecture) else choose(GANS, given)
 
 

@@ -1,4 +1,8 @@
-"""The classifiers. To add one, add a file here and a line in MODELS; its settings are a file in conf/model/."""
+"""The classifiers. To add one, add a file here and a line in MODELS; its settings are a file in conf/model/.
+
+MODELS imports all of its files, so that it stays a plain dict that mypy, pipelines.declared and a reader can follow. A
+file of settings costs a millisecond to import; a library such as torchvision costs seconds. So a model imports such a
+library inside `layers`, when a network of this kind is built, and only torch and pydantic at its top."""
 
 from training.models.baseline_cnn import BaselineCnn
 from training.models.contract import Channels, Model, Normalize

@@ -21,8 +21,8 @@ class ObjectiveInputs(NamedTuple):
     ranks. Call it once on all images, including any that the objective makes. `network` is the same network, for
     attacks in evaluation mode and for access to its layers. `loss` is the per-image loss, (N, classes) logits and (N,)
     labels → (N,). `draws` is a generator of this step and rank. `features` are the outputs of the layers in `layers` in
-    the latest call of logits_of, by name. `epoch` should be part of the key of random starts, so that they differ
-    between epochs."""
+    the latest call of logits_of, by name. `seed` is that of the run; `epoch` and `step`, counted from 0, should be part
+    of the key of random starts, so that they differ between epochs."""
 
     network: nn.Module
     logits_of: Callable[[torch.Tensor], torch.Tensor]
@@ -32,7 +32,9 @@ class ObjectiveInputs(NamedTuple):
     image_ids: list[str]
     draws: np.random.Generator
     features: Mapping[str, torch.Tensor]
+    seed: int
     epoch: int
+    step: int
 
 
 class Losses(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
-from pipelines.settings import LocalPath, Settings, load
+from pipelines.settings import LocalPath, Settings, decisive_values, load
 from pipelines.store.schema import SPLITS, Split
 from training.classifiers.settings import TrainClassifier
 from training.executors.adversarial_datasets import AdversarialDatasets
@@ -109,8 +109,8 @@ class Retrain(Settings):
         values = {
             "datasets": datasets,
             "training": [recipe.fingerprint({}, 1) for recipe in recipes],
-            "attacks": [one.model_dump(mode="json", exclude=WITHOUT_EFFECT) for one in self.attacks_of(conf)],
-            "gate": self.gate.model_dump(mode="json"),
+            "attacks": [decisive_values(one, WITHOUT_EFFECT) for one in self.attacks_of(conf)],
+            "gate": decisive_values(self.gate),
             "split": self.split,
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -23,7 +23,9 @@ SHORT: dict[str, dict[str, object]] = {
     "deepfool": {},
     "one_pixel": {"population": 20, "generations": 3},
 }
-"""Attacks in a form that takes milliseconds; the ensemble has nothing to set, and a test of its own."""
+"""Attacks in a form that takes milliseconds."""
+OF_THEIR_OWN = {"ensemble": "test_ensemble.py", "gan": "test_gan.py"}
+"""Attacks that cannot be short, or need a file, and where they are tested instead."""
 MEMBERS = [
     pytest.param(ATTACKS[kind].model_validate({**values, **norm}), id=f"{kind} {' '.join(norm.values())}")
     for kind, values in SHORT.items()
@@ -121,6 +123,12 @@ def test_an_attack_is_made_again_from_its_description(attack: Attack) -> None:
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValidationError, match="radius"):
         ATTACKS["pgd"].model_validate({"radius": 3})
+
+
+def test_every_attack_of_the_menu_is_held_to_this_contract() -> None:
+    assert ATTACKS.keys() == SHORT.keys() | OF_THEIR_OWN.keys(), "give a new attack a line in SHORT"
+    assert not SHORT.keys() & OF_THEIR_OWN.keys()
+    assert all((Path(__file__).parent / name).is_file() for name in OF_THEIR_OWN.values())
 
 
 def test_the_menu_is_plain_and_its_keys_name_its_files(repository: Path) -> None:

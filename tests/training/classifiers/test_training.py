@@ -119,7 +119,7 @@ def test_an_objective_may_look_at_layers_and_add_a_batch_and_hooks_run_after_eac
     counts = Counts()
     settings = recipe(root, model=BaselineCnn(), augmentation=STILL, objective=TwoLosses())
     plain = training(settings)
-    to_train = ClassifierTraining(settings, plain.shape, plain.ranks, plain.train, plain.validation, [counts])
+    to_train = ClassifierTraining(settings, plain.shape, plain.ranks, plain.train, plain.validation, hooks=[counts])
     first = next(iter(plain.train.epoch(0)))
     images = first.images.float() / 255
     with torch.no_grad():

@@ -185,6 +185,11 @@ def test_impossible_settings_are_refused() -> None:
         Vanilla.model_validate({"latent": "laplace"})
 
 
+def test_every_gan_of_the_menu_is_among_the_members() -> None:
+    assert {gan.kind for gan in MEMBERS} == GANS.keys(), "give a new GAN a line in MEMBERS and in NAMES"
+    assert len(NAMES) == len(MEMBERS)
+
+
 def test_the_menu_names_its_files() -> None:
     for kind, member in GANS.items():
         assert member.kind == kind

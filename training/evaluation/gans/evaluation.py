@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
+from pipelines.settings import LocalPath, PathOrName, Settings, decisive_values, to_yaml
 from pipelines.store.schema import Split
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.files import replacing
@@ -182,7 +182,7 @@ def _subjects(
 
 
 def _key(settings: GanEvaluation, extractors: Sequence[Extractor], subjects: Iterable[GanSubject]) -> str:
-    how = settings.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    how = decisive_values(settings, WITHOUT_EFFECT)
     for key in ("root", "verify"):
         del how["data"][key]
     facts = [json.dumps(how, sort_keys=True), *(extractor.label for extractor in extractors), *map(str, subjects)]
