@@ -78,7 +78,7 @@ def scaled(listing: Listing, scale: float) -> Listing:
     """A fair sample of the images, or all of them several times with further ids."""
     images = random.Random(0).sample(listing.images, len(listing.images))
     copies = [image._replace(image_id=f"{image.image_id}+{n}") for n in range(1, int(scale)) for image in images]
-    return Listing(listing.found, listing.class_names, (images + copies)[: int(scale * len(images))])
+    return Listing(listing.found, listing.card, (images + copies)[: int(scale * len(images))])
 
 
 def measure_job(arguments: argparse.Namespace) -> Figures:
@@ -90,14 +90,13 @@ def measure_job(arguments: argparse.Namespace) -> Figures:
         times.append(time.perf_counter())
         source = prepare_source(spark, scaled(settings.dataset.listing(), arguments.scale), settings)
         times.append(time.perf_counter())
-        fingerprints = {cell: settings.fingerprint(cell, source.digest) for cell in settings.cells}
+        fingerprints = {cell: settings.fingerprint(cell, source.digest, source.listing.card) for cell in settings.cells}
         plan = writer.Plan(
-            settings.dataset_folder, fingerprints, source.counts, source.summary(), made_by(),
+            settings.dataset_folder, source.listing.card, fingerprints, source.counts, source.summary(), made_by(),
             settings.images_per_row_group, settings.compression,
         )  # fmt: skip
-        writer.write_datasets(
-            parts_frame(spark, source, settings.partitions), make_renderer(rendering_of(settings)), plan
-        )
+        render = make_renderer(settings.rendering(source.listing.card.channels), source.reading)
+        writer.write_datasets(parts_frame(spark, source, settings.partitions), render, plan)
         times.append(time.perf_counter())
     written = sum(path.stat().st_size for path in settings.dataset_folder.rglob("*.parquet"))
     seconds = [later - earlier for earlier, later in itertools.pairwise(times)]
@@ -114,7 +113,7 @@ def measure_kernel(arguments: argparse.Namespace) -> Figures:
     """Images made per second on one core, without Spark or Parquet: the noise and geometry kernel alone, and with the
     rest of NumPy's work (decoding before it, sums and digests after it)."""
     settings = settings_for(arguments)
-    rendering = rendering_of(settings)
+    rendering = settings.rendering(channels=3)
     images = scaled(settings.dataset.listing(), 0.04).images
     with FileReader() as reader:
         start = time.perf_counter()
@@ -129,7 +128,7 @@ def measure_kernel(arguments: argparse.Namespace) -> Figures:
         for block in rendering.cell_rows(originals):
             kernel_s += (time.perf_counter() - start) * (repeat > 0)
             start = time.perf_counter()
-            Tally().add("train", ids, labels, block.pixels, block.signal, block.noise)
+            Tally(3).add("train", ids, labels, block.pixels, block.signal, block.noise)
             tally_s += (time.perf_counter() - start) * (repeat > 0)
             count += len(block.pixels) * (repeat > 0)
             start = time.perf_counter()

@@ -37,7 +37,7 @@ def score(spark: SparkSession, score_images: ModuleType) -> Score:
 
     def run_body(images: Path, output: Path, model: Classifier, **fields: Any) -> Summary:
         settings = ScoreImages(model="m", images=images, output=output, **{"noisy_above_std_grey": 15.0, **fields})
-        listed = list_images(images, model.shape.size_px)
+        listed = list_images(images, model.shape.size_px, 3)
         return score_images.score(spark, settings, FoundModel("m", "m", "run-1", Path("m.pt")), model, listed)
 
     return run_body
@@ -143,7 +143,7 @@ def test_bit_rot_in_a_dataset_is_not_scored_silently(score: Score, tmp_path: Pat
     path.parent.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (9, SIZE_PX**2 * 3), np.uint8)
     columns = {"image_id": [str(n) for n in range(9)], "label": [0] * 9, "image": [p.tobytes() for p in pixels]}
-    table = pa.table({**columns, "snr_db": [0.0] * 9}, parquet_schema(SIZE_PX))
+    table = pa.table({**columns, "snr_db": [0.0] * 9}, parquet_schema(SIZE_PX, 3))
     pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
     data = bytearray(path.read_bytes())
     data[data.index(pixels[4].tobytes())] ^= 1

@@ -196,5 +196,9 @@ def test_bytes_that_are_no_text_are_named(config: Path) -> None:
 
 
 def test_the_plan_goes_to_the_folder_that_was_typed() -> None:
-    found = load(NoisyDatasets, CONF / "make_noisy_datasets.yaml", ["output_root=/x/run #2", "dataset.root=1E234 #1"])
+    found = load(
+        NoisyDatasets,
+        CONF / "make_noisy_datasets.yaml",
+        ["output_root=/x/run #2", "dataset.kind=gtsrb", "dataset.root=1E234 #1"],
+    )
     assert (found.output_root, found.dataset.root) == (Path("/x/run #2"), Path("1E234 #1"))

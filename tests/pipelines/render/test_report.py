@@ -25,7 +25,7 @@ def test_paths_in_what_is_announced_and_planned_are_whole(
     console = make_console()
     report.announce(console, settings)
     report.print_plan(console, settings)
-    report.warn_of_small_disk(console, tmp_path, [Cell("resize", 512, "clean")], {"train": 10**12})
+    report.warn_of_small_disk(console, tmp_path, [Cell("resize", 512, "clean")], {"train": 10**12}, 3)
     report.print_datasets(console, settings.dataset_folder, settings.cells)
     said = capsys.readouterr().out
     assert f"{tmp_path / name} would be drawn" in said
@@ -33,7 +33,7 @@ def test_paths_in_what_is_announced_and_planned_are_whole(
     assert f"{tmp_path / name}/synthetic_signs/geometry=crop_or_pad/size_px=28/variant=gaussian-min\n" in said
     assert "DRAWN, SYNTHETIC" in said and "free on the disk" in said
     gtsrb = settings.model_copy(update={"dataset": load(NoisyDatasets, REPOSITORY / "conf" / "make_noisy_datasets.yaml",
-        [f"dataset.root={tmp_path / name}"]).dataset})  # fmt: skip
+        ["dataset.kind=gtsrb", f"dataset.root={tmp_path / name}"]).dataset})  # fmt: skip
     report.announce(console, gtsrb)
     assert f"dataset: gtsrb, {tmp_path / name}\n" in capsys.readouterr().out
 
@@ -46,9 +46,8 @@ def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> No
     assert all(name in said for name in ("[/red]", ":car:", "[old]", "[bold]", "[x]", "[/y]"))
 
 
-def test_consoles_are_made_in_two_places_without_markup() -> None:
-    """Of jobs and pipelines, and of training, which knows nothing of pipelines.console; and no text is markup where
-    rich takes it for that whatever the console says."""
+def test_consoles_are_made_in_one_place_without_markup() -> None:
+    """And no text is markup where rich takes it for that whatever the console says."""
     makers = []
     for path in [
         path for package in ("pipelines", "training", "jobs") for path in (REPOSITORY / package).rglob("*.py")
@@ -65,4 +64,4 @@ def test_consoles_are_made_in_two_places_without_markup() -> None:
             if name == "status" and "console" in ast.unparse(node.func):
                 assert ast.unparse(node.args[0]).startswith("Text("), path
             assert name != "from_markup", path
-    assert sorted(makers) == ["pipelines/console.py", "training/loop/progress.py"]
+    assert makers == ["pipelines/console.py"]

@@ -29,7 +29,7 @@ def test_image_files_are_found_in_all_folders_in_order_of_their_names(tmp_path: 
     touch(
         tmp_path, "b.PNG", "a/two.jpeg", "a/one.ppm", "notes.txt", ".hidden.png", "_old/three.png", "a/.cache/four.png"
     )
-    listed = list_images(tmp_path, 8)
+    listed = list_images(tmp_path, 8, 3)
     assert [(file.image_id, file.reason) for file in listed.files] == [
         ("a/one.ppm", None), ("a/two.jpeg", None), ("b.PNG", None),
     ]  # fmt: skip
@@ -38,12 +38,12 @@ def test_image_files_are_found_in_all_folders_in_order_of_their_names(tmp_path: 
 
 def test_nothing_is_left_out_silently(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.tiff", "notes.txt", "c", ".DS_Store", "._a.png", "_old/three.png", "in/_x")
-    assert list_images(tmp_path, 8).sentence() == (
+    assert list_images(tmp_path, 8, 3).sentence() == (
         "1 images in 1 files; left out: 3 by their suffix, the first is b.tiff; "
         "4 by a leading dot or underscore, the first is .DS_Store"
     )
     with pytest.raises(SourceError, match="no Parquet file in it; left out: 1 by a leading dot or underscore"):
-        list_images(tmp_path / "in", 8)
+        list_images(tmp_path / "in", 8, 3)
 
 
 def test_links_are_followed_and_images_are_not_left_out_silently(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_links_are_followed_and_images_are_not_left_out_silently(tmp_path: Path)
     (folder / "sub" / "round").symlink_to(folder)
     (folder / "sub" / "root").symlink_to("/")
     (folder / "z.png").symlink_to(tmp_path / "elsewhere" / "c.png")
-    listed = list_images(folder, 8)
+    listed = list_images(folder, 8, 3)
     assert [file.image_id for file in listed.files] == [
         "a.png", "linked/c.png", "linked/deep/d.png", "sub/b.png", "z.png",
     ]  # fmt: skip
@@ -71,7 +71,7 @@ def test_what_cannot_be_opened_is_listed_with_a_reason_and_not_left_out_silently
     (tmp_path / "self.png").symlink_to("self.png")
     (tmp_path / "lost.txt").symlink_to(tmp_path / "nowhere.txt")
     os.mkfifo(tmp_path / "pipe")
-    listed = list_images(tmp_path, 8)
+    listed = list_images(tmp_path, 8, 3)
     assert {file.image_id: file.reason for file in listed.files} == {
         "a.png": None,
         "lost.png": "a broken link",
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_listed_is_not_left_out_silently(
         return iterdir(self)
 
     monkeypatch.setattr(Path, "iterdir", refused)
-    assert [(file.image_id, file.reason) for file in list_images(tmp_path, 8).files] == [
+    assert [(file.image_id, file.reason) for file in list_images(tmp_path, 8, 3).files] == [
         ("a.png", None), ("closed", "a folder that cannot be listed (Permission denied)"),
     ]  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_names_that_are_not_utf8_are_spelled_and_have_a_reason_in_all_paths(tmp_
         os.makedirs(os.path.dirname(path), exist_ok=True)
         Path(os.fsdecode(path)).touch()
     touch(tmp_path, "Straße.png")
-    listed = list_images(tmp_path, 8)
+    listed = list_images(tmp_path, 8, 3)
     unspeakable = "its name is not UTF-8; rename it"
     assert [(file.path, file.image_id, file.reason) for file in listed.files] == [
         (rf"{tmp_path}/Stra\xdfe.png", r"Stra\xdfe.png", unspeakable),
@@ -118,7 +118,7 @@ def test_names_that_are_not_utf8_are_spelled_and_have_a_reason_in_all_paths(tmp_
 @pytest.mark.parametrize("name", ["a #1 %20?", "Übersicht ä", "quote ' \" \\", "new\nline", "semi;colon:{}*"])
 def test_odd_paths_are_listed_as_they_are(tmp_path: Path, name: str) -> None:
     touch(tmp_path / name, f"{name}.png")
-    assert list_images(tmp_path / name, 8).files == [(f"{tmp_path}/{name}/{name}.png", f"{name}.png", None)]
+    assert list_images(tmp_path / name, 8, 3).files == [(f"{tmp_path}/{name}/{name}.png", f"{name}.png", None)]
 
 
 @pytest.mark.parametrize("made", ["pipe", "link", "device"])
@@ -130,17 +130,17 @@ def test_a_parquet_file_that_is_no_regular_file_is_refused_and_never_opened(tmp_
     else:
         path.symlink_to("/dev/zero" if made == "device" else tmp_path / "nowhere")
     with pytest.raises(SourceError, match=r"a\.parquet: .*; repair it, or remove it from"):
-        list_images(tmp_path, 8)
+        list_images(tmp_path, 8, 3)
 
 
 def test_one_file_is_enough(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png")
-    assert list_images(tmp_path / "b.png", 8).files == [(str(tmp_path / "b.png"), "b.png", None)]
+    assert list_images(tmp_path / "b.png", 8, 3).files == [(str(tmp_path / "b.png"), "b.png", None)]
 
 
 def test_every_row_group_of_a_dataset_is_listed(tmp_path: Path) -> None:
     Small({"test": [[3, 2], [4]]}, size_px=8).write(tmp_path)
-    listed = list_images(tmp_path, 8)
+    listed = list_images(tmp_path, 8, 3)
     assert listed.images == 9
     assert [(Path(path).name, number) for path, number in listed.row_groups] == [
         ("part-00000.parquet", 0), ("part-00000.parquet", 1), ("part-00001.parquet", 0),
@@ -150,35 +150,35 @@ def test_every_row_group_of_a_dataset_is_listed(tmp_path: Path) -> None:
 def test_images_of_another_size_than_the_models_are_refused(tmp_path: Path) -> None:
     Small({"test": [[3]]}, size_px=8).write(tmp_path)
     with pytest.raises(SourceError, match="images of 8 px, HWC RGB; the model is for 40 px"):
-        list_images(tmp_path, 40)
+        list_images(tmp_path, 40, 3)
 
 
 def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(SourceError, match=r"other\.parquet: not of a dataset"):
-        list_images(tmp_path, 8)
+        list_images(tmp_path, 8, 3)
     strange = pa.schema(
         [("image_id", pa.string()), ("image", pa.string())], {"pixel_dtype": "uint8", "size_px": b"\xff"}
     )
     pq.write_table(pa.table({"image_id": ["a"], "image": ["a"]}, strange), tmp_path / "other.parquet")
     with pytest.raises(SourceError, match=r"other\.parquet: not of a dataset"):
-        list_images(tmp_path, 8)
+        list_images(tmp_path, 8, 3)
     (tmp_path / "other.parquet").write_bytes(b"PAR1")
     with pytest.raises(SourceError, match=r"other\.parquet: not readable as Parquet"):
-        list_images(tmp_path, 8)
+        list_images(tmp_path, 8, 3)
 
 
 def test_a_folder_of_both_kinds_is_ambiguous(tmp_path: Path) -> None:
     Small({"test": [[3]]}, size_px=8).write(tmp_path)
     with pytest.raises(SourceError, match="choose one kind"):
-        list_images(touch(tmp_path, "a.png"), 8)
+        list_images(touch(tmp_path, "a.png"), 8, 3)
 
 
 @pytest.mark.parametrize("name", ["there", "nowhere"])
 def test_nothing_to_score_is_said(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "there/notes.txt")
     with pytest.raises(SourceError, match=r"no image|no such file or folder"):
-        list_images(tmp_path / name, 8)
+        list_images(tmp_path / name, 8, 3)
 
 
 def test_scores_among_the_images_are_refused(tmp_path: Path) -> None:

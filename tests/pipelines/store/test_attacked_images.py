@@ -28,7 +28,7 @@ def block(count: int = 9, seed: int = 0) -> AttackedRows:
     labels, before, after = (random.integers(0, 3, count, np.int32) for _ in range(3))
     ids = [f"test/{seed:02d}{row:03d}" for row in range(count)]
     made = AttackedImages("fgsm-snr33", changed, *ratios, before, after)
-    return next(AttackedRows.each(SourceImages(ids, labels, pixels), [made]))
+    return next(AttackedRows.each(SourceImages(ids, labels, ids, pixels), [made]))
 
 
 def counted(one: AttackedRows) -> tuple[pa.Table, AttackTally]:
@@ -38,7 +38,7 @@ def counted(one: AttackedRows) -> tuple[pa.Table, AttackTally]:
 def test_a_row_group_follows_the_contract() -> None:
     made = block()
     table, tally = counted(made)
-    assert table.schema.equals(parquet_schema(SIZE_PX, "float32", attacked=True), check_metadata=True)
+    assert table.schema.equals(parquet_schema(SIZE_PX, 3, "float32", attacked=True), check_metadata=True)
     digest = 0
     for row, image, label in zip(table.to_pylist(), made.images.pixels, made.source.labels, strict=True):
         assert row["image"] == image.tobytes()
@@ -77,7 +77,7 @@ def test_row_groups_add_up_in_any_order_to_the_same_last_digit(order: Random) ->
     blocks = [block(count, seed) for seed, count in enumerate((9, 4, 7, 2))]
 
     def total(those: list[AttackedRows]) -> tuple[Any, ...]:
-        tally = AttackTally()
+        tally = AttackTally(3)
         for one in those:
             tally += counted(one)[1]
         return tally.statistics(), tally.attack(), tally.digest, tally.labels
@@ -103,4 +103,4 @@ def test_the_digest_sees_a_prediction_and_a_ratio() -> None:
 
 
 def test_noisy_images_have_no_attack_statistics() -> None:
-    assert attack_statistics({"test": Tally()}) is None
+    assert attack_statistics({"test": Tally(3)}) is None

@@ -27,7 +27,7 @@ def _ids(count: int) -> list[str]:
 
 
 def _tally(clean: Pixels, noisy: Pixels, labels: Sequence[int] | None = None, rows: slice = slice(None)) -> Tally:
-    tally = Tally()
+    tally = Tally(3)
     given_labels = list(labels or [number % 3 for number in range(len(clean))])
     signal, noise = energy(clean[rows]), difference_energy(noisy[rows], clean[rows])
     tally.add("test", _ids(len(clean))[rows], given_labels[rows], noisy[rows], signal, noise)
@@ -134,7 +134,7 @@ def test_all_black_images_have_statistics_too() -> None:
 
 def test_an_empty_tally_has_statistics_without_dividing_by_zero() -> None:
     """Zeros and nulls."""
-    empty = Tally()
+    empty = Tally(3)
     assert (empty.images, empty.digest) == (0, 0)
     assert empty.statistics().snr_db is None
 
@@ -148,7 +148,7 @@ def test_the_tallies_of_any_partition_add_up_to_one_tally(cuts: set[int], order:
     bounds = [0, *sorted(cuts), 25]
     tallies = [_tally(clean, noisy, rows=slice(start, stop)) for start, stop in pairwise(bounds)]
     order.shuffle(tallies)
-    total = Tally()
+    total = Tally(3)
     for tally in tallies:
         total += tally
     whole = _tally(clean, noisy)
@@ -163,7 +163,7 @@ def test_a_tally_counts_labels() -> None:
 
 
 def _digest(pixels: Pixels, labels: Sequence[int], ids: Sequence[str] | None = None, split: str = "test") -> int:
-    tally = Tally()
+    tally = Tally(3)
     signal = np.full(len(pixels), 50, np.uint64)
     tally.add(split, ids or _ids(len(pixels)), labels, pixels, signal, np.full(len(pixels), 5, np.uint64))
     return tally.digest
@@ -198,7 +198,7 @@ def test_the_digest_sees_every_change() -> None:
 def test_the_digest_sees_the_ratio_of_a_row() -> None:
     """snr_db is a column of the data set."""
     pixels = _pixels(2, 8)
-    tallies = [Tally(), Tally()]
+    tallies = [Tally(3), Tally(3)]
     for tally, noise in zip(tallies, ([5, 6], [5, 7]), strict=True):
         tally.add("test", _ids(2), [0, 0], pixels, np.array([50, 50], np.uint64), np.array(noise, np.uint64))
     assert tallies[0].digest != tallies[1].digest

@@ -21,6 +21,7 @@ import yaml
 from pyspark.sql import SparkSession
 from rich.console import Console
 
+from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
@@ -165,10 +166,14 @@ def test_columns_row_groups_and_metadata_follow_the_contract(made: Path) -> None
     assert [(field.name, str(field.type)) for field in file.schema_arrow] == [
         ("image_id", "string"),
         ("label", "int32"),
+        ("group", "string"),
         ("image", "binary"),
         ("snr_db", "float"),
     ]
-    assert file.schema_arrow.metadata == {b"pixel_dtype": b"uint8", b"size_px": b"40", b"layout": b"HWC RGB"}
+    facts = {b"pixel_dtype": b"uint8", b"size_px": b"40", b"channels": b"3", b"layout": b"HWC RGB"}
+    assert file.schema_arrow.metadata == facts
+    rows = file.read(["image_id", "group"]).to_pylist()
+    assert all(f"train/{row['group']}" == row["image_id"].rpartition("_")[0] for row in rows)
     assert [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)] == [3, 3, 2]
     assert {len(image) for image in file.read()["image"].to_pylist()} == {40 * 40 * 3}
 
@@ -350,7 +355,7 @@ def test_a_staging_folder_that_cannot_be_made_is_named(make: Make, raw: Path, tm
 def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> None:
     """Spark fails a job with its first failing task and does not wait for the others."""
     cell = Cell("crop_or_pad", 1, "clean")
-    plan = writer.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1, "none")
+    plan = writer.Plan(tmp_path / "gtsrb", GTSRB_CARD, {cell: {}}, {"train": 2}, {}, {}, 1, "none")
     plan.staging.mkdir(parents=True)
 
     def expand(rows: pa.Table) -> Iterator[NoisyRows]:
@@ -362,7 +367,16 @@ def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> N
                 assert len(list(plan.staging.rglob("*.parquet"))) == 1
                 writer._clear(plan)
             yield pa.RecordBatch.from_pylist(
-                [{"image_id": f"{part}", "label": 0, "split": "train", "part": part, "part_in_split": part}]
+                [
+                    {
+                        "image_id": f"{part}",
+                        "label": 0,
+                        "group": "g",
+                        "split": "train",
+                        "part": part,
+                        "part_in_split": part,
+                    }
+                ]
             )
 
     with pytest.raises(FileNotFoundError):
@@ -372,7 +386,7 @@ def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> N
 
 def test_counts_that_do_not_add_up_are_never_published(tmp_path: Path) -> None:
     cell = Cell("crop_or_pad", 28, "clean")
-    plan = writer.Plan(tmp_path / "gtsrb", {cell: {}}, {"train": 2}, {}, {}, 1000, "none")
+    plan = writer.Plan(tmp_path / "gtsrb", GTSRB_CARD, {cell: {}}, {"train": 2}, {}, {}, 1000, "none")
     with pytest.raises(StoreError, match=r"\{\} images written, \{'train': 2\} expected"):
         writer.publish(plan, [writer.Written()])
     assert not plan.root.exists()
@@ -395,7 +409,7 @@ def test_unreadable_images_are_listed_and_left_out(make: Make, tmp_path: Path) -
     root = make(tmp_path / "raw", tmp_path / "out", "max_rejected_fraction=0.2")
     rejected = (root / "_rejected.csv").read_text()
     assert f'{truncated},"truncated: ' in rejected
-    assert f'{text},"not a PPM, PNG, JPEG or BMP image"' in rejected
+    assert f'{text},"not a PPM, PNG, JPEG, BMP or WebP image"' in rejected
     assert f"{broken},FileNotFoundError" in rejected
     assert f'{missized},"is 2 × 2, but its annotation says' in rejected
     for manifest in manifests_of(root).values():

@@ -23,7 +23,8 @@ SNRS = {"fgsm-snr40": SnrDb(40.0), "fgsm-snr20": SnrDb(20.0)}
 def source(count: int = 20) -> SourceImages:
     images, labels = discs(count, seed=5)
     pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy().copy()
-    return SourceImages([f"test/{row:05d}" for row in range(count)], labels.numpy().astype(np.int32), pixels)
+    ids = [f"test/{row:05d}" for row in range(count)]
+    return SourceImages(ids, labels.numpy().astype(np.int32), ids, pixels)
 
 
 def unit_floats(images: SourceImages) -> torch.Tensor:

@@ -16,7 +16,8 @@ from training.streams.stream import Data, open_stream
 
 def source(count: int) -> SourceImages:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), np.uint8)
-    return SourceImages([f"train/{row:05d}" for row in range(count)], np.arange(count, dtype=np.int32) % 43, pixels)
+    ids = [f"train/{row:05d}" for row in range(count)]
+    return SourceImages(ids, np.arange(count, dtype=np.int32) % 43, ids, pixels)
 
 
 def shipped(folder: Path, gan: TrainedGan, seed: int = 0) -> ShippedGan:
@@ -39,7 +40,7 @@ def test_a_batch_is_drawn_by_its_first_images_id_alone(tmp_path: Path) -> None:
     step = shipped(tmp_path, untrained_gans.gan())(tmp_path, torch.get_num_threads(), None)
     images = source(40)
     (whole,) = step(images)
-    rest = SourceImages(images.image_ids[16:], images.labels[16:], images.pixels[16:])
+    rest = SourceImages(*(values[16:] for values in images))
     np.testing.assert_array_equal(step(rest)[0].pixels, whole.pixels[16:])
     assert len({image.tobytes() for image in whole.pixels}) == 40
 
