@@ -27,7 +27,7 @@ from pipelines.datasets import FileReader, Location
 from pipelines.datasets.listing import Listing
 from pipelines.geometry import Roi
 from pipelines.render.noisy_datasets import NoisyDatasets
-from pipelines.render.rendering import Original, Rendering
+from pipelines.render.rendering import Original
 from pipelines.settings import load
 from pipelines.spark import session
 from pipelines.spark.frames import make_renderer, read_image
@@ -43,10 +43,6 @@ Figures = dict[str, float]
 def settings_for(arguments: argparse.Namespace) -> NoisyDatasets:
     overrides = [f"dataset.root={arguments.root}", f"output_root={arguments.output}", *arguments.override]
     return load(NoisyDatasets, REPOSITORY / "conf" / "make_noisy_datasets.yaml", overrides)
-
-
-def rendering_of(settings: NoisyDatasets) -> Rendering:
-    return Rendering(settings.geometry, settings.sizes_px, settings.chosen, settings.seed)
 
 
 class PeakMemory(threading.Thread):

@@ -55,11 +55,11 @@ def write_attacked(
     cell = Cell("crop_or_pad", small.size_px, variant, network)
     path = cell.folder(root) / "split=test" / "part-00000.parquet"
     path.parent.mkdir(parents=True)
-    with pq.ParquetWriter(path, cell.schema, use_dictionary=False, write_page_checksum=True) as writer:
+    with pq.ParquetWriter(path, cell.schema(3), use_dictionary=False, write_page_checksum=True) as writer:
         first = 0
         for rows in small.parts["test"][0]:
             values = [_row(small, number, snr_db) for number in range(first, first + rows)]
-            writer.write_table(pa.Table.from_pylist(values, cell.schema))
+            writer.write_table(pa.Table.from_pylist(values, cell.schema(3)))
             first += rows
     fingerprint = {
         "source_digest": "0", "seed": 0, "noise": None, "attacked": network, "attacked_variant": "clean",

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from inspect import isabstract
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -54,7 +55,7 @@ def test_all_paths_in_settings_are_local_ones() -> None:
     paths = 0
     for one in all_settings():
         for key, field in one.model_fields.items():
-            if Path in types_of(field.annotation):
+            if Path in types_of(field.annotation) and not isabstract(one):
                 paths += 1
                 with pytest.raises(ValueError, match="s3: is not supported yet"):
                     one.__pydantic_validator__.validate_assignment(one.model_construct(), key, "s3://x")

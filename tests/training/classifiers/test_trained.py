@@ -141,14 +141,14 @@ def test_the_shape_of_a_mixture_has_the_mean_and_std_of_all_its_pixels() -> None
     variants = {
         name: SimpleNamespace(
             manifest=SimpleNamespace(
-                counts_per_class={"train": {0: 1}, "test": {6: 1}, "validation": {}},
                 statistics={"train": SimpleNamespace(channel_mean=values.mean(0), channel_std=values.std(0))},
             )
         )
         for name, values in pixels.items()
     }
     batches = SimpleNamespace(
-        source=SimpleNamespace(size_px=28, variants=variants), weights={"clean": 0.25, "noisy": 0.75}
+        source=SimpleNamespace(size_px=28, variants=variants, card=SimpleNamespace(num_classes=7)),
+        weights={"clean": 0.25, "noisy": 0.75},
     )
     shape = Shape.of(batches)  # type: ignore[arg-type]
     together = np.concatenate(list(pixels.values()))

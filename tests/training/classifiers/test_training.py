@@ -71,7 +71,7 @@ def test_it_is_what_a_plain_loop_does(root: Path) -> None:
 class WithBatchNorm(Model):
     kind: ClassVar[str] = "with_batch_norm"
 
-    def layers(self, size_px: int, num_classes: int) -> nn.Module:
+    def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, num_classes))
 
 

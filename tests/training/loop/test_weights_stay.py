@@ -52,7 +52,7 @@ def test_of_a_classifier(root: Path, repository: Path) -> None:
     )  # fmt: skip
     trained = training(settings)
     exact = {
-        "fingerprint": settings.fingerprint(dataset_digests(trained.train), 1),
+        "fingerprint": trained.settings.fingerprint(dataset_digests(trained.train), 1),
         "initial_weights": weights_digest(trained.network[1]),  # without mean and std of the images
         "order": order_digest(trained.train),
     }

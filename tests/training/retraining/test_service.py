@@ -9,6 +9,7 @@ from rich.console import Console
 from webhook_receiver import Receiver
 
 from pipelines.datasets import Listing
+from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.errors import SourceError
 from pipelines.settings import load
 from training.retraining.batch import Outcome, Retraining, RetrainingPlan
@@ -110,7 +111,9 @@ def test_a_webhook_that_nobody_answers_changes_nothing(
 
 
 def order_of(given: Retrain, folder: Path) -> RetrainingPlan:
-    return RetrainingPlan(given, folder, folder, (), Listing("raw", ()), "code", "settings", True, "retrain", {})
+    return RetrainingPlan(
+        given, folder, folder, (), Listing("raw", GTSRB_CARD), "code", "settings", True, "retrain", {}
+    )
 
 
 def test_a_batch_resumes_when_its_tracking_server_is_back(

@@ -1,5 +1,6 @@
 """Damage to a dataset's files: it is refused by name, or the images are the very same. Never others, silently."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -126,27 +127,38 @@ def test_executors_refuse_images_of_other_lengths_by_name(tmp_path: Path) -> Non
     table = pq.ParquetFile(path).read()
     images = table["image"].to_pylist()
     images[0], images[1] = images[0] + images[1][:3], images[1][3:]
-    pq.write_table(table.set_column(2, table.schema.field("image"), pa.array(images, pa.binary())), path)
+    pq.write_table(table.set_column(3, table.schema.field("image"), pa.array(images, pa.binary())), path)
     with pytest.raises(
         SourceError, match=rf"{path}, row group 0: cannot be read \(images of .* expected {16 * 16 * 3}\)"
     ):
         _source_images(str(path), 0, 12)
 
 
-def test_files_without_checksums_are_compared_with_their_digest_without_being_asked(tmp_path: Path) -> None:
-    """As datasets of before, which are read, but not silently when they are damaged."""
-    folder = write(tmp_path, fingerprint={"format_version": 1})
-    table = pq.ParquetFile(folder / PART).read()
-    pq.write_table(table, folder / PART, row_group_size=5, compression="none", use_dictionary=False)
-    data = (folder / PART).read_bytes()
-    manifest = folder / MANIFEST_NAME
-    manifest.write_text(re.sub(r'("rows":12,"bytes":)\d+', rf"\g<1>{len(data)}", manifest.read_text()))
-    read(folder)
-    image = table["image"][7].as_py()
-    at = data.index(image) + 100
-    (folder / PART).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-    with pytest.raises(StreamError, match=r"content digest [0-9a-f]{64}, its manifest says"):
-        read(folder)
+def test_a_dataset_of_an_older_format_is_named_with_the_jobs_that_make_it_again(tmp_path: Path) -> None:
+    for version in (1, 2):
+        folder = write(tmp_path / str(version), fingerprint={"format_version": version})
+        manifest = json.loads((folder / MANIFEST_NAME).read_text())
+        del manifest["card"]
+        (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+        with pytest.raises(
+            StreamError, match=rf"has format {version}, this version reads 3; .*make_noisy_datasets\.py"
+        ):
+            read(folder)
+
+
+def test_a_manifest_without_a_card_or_with_labels_outside_it_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    manifest = json.loads((folder / MANIFEST_NAME).read_text())
+    fewer = {**manifest["card"], "class_names": ["one", "two"], "hflip": {}, "vflip": {}}
+    changes = (
+        ({key: value for key, value in manifest.items() if key != "card"}, r"\(card: Field required\)"),
+        ({**manifest, "card": fewer}, r"counts images of class \d+, its card has 2 classes"),
+        ({**manifest, "card": {**manifest["card"], "channels": 1}}, "not of 1 channels, which its card says"),
+    )
+    for changed, said in changes:
+        (folder / MANIFEST_NAME).write_text(json.dumps(changed))
+        with pytest.raises(StreamError, match=said):
+            read(folder)
 
 
 def test_what_is_known_of_attacked_images_is_not_read_damaged_silently(tmp_path: Path) -> None:
@@ -155,7 +167,7 @@ def test_what_is_known_of_attacked_images_is_not_read_damaged_silently(tmp_path:
     (path,) = tmp_path.rglob("*.parquet")
     variant = "fgsm-snr33/attacked=" + "a" * 12
     source = open_split(str(tmp_path), "crop_or_pad", 8, [variant], "test")
-    column = pq.read_metadata(path).row_group(1).column(3)
+    column = pq.read_metadata(path).row_group(1).column(4)
     assert column.path_in_schema == "snr_db"
     data = bytearray(path.read_bytes())
     data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
@@ -209,7 +221,7 @@ def test_null_values_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path)
     table = pq.ParquetFile(folder / PART).read()
     images = [None, *table["image"].to_pylist()[1:]]
-    nullable = table.set_column(2, pa.field("image", pa.binary()), pa.array(images, pa.binary()))
+    nullable = table.set_column(3, pa.field("image", pa.binary()), pa.array(images, pa.binary()))
     before = (folder / PART).stat().st_size
     pq.write_table(nullable, folder / PART, row_group_size=5)
     manifest = folder / MANIFEST_NAME

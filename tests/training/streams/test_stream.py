@@ -530,7 +530,7 @@ def test_files_that_vanish_in_mid_epoch_stop_it(copy: Path, pool: str, capfd: py
 def test_images_of_another_size_stop_the_epoch(copy: Path) -> None:
     def halve(table: pa.Table) -> pa.Table:
         images = pa.array([image[:24] for image in table["image"].to_pylist()], pa.binary())
-        return table.set_column(2, pa.field("image", pa.binary(), nullable=False), images)
+        return table.set_column(3, pa.field("image", pa.binary(), nullable=False), images)
 
     rewrite(variant_folder(copy) / "split=train/part-00000.parquet", halve)
     with pytest.raises(StreamError, match=r"images of \[24\] bytes, expected 48"):

@@ -39,10 +39,10 @@ class Predictions:
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     dataset_digest: str
-    class_names: tuple[str, ...] = ()
     variant: str = CLEAN
     attack: AttackFacts | None = None
     steady: bool = True
+    class_names: tuple[str, ...] = ()
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -143,10 +143,10 @@ def _predict_variant(
             sorted_labels,
             *_classes_of(torch.cat(parts)[order]),
             digest,
-            card.class_names,
             variant,
             attack,
             steady[name],
+            card.class_names,
         )
         for name, parts in logits.items()
     }
