@@ -29,8 +29,8 @@ class Patches(Noise):
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> PatchesDraw:
-        colours = rng.integers(0, 256, (MOST_PATCHES, shape[2]), dtype=np.uint8)
-        return PatchesDraw(rng.random((MOST_PATCHES, 2)), colours)
+        places = rng.random((MOST_PATCHES, 2))
+        return PatchesDraw(places, rng.integers(0, 256, (MOST_PATCHES, shape[2]), dtype=np.uint8))
 
     def apply(self, image: Image, draw: PatchesDraw) -> Image:
         height, width = image.shape[:2]

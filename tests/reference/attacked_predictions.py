@@ -87,4 +87,11 @@ def _row(small: Small, number: int, snr_db: float | None) -> dict[str, Any]:
         ("snr_db", "snr_db_asked", "snr_db_before_clamp", "snr_db_uint8"), number + 20.0 if snr_db is None else snr_db
     )
     predictions = {"prediction_before": number % 43, "prediction_after": number % 43}
-    return {"image_id": image_id, "label": number % 43, "image": pixels.tobytes(), **ratios, **predictions}
+    return {
+        "image_id": image_id,
+        "label": number % 43,
+        "group": image_id,
+        "image": pixels.tobytes(),
+        **ratios,
+        **predictions,
+    }

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.datasets import DatasetCard
+from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.store.schema import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -28,8 +29,8 @@ CARD = DatasetCard(
     class_names=tuple(f"class {label}" for label in range(43)),
     channels=3,
     group="each image is one observation",
-    hflip={label: label for label in range(0, 43, 2)},
-    vflip={label: label for label in range(0, 43, 3)},
+    hflip=GTSRB_CARD.hflip,
+    vflip=GTSRB_CARD.vflip,
     licence="none",
     citation="none",
 )

@@ -155,13 +155,13 @@ def test_images_of_another_size_than_the_models_are_refused(tmp_path: Path) -> N
 
 def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(SourceError, match=r"other\.parquet: not of a dataset"):
+    with pytest.raises(SourceError, match=r"other\.parquet: not from a dataset"):
         list_images(tmp_path, 8, 3)
     strange = pa.schema(
         [("image_id", pa.string()), ("image", pa.string())], {"pixel_dtype": "uint8", "size_px": b"\xff"}
     )
     pq.write_table(pa.table({"image_id": ["a"], "image": ["a"]}, strange), tmp_path / "other.parquet")
-    with pytest.raises(SourceError, match=r"other\.parquet: not of a dataset"):
+    with pytest.raises(SourceError, match=r"other\.parquet: not from a dataset"):
         list_images(tmp_path, 8, 3)
     (tmp_path / "other.parquet").write_bytes(b"PAR1")
     with pytest.raises(SourceError, match=r"other\.parquet: not readable as Parquet"):

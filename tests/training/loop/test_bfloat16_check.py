@@ -94,7 +94,7 @@ def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are(gan: 
     labels = torch.zeros(4, dtype=torch.int64)
     latent = torch.rand(4, *gan.latent.shape(8), generator=torch.Generator().manual_seed(1))
     players = gan.build(8, 43, seed=0)
-    cnn = BaselineCnn(dropout=0.5).layers(8, 43)
+    cnn = BaselineCnn(dropout=0.5).layers(8, 43, 3)
     before = torch.get_rng_state()
     for network, inputs in (
         (cnn, (IMAGES,)), (players.generator, (latent, labels)), (players.discriminator, (IMAGES, labels))
