@@ -45,12 +45,13 @@ class FileReader:
 class SourceFiles:
     """The files under a folder and in named zips, by their path relative to it, with / between the parts.
 
-    Names that begin with a dot, and __MACOSX, are what systems and file managers leave behind: they are left out.
+    Names that begin with a dot, and __MACOSX, are what systems and file managers leave behind: they are `ignored`.
     `unusable` are names of files or folders that nobody can use, and why."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, Location] = {}
         self.empty_folders: list[str] = []
+        self.ignored: list[str] = []
         self.unusable: list[Rejected] = []
 
     def add_folder(self, root: Path, name: str) -> None:
@@ -64,7 +65,9 @@ class SourceFiles:
         inside = above | {os.path.realpath(folder)}
         try:
             with os.scandir(folder) as entries:
-                seen = sorted((entry for entry in entries if not _is_litter(entry.name)), key=lambda entry: entry.name)
+                everything = sorted(entries, key=lambda entry: entry.name)
+            self.ignored += [entry.path for entry in everything if _is_litter(entry.name)]
+            seen = [entry for entry in everything if not _is_litter(entry.name)]
         except OSError as error:
             raise SourceError(f"{folder}: cannot be listed ({error.strerror}); make it readable") from None
         for entry in seen:
@@ -81,6 +84,13 @@ class SourceFiles:
         if not seen:
             self.empty_folders.append(relative)
 
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence on the names that are ignored, if there are any."""
+        if not self.ignored:
+            return []
+        return [f"{len(self.ignored):,} names that begin with a dot, or __MACOSX, are ignored: {self.ignored[0]}, …"]
+
     def add_archive(self, archive: Path, prefix: str = "") -> None:
         """Every member of the zip, without `prefix`; \\ is read as /. Raises SourceError for a member that would climb
         out of a folder, or is there twice."""
@@ -96,6 +106,8 @@ class SourceFiles:
             if path.is_absolute() or ".." in path.parts:
                 raise SourceError(f"{archive}: member {name!r} climbs out of the archive; fetch it from its publisher")
             if any(map(_is_litter, path.parts)):
+                if not name.endswith(("/", "\\")):
+                    self.ignored.append(str(Location(str(archive), name)))
                 continue
             if name.endswith(("/", "\\")):
                 folders.add(str(path))

@@ -174,7 +174,7 @@ def _match(found: str, files: SourceFiles, annotation_files: list[AnnotationFile
         raise SourceError(
             f"{found}: class folder {', '.join(empty)} is empty; the copy is not complete, fetch it again"
         )
-    listing = Listing(found, GTSRB_CARD, rejected=list(files.unusable))
+    listing = Listing(found, GTSRB_CARD, rejected=list(files.unusable), left_out=files.remarks)
     lower_case = {path.lower(): path for path in files.by_path}
     named: set[str] = set()
     accepted: set[str] = set()

@@ -65,6 +65,7 @@ class TinyImagenet200(ImageSource):
         listing = Listing(f"{found}, Tiny ImageNet with its val as test", card)
         if unnamed:
             listing.left_out.append(f"words.txt has no name for {', '.join(unnamed)}; these classes bear their wnid")
+        listing.left_out.extend(files.remarks)
         labels = {wnid: label for label, wnid in enumerate(wnids)}
         _add_train(listing, files, labels)
         _add_val(listing, files, labels)

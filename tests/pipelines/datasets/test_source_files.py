@@ -292,3 +292,24 @@ def test_paths_with_backslashes_are_extracted_as_folders(tmp_path: Path) -> None
     fake_gtsrb.write_zip(tmp_path / "signs.zip", {"GTSRB\\a\\": b"", "GTSRB\\a\\b.ppm": b"x"})
     extract_safely(tmp_path / "signs.zip", tmp_path / "out", strip_prefix="GTSRB/")
     assert [path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")] == ["a/b.ppm"]
+
+
+def test_ignored_names_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    fake_gtsrb.write_official(tmp_path, IMAGES)
+    folder = tmp_path / "Final_Training/Images/00014"
+    for name in (".DS_Store", "._00000_00000.ppm"):
+        (folder / name).write_bytes(b"")
+    listing = Gtsrb(root=tmp_path, allow_missing_classes=True).listing()
+    assert listing.rejected == []
+    assert listing.remarks[0] == f"2 names that begin with a dot, or __MACOSX, are ignored: {folder}/.DS_Store, …"
+
+
+def test_ignored_members_of_zips_are_counted(tmp_path: Path) -> None:
+    fake_gtsrb.write_zips(tmp_path, IMAGES)
+    archive = tmp_path / fake_gtsrb.ARCHIVES[0]
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("__MACOSX/GTSRB/._00000.ppm", b"")
+    listing = Gtsrb(root=tmp_path, allow_missing_classes=True).listing()
+    assert listing.remarks[0] == (
+        f"1 names that begin with a dot, or __MACOSX, are ignored: {archive}!__MACOSX/GTSRB/._00000.ppm, …"
+    )
