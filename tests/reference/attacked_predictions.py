@@ -66,6 +66,7 @@ def write_attacked(
         "strength": strength, "size_px": small.size_px, "format_version": FORMAT_VERSION,
     }  # fmt: skip
     manifest = Manifest(
+        card=small.card,
         fingerprint=fingerprint,
         content_digest=f"{variant} {network}",
         counts={"test": first},

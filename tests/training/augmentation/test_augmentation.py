@@ -131,7 +131,7 @@ def test_auto_flips_are_those_that_the_card_allows_and_label_safe_ones_without_a
     assert Augmentation().for_card(GTSRB_CARD).flips == "label_safe"
     assert Augmentation().for_card(mnist).flips == "none"
     assert Augmentation(flips="all").for_card(mnist).flips == "all"
-    with pytest.raises(SettingsError, match="the card of mnist names no class that may be mirrored"):
+    with pytest.raises(SettingsError, match="the card of mnist does not define mirrors"):
         Augmentation(flips="label_safe").for_card(mnist)
 
 
