@@ -18,7 +18,7 @@ demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB),
 
 .PHONY: test
 test: check | $(UV) ## checks and every test that takes no more than seconds
-	$(RUN) pytest -m "not slow"
+	$(RUN) pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: test-slow
 test-slow: environment java | $(UV) ## the slow tests: faults, cluster, learning
