@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 METRICS = (
-    "fid_gtsrb", "kid_gtsrb", "inception_score_gtsrb", "precision_gtsrb", "recall_gtsrb", "density_gtsrb",
-    "coverage_gtsrb", "classes_covered", "label_accuracy", "duplicates", "copied", "cas",
+    "fid_task", "kid_task", "inception_score_task", "precision_task", "recall_task", "density_task",
+    "coverage_task", "classes_covered", "label_accuracy", "duplicates", "copied", "cas",
 )  # fmt: skip
 SCALE = ("real training images", "uniform noise")
 

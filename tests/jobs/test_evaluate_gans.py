@@ -43,7 +43,7 @@ def test_generators_are_measured_beside_real_images_and_noise(
     assert table["model"].unique(maintain_order=True).to_list() == list(MODELS)
     values = {(row["model"], row["metric"]): row["value"] for row in table.to_dicts()}
     for model in MODELS:
-        assert values[model, "fid_gtsrb"] >= 0
+        assert values[model, "fid_task"] >= 0
         assert (values[model, "cas"] is None) == (model == "vanilla")
     assert values["real training images", "copied"] == 1
     assert values["uniform noise", "copied"] == 0

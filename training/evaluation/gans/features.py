@@ -61,9 +61,9 @@ class Extractor(ABC):
 
 
 class ClassifierFeatures(Extractor):
-    """The inputs of the last linear layer of a classifier; the metrics get the suffix _gtsrb."""
+    """The inputs of the last linear layer of a classifier; the metrics get the suffix _task."""
 
-    suffix = "_gtsrb"
+    suffix = "_task"
     normalized = True
 
     def __init__(self, classifier: Classifier, name: str, device: torch.device) -> None:

@@ -11,7 +11,7 @@ __all__ = ["Thresholds"]
 
 BELOW = {
     "classes_covered": "a classifier finds only {value:.0%} of the classes among its images; mode collapse",
-    "recall_gtsrb": "only {value:.1%} of the real images lie among the generated ones; it covers only a part of them",
+    "recall_task": "only {value:.1%} of the real images lie among the generated ones; it covers only a part of them",
     "label_accuracy": "a classifier predicts the requested class for only {value:.0%} of its images",
 }
 ABOVE = {
@@ -24,7 +24,7 @@ class Thresholds(Settings):
     """A generator is flagged if a value is below one of the first three thresholds or above one of the last two."""
 
     classes_covered: float = Field(default=0.8, ge=0, le=1)
-    recall_gtsrb: float = Field(default=0.1, ge=0, le=1)
+    recall_task: float = Field(default=0.1, ge=0, le=1)
     label_accuracy: float = Field(default=0.5, ge=0, le=1)
     duplicates: float = Field(default=0.1, ge=0, le=1)
     copied: float = Field(default=0.1, ge=0, le=1)

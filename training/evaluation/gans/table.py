@@ -84,8 +84,8 @@ def shown_scores(table: pa.Table) -> Table:
 
 
 def tracked_scores(table: pa.Table, model: str) -> dict[str, float]:
-    """The metrics of one generator by their names in its tracked run: gan/kid_gtsrb …, for other splits than the test
-    images gan/validation/kid_gtsrb …"""
+    """The metrics of one generator by their names in its tracked run: gan/kid_task …, for other splits than the test
+    images gan/validation/kid_task …"""
     return {
         "gan/" + ("" if row["split"] == "test" else f"{row['split']}/") + row["metric"]: row["value"]
         for row in table.filter(pc.field("model") == model).to_pylist()

@@ -33,7 +33,7 @@ def test_generators_of_some_classes_are_compared_with_images_of_these(settings: 
     result = evaluate_gans(settings, gans, extractors, CPU, Console(quiet=True))
     table = pl.from_arrow(result.table)
     assert isinstance(table, pl.DataFrame)
-    counts = table.filter(pl.col("metric") == "coverage_gtsrb").select("model", "run", "n", "n_real").rows()
+    counts = table.filter(pl.col("metric") == "coverage_task").select("model", "run", "n", "n_real").rows()
     assert counts == [
         ("all", None, 12, 150),
         ("real training images", None, 12, 150),

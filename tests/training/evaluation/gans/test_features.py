@@ -27,7 +27,7 @@ def test_features_are_what_the_last_layer_makes_logits_of_and_batches_do_not_mat
     torch.testing.assert_close(logits, expected)
     torch.testing.assert_close(torch.from_numpy(found.probabilities), expected.softmax(dim=1))
     assert found.predicted.tolist() == expected.argmax(dim=1).tolist()
-    assert (extractor.suffix, extractor.label) == ("_gtsrb", f"cnn {classifier.digest[:12]}")
+    assert (extractor.suffix, extractor.label) == ("_task", f"cnn {classifier.digest[:12]}")
 
 
 def test_images_of_another_size_are_resized_to_the_networks() -> None:

@@ -3,7 +3,7 @@ import pytest
 from training.evaluation.gans.flags import Thresholds
 from training.evaluation.gans.table import GanSubject, Score, make_gan_table
 
-HEALTHY = {"classes_covered": 0.9, "recall_gtsrb": 0.4, "label_accuracy": 0.8, "duplicates": 0.01, "copied": 0.02}
+HEALTHY = {"classes_covered": 0.9, "recall_task": 0.4, "label_accuracy": 0.8, "duplicates": 0.01, "copied": 0.02}
 
 
 def flags(model: str = "gan", fools: bool = False, **values: float | None) -> list[str]:
@@ -23,7 +23,7 @@ def test_a_healthy_generator_and_what_gives_the_scale_have_no_flags() -> None:
     ("metric", "value", "sentence"),
     [
         ("classes_covered", 0.79, "gan: a classifier finds only 79% of the classes among its images; mode collapse"),
-        ("recall_gtsrb", 0.02, "gan: only 2.0% of the real images lie among the generated ones"),
+        ("recall_task", 0.02, "gan: only 2.0% of the real images lie among the generated ones"),
         ("label_accuracy", 0.3, "gan: a classifier predicts the requested class for only 30% of its images"),
         ("duplicates", 0.5, "gan: 50.0% of its images are duplicates of another one"),
         ("copied", 0.11, "gan: 11.0% of its images are the same as a training image; memorized training images"),

@@ -44,23 +44,23 @@ def measured(
 def test_every_measure_is_there_under_a_name_that_says_whose_features_it_is_of(real: RealImages) -> None:
     found = measured(held(160, 2), real)
     assert list(found) == [
-        "fid_gtsrb", "kid_gtsrb", "inception_score_gtsrb", "precision_gtsrb", "recall_gtsrb", "density_gtsrb",
-        "coverage_gtsrb", "classes_covered", "class_entropy", "label_accuracy", "duplicates", "copied",
+        "fid_task", "kid_task", "inception_score_task", "precision_task", "recall_task", "density_task",
+        "coverage_task", "classes_covered", "class_entropy", "label_accuracy", "duplicates", "copied",
         "nearer_to_training",
     ]  # fmt: skip
     assert all(score.n == 160 and score.value is not None for score in found.values())
-    assert {found[name].n_real for name in ("fid_gtsrb", "kid_gtsrb", "recall_gtsrb", "classes_covered")} == {150}
+    assert {found[name].n_real for name in ("fid_task", "kid_task", "recall_task", "classes_covered")} == {150}
     assert {found[name].n_real for name in ("copied", "nearer_to_training")} == {170}
-    assert (found["kid_gtsrb"].note, found["inception_score_gtsrb"].note) == ("subsets of 50", "splits of 80")
+    assert (found["kid_task"].note, found["inception_score_task"].note) == ("subsets of 50", "splits of 80")
     assert (found["duplicates"].value, found["copied"].value) == (0, 0)
     assert {score.extractor for score in found.values()} == {real.extractors[0].label}
 
 
 def test_where_images_are_too_few_the_note_says_why_there_is_no_value(real: RealImages) -> None:
     found = measured(held(100, 2), real)
-    fid = found["fid_gtsrb"]
+    fid = found["fid_task"]
     assert (fid.value, fid.note) == (None, "100 images are too few for features of 128 dimensions; use KID")
-    assert found["kid_gtsrb"].value is not None
+    assert found["kid_task"].value is not None
 
 
 def test_copies_of_training_images_are_told_from_like_images(real: RealImages) -> None:
@@ -80,7 +80,7 @@ def test_a_generator_of_one_image_is_told_from_one_of_many(real: RealImages) -> 
     found = measured(one._replace(pixels=one.pixels[:1].expand(160, -1, -1, -1).contiguous()), real)
     assert found["duplicates"].value == 1
     assert found["class_entropy"].value == 0
-    assert found["recall_gtsrb"].value == 0
+    assert found["recall_task"].value == 0
     assert found["classes_covered"].value == 0.25
     assert found["classes_covered"].note is not None and found["classes_covered"].note.startswith("hardly any of")
 

@@ -7,9 +7,9 @@ from training.evaluation.gans.table import SCHEMA, GanSubject, Score, make_gan_t
 GAN = GanSubject("conditional", "r1", "abc", "def", 28, "test")
 REAL = GanSubject("real training images", None, "fed", "def", 28, "test")
 MEASURED = [
-    (GAN, [Score("kid_gtsrb", 0.123456, 100, 200, "cnn 0f3a", 0.01, note="subsets of 50"),
+    (GAN, [Score("kid_task", 0.123456, 100, 200, "cnn 0f3a", 0.01, note="subsets of 50"),
            Score("cas", None, 100, note="why")]),
-    (REAL, [Score("kid_gtsrb", 0.001, 100, 200, "cnn 0f3a", 0.0005), Score("cas", 0.9, 100, 200, low=0.8, high=0.95)]),
+    (REAL, [Score("kid_task", 0.001, 100, 200, "cnn 0f3a", 0.0005), Score("cas", 0.9, 100, 200, low=0.8, high=0.95)]),
 ]  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def test_the_columns_are_those_that_other_programs_rely_on() -> None:
         "high", "n", "n_real", "note",
     ]  # fmt: skip
     assert [tuple(row.values()) for row in table.to_pylist()][:2] == [
-        ("conditional", "r1", "abc", "def", 28, "test", "kid_gtsrb", "cnn 0f3a", 0.123456, 0.01, None, None, 100, 200,
+        ("conditional", "r1", "abc", "def", 28, "test", "kid_task", "cnn 0f3a", 0.123456, 0.01, None, None, 100, 200,
          "subsets of 50"),
         ("conditional", "r1", "abc", "def", 28, "test", "cas", None, None, None, None, None, 100, None, "why"),
     ]  # fmt: skip
@@ -29,9 +29,9 @@ def test_the_columns_are_those_that_other_programs_rely_on() -> None:
 
 def test_a_run_gets_what_has_a_value_and_says_of_which_split() -> None:
     table = make_gan_table(MEASURED)
-    assert tracked_scores(table, "conditional") == {"gan/kid_gtsrb": 0.123456}
+    assert tracked_scores(table, "conditional") == {"gan/kid_task": 0.123456}
     validation = make_gan_table([(GAN._replace(split="validation"), MEASURED[0][1])])
-    assert tracked_scores(validation, "conditional") == {"gan/validation/kid_gtsrb": 0.123456}
+    assert tracked_scores(validation, "conditional") == {"gan/validation/kid_task": 0.123456}
 
 
 def test_the_console_shows_metrics_in_rows_and_a_dash_where_there_is_no_value() -> None:
@@ -39,5 +39,5 @@ def test_the_console_shows_metrics_in_rows_and_a_dash_where_there_is_no_value() 
     console.print(shown_scores(make_gan_table(MEASURED)))
     assert isinstance(console.file, io.StringIO)
     lines = [line.split() for line in console.file.getvalue().splitlines()]
-    assert ["kid_gtsrb", "0.1235", "±", "0.01", "0.001", "±", "0.0005"] in lines
+    assert ["kid_task", "0.1235", "±", "0.01", "0.001", "±", "0.0005"] in lines
     assert ["cas", "–", "0.9"] in lines
