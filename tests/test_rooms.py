@@ -34,8 +34,8 @@ DOORS: dict[str, set[str]] = {
     "training.loop": {"streams", "tracking"},
     "training.classifiers": {"augmentation", "loop", "models", "objectives", "streams", "tracking"},
     "training.evaluation.classifiers": {"classifiers", "streams"},
-    "training.gans": {"classifiers", "evaluation.classifiers", "loop", "objectives", "streams", "tracking"},
-    "training.attacks": {"gans", "models", "objectives"},
+    "training.gans": {"classifiers", "evaluation.classifiers", "loop", "models", "streams", "tracking"},
+    "training.attacks": {"gans", "models"},
     "training.evaluation.robustness": {"attacks", "classifiers", "evaluation.classifiers", "streams"},
     "training.evaluation.gans": {
         "augmentation", "classifiers", "evaluation.classifiers", "evaluation.robustness", "gans", "loop", "models",

@@ -11,7 +11,7 @@ from training.attacks.deepfool import Deepfool
 from training.attacks.gradients import logits_of
 from training.attacks.labelled_images import AttackError, Draws, LabelledImages
 from training.attacks.worst_case import WorstCase
-from training.objectives.margins import log_odds
+from training.models.margins import log_odds
 
 
 class Apgd(FixedStrength):

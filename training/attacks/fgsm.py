@@ -9,7 +9,7 @@ from training.attacks.gradients import differentiate
 from training.attacks.labelled_images import AttackError, LabelledImages
 from training.attacks.snr import Meter
 from training.models import Normalize
-from training.objectives.margins import log_odds
+from training.models.margins import log_odds
 
 
 class Fgsm(OneDirection):

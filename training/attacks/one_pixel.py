@@ -7,7 +7,7 @@ from torch import nn
 from training.attacks.contract import MinimalPerturbation
 from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import Draws, LabelledImages
-from training.objectives.margins import log_odds
+from training.models.margins import log_odds
 
 DIFFERENTIAL_WEIGHT = 0.5
 COLOUR_MEAN, COLOUR_STD = 128 / 255, 127 / 255

@@ -9,7 +9,7 @@ from training.attacks.contract import FixedStrength
 from training.attacks.gradients import differentiate
 from training.attacks.labelled_images import Draws, LabelledImages
 from training.attacks.worst_case import WorstCase
-from training.objectives.margins import log_odds
+from training.models.margins import log_odds
 
 
 class Pgd(FixedStrength):

@@ -10,7 +10,7 @@ from training.attacks.contract import FixedStrength
 from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import Draws, LabelledImages
 from training.attacks.square_proposals import NUMBERS, SQUARES
-from training.objectives.margins import margin
+from training.models.margins import margin
 
 HALVED_AT = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Numbers of queries, out of 10,000, after which the area of the squares is halved (section 4)."""

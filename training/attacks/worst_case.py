@@ -3,7 +3,7 @@ from torch import nn
 
 from training.attacks.gradients import fooled, logits_of
 from training.attacks.labelled_images import LabelledImages
-from training.objectives.margins import margin
+from training.models.margins import margin
 
 __all__ = ["WorstCase"]
 

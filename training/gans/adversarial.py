@@ -10,7 +10,7 @@ from training.gans.contract import GanArchitecture, GeneratorLossInputs
 from training.gans.dcgan import DcganDiscriminator
 from training.gans.latents import LATENTS, ImageToImage, Latent
 from training.gans.perturber import LEAST_NORM, Perturber, largest_norm
-from training.objectives.margins import log_odds, margin
+from training.models.margins import log_odds, margin
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -1,4 +1,5 @@
-"""The classifiers. To add one, add a file here and a line in MODELS; its settings are a file in conf/model/.
+"""The classifiers, and the margins of their predictions. To add one, add a file here and a line in MODELS; its settings
+are a file in conf/model/. Imports no other room of training.
 
 MODELS imports all of its files, so that it stays a plain dict that mypy, pipelines.declared and a reader can follow. A
 file of settings costs a millisecond to import; a library such as torchvision costs seconds. So a model imports such a

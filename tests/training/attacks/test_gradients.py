@@ -7,7 +7,7 @@ from torch import nn
 
 from training.attacks import AttackError
 from training.attacks.gradients import differentiate, fooled, logits_of
-from training.objectives.margins import log_odds, margin
+from training.models.margins import log_odds, margin
 
 
 def test_cross_entropy_is_the_softplus_of_the_log_odds() -> None:
