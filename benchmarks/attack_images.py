@@ -27,6 +27,7 @@ from training.attacks.fgsm import Fgsm
 from training.attacks.gan import Gan
 from training.attacks.one_pixel import OnePixel
 from training.classifiers.trained import Classifier
+from training.executors.generators import read_generator
 from training.streams.stream import Data, open_stream
 
 SNRS_DB = (50.0, 45.0, 40.0, 33.0)
@@ -126,7 +127,8 @@ def main() -> None:
     deepfools = {"10 classes": Deepfool(), "all classes": Deepfool(classes=classifier.shape.num_classes)}
     generators: list[Way] = []
     if arguments.generator:
-        gan = Gan(generator=str(arguments.generator))
+        generator = read_generator(arguments.generator, torch.device("cpu"), str(arguments.generator))
+        gan = Gan().opened(generator.perturbation)
         generators.append(("gan at 4 ratios, this project", lambda some: at_ratios(gan, network, some), examples))
     ways: list[Way] = [
         ("fgsm at 4 ratios, bare loop", lambda some: bare_fgsm(network, some), examples),

@@ -1,4 +1,5 @@
-"""The attacks. To add one, add a file here and a line in ATTACKS.
+"""The attacks. To add one, add a file here and a line in ATTACKS. Imported by objectives, executors and evaluation;
+imports models alone.
 
 Attacks of fixed strength take (network, examples, strengths), attacks that seek the smallest perturbation take
 (network, examples). Both work in pixel space, since the first layer of the network normalizes."""

@@ -4,7 +4,6 @@ space."""
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -35,10 +34,6 @@ class Attack(Settings):
         """The settings that differ from the defaults: steps_10."""
         given, defaults = (attack.model_dump(mode="json") for attack in (self, type(self)()))
         return [f"{name}_{value}" for name, value in given.items() if value != defaults[name]]
-
-    def opened(self, files: Path) -> "Attack":
-        """Loads a file besides that of the network, if the attack needs one; it is in the folder `files`."""
-        return self
 
 
 class FixedStrength(Attack):

@@ -12,8 +12,9 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from pipelines.settings import LocalPath, PathOrName, Settings, choose, decisive_values, describe
 from pipelines.store.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
-from training.attacks.gan import Gan, checked, file_name
+from training.attacks.gan import Gan
 from training.classifiers.trained import Classifier
+from training.executors.generators import file_name, read_generator
 from training.gans.trained import TrainedGan
 from training.streams.open_split import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
 from training.tracking import FoundModel, find_models
@@ -197,7 +198,7 @@ def _with_generator(attack: Attack, size_px: int) -> tuple[Attack, TrainedGan | 
     if not isinstance(attack, Gan):
         return attack, None
     (found,) = find_models([attack.generator], experiment="gans")
-    generator = checked(TrainedGan.read(found.path, torch.device("cpu")), attack.generator)
+    generator = read_generator(found.path, torch.device("cpu"), attack.generator)
     if generator.shape.size_px != size_px:
         raise AttackError(
             f"attack.generator={attack.generator} is for images of {generator.shape.size_px} px, the model for "

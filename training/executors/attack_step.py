@@ -22,6 +22,7 @@ from training.attacks import (
     SnrDb,
     Strength,
 )
+from training.executors.generators import with_generator
 from training.executors.task_device import read_network, task_device
 
 __all__ = ["AttackStep"]
@@ -54,9 +55,10 @@ class AttackStep:
         batch_size: int, threads: int, gpu: str | None,
     ) -> "AttackStep":  # fmt: skip
         """The classifier at `path` and the attack that `attack` describes, with `threads` threads, on the GPU of that
-        address or on the CPU. Raises CheckpointError, ExecutorError."""
+        address or on the CPU. A generator's file is beside the classifier's. Raises CheckpointError, AttackError,
+        ExecutorError."""
         device = task_device(threads, gpu)
-        opened = choose(ATTACKS, dict(attack)).opened(path.parent)
+        opened = with_generator(choose(ATTACKS, dict(attack)), path.parent, device)
         by_variant = {name: _strength(strength) for name, strength in strengths.items()}
         return cls(read_network(path, device), opened, by_variant, seed, batch_size, device)
 

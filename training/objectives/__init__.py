@@ -1,5 +1,5 @@
 """The losses that classifiers minimize. To add one, add a file here and a line in OBJECTIVES. Imported by classifiers;
-imports no room that trains."""
+imports attacks and models, and no room that trains."""
 
 from training.objectives.contract import Losses, Objective, ObjectiveInputs
 from training.objectives.cross_entropy import CrossEntropy

@@ -1,33 +1,27 @@
 """The attack by a trained generator: its direction, at the strength that was asked for."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from small_attacks import SIZE_PX, classifier
 
+from pipelines.settings import describe
 from training.attacks import AttackError, Eps, LabelledImages, SnrDb
-from training.attacks.gan import Gan, file_name
+from training.attacks.gan import Gan
 from training.gans.adversarial import Adversarial
 from training.gans.trained import GanShape, TrainedGan
-from training.gans.vanilla import Vanilla
 
 SHAPE = GanShape(SIZE_PX, 43, tuple(range(43)))
 
 
-def trained(gan: Adversarial | Vanilla) -> TrainedGan:
+@pytest.fixture(scope="module")
+def generator() -> TrainedGan:
+    gan = Adversarial(snr_db=30)
     return TrainedGan(SHAPE.build(gan, seed=3).generator.eval(), gan, SHAPE)
 
 
-@pytest.fixture(scope="module")
-def generator() -> TrainedGan:
-    return trained(Adversarial(snr_db=30))
-
-
 @pytest.fixture
-def attack(generator: TrainedGan, tmp_path: Path) -> Gan:
-    generator.write(tmp_path / file_name(generator.digest))
-    return Gan(generator=generator.digest).opened(tmp_path)
+def attack(generator: TrainedGan) -> Gan:
+    return Gan(generator=generator.digest).opened(generator.perturbation)
 
 
 def examples() -> LabelledImages:
@@ -58,11 +52,15 @@ def test_a_radius_is_the_largest_change_of_a_value(attack: Gan) -> None:
     torch.testing.assert_close(changes[1:], torch.full((4,), 0.05), atol=1e-6, rtol=0)
 
 
-def test_a_generator_of_images_is_refused(tmp_path: Path) -> None:
-    vanilla = trained(Vanilla())
-    vanilla.write(tmp_path / file_name(vanilla.digest))
-    with pytest.raises(AttackError, match="is a vanilla GAN; train one with gan=adversarial"):
-        Gan(generator=vanilla.digest).opened(tmp_path)(classifier().network, examples(), [SnrDb(33)])
+def test_a_loaded_generator_is_no_setting(attack: Gan, generator: TrainedGan) -> None:
+    bare = Gan(generator=generator.digest)
+    assert describe(attack) == describe(bare)
+    assert attack.variant == bare.variant
+
+
+def test_an_attack_that_was_not_opened_says_what_it_lacks() -> None:
+    with pytest.raises(AttackError, match=r"attack\.generator=latest: the generator is not loaded"):
+        Gan()(classifier().network, examples(), [SnrDb(33)])
 
 
 def test_variants_are_named_by_the_generators_name_and_never_by_its_place() -> None:
