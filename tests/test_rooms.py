@@ -111,6 +111,11 @@ def test_a_room_imports_those_it_may(path: Path) -> None:
         assert path.name == "__init__.py", "lies flat beside the rooms"
         assert not list(imported_modules(path))
         return
+    check_imports(path, own)
+
+
+def check_imports(path: Path, own: str) -> None:
+    """A file of the room `own`, wherever it lies."""
     package = own.partition(".")[0]
     for name in imports(path):
         assert not is_of(name, "jobs")
@@ -122,6 +127,12 @@ def test_a_room_imports_those_it_may(path: Path) -> None:
         else:
             closed = ("torch", "torchvision", "mlflow", "petastorm", "training") if package == "pipelines" else ()
             assert not any(is_of(name, library) for library in closed), name
+
+
+def test_a_robust_objective_may_lie_among_objectives() -> None:
+    path = REPOSITORY / "tests" / "reference" / "on_adversarial_images.py"
+    assert any(is_of(name, "training.attacks") for name in imports(path))
+    check_imports(path, "training.objectives")
 
 
 def test_doors_lead_one_way() -> None:

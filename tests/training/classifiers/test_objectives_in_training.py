@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from on_adversarial_images import OnAdversarialImages
 from small_runs import STILL, recipe, training, write_dataset
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -20,7 +21,7 @@ from training.models import Model
 from training.models.baseline_cnn import BaselineCnn
 from training.objectives import Losses, Objective, ObjectiveInputs
 
-PGD = Pgd(steps=2, step_fraction=0.5)
+PGD = Pgd(steps=2, step_fraction=0.5)  # as in OnAdversarialImages
 STRENGTH = Eps(8 / 255)
 
 
@@ -31,19 +32,6 @@ class WithBatchNorm(Model):
     def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
         layers = [nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(self.dropout), nn.Flatten()]
         return nn.Sequential(*layers, nn.Linear(144, num_classes))
-
-
-class OnAdversarialImages(Objective):
-    """Half of the loss on the images, half on adversarial ones, which go through the network together."""
-
-    kind: ClassVar[str] = "on_adversarial_images"
-    parts: ClassVar[tuple[str, ...]] = ("adversarial",)
-
-    def __call__(self, given: ObjectiveInputs) -> Losses:
-        attacked = adversarial_images(given, PGD, STRENGTH)
-        clean, adversarial = given.logits_of(torch.cat([given.images, attacked])).chunk(2)
-        losses = [given.loss(logits, given.labels) for logits in (clean, adversarial)]
-        return Losses((losses[0] + losses[1]) / 2, clean, {"adversarial": losses[1]})
 
 
 class FeaturesStay(Objective):

@@ -1,10 +1,12 @@
-"""What all objectives promise, each with its own defaults; a new line in OBJECTIVES is tested without further ado."""
+"""What all objectives promise, each with its own defaults, and a robust one too; a new line in OBJECTIVES is tested
+without further ado."""
 
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from on_adversarial_images import OnAdversarialImages
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -12,8 +14,10 @@ from pipelines.settings import choose, describe
 from training.models.baseline_cnn import BaselineCnn
 from training.objectives import OBJECTIVES, ObjectiveInputs
 
+MENU = {**OBJECTIVES, OnAdversarialImages.kind: OnAdversarialImages}
 
-@pytest.fixture(params=OBJECTIVES)
+
+@pytest.fixture(params=MENU)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -29,7 +33,7 @@ def given_to(network: nn.Sequential) -> ObjectiveInputs:
 
 
 def test_it_gives_a_loss_of_each_image_its_logits_and_the_parts_that_it_names(kind: str) -> None:
-    objective = OBJECTIVES[kind]()
+    objective = MENU[kind]()
     network = BaselineCnn().build(16, 5, (0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 0).train()
     given = given_to(network)
     losses = objective(given)
@@ -43,4 +47,4 @@ def test_it_gives_a_loss_of_each_image_its_logits_and_the_parts_that_it_names(ki
 
 
 def test_it_is_made_again_from_its_description(kind: str) -> None:
-    assert choose(OBJECTIVES, describe(OBJECTIVES[kind]())) == OBJECTIVES[kind]()
+    assert choose(MENU, describe(MENU[kind]())) == MENU[kind]()
