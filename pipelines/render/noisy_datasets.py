@@ -13,6 +13,7 @@ from pipelines.noise import NOISES, Noise
 from pipelines.render.rendering import Rendering
 from pipelines.settings import LocalPath, Settings, build_member, choose, describe
 from pipelines.store.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
+from pipelines.store.shown import Shown
 
 __all__ = ["NoisyDatasets", "levels_of"]
 
@@ -117,8 +118,9 @@ class NoisyDatasets(Settings):
 
     def fingerprint(self, cell: Cell, source_digest: str, card: DatasetCard) -> dict[str, Any]:
         """Everything that decides the bytes and the card of a variant, but for the code (schema.FORMAT_VERSION is for
-        that)."""
+        that), and how it is shown."""
         noise = self.chosen[cell.variant]
+        shown = Shown() if noise is None else Shown(noise.kind, cell.variant.removeprefix(f"{noise.kind}-"))
         values = self.model_dump(
             mode="json",
             include={"seed", "splits", "validation_fraction", "images_per_part", "images_per_row_group", "compression"},
@@ -132,4 +134,5 @@ class NoisyDatasets(Settings):
             "geometry": describe(self.geometry),
             "size_px": cell.size_px,
             "noise": None if noise is None else describe(noise),
+            **shown.facts,
         }

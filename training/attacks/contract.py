@@ -24,11 +24,19 @@ class Attack(Settings):
     PyTorch rounds differently for batches of different sizes. So equal bytes need equal batches."""
 
     kind: ClassVar[str]
+    budget: ClassVar[str | None] = None
+    """The setting that serves as the strength of an attack that is given none."""
 
     @property
     def variant(self) -> str:
         """The name of its variants, without a strength: the kind, and the settings that differ from the defaults."""
         return "_".join([self.kind, *self.changed()])
+
+    @property
+    def curve(self) -> str:
+        """The name that its variants of all strengths share: one_pixel of one_pixel_pixels_3."""
+        defaults = type(self)()
+        return self.model_copy(update={name: getattr(defaults, name) for name in (self.budget,) if name}).variant
 
     def changed(self) -> list[str]:
         """The settings that differ from the defaults: steps_10."""

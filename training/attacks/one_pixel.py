@@ -27,6 +27,7 @@ class OnePixel(MinimalPerturbation):
     All candidates of all remaining images go through the network together, `images_per_pass` at a time."""
 
     kind: ClassVar[str] = "one_pixel"
+    budget: ClassVar[str | None] = "pixels"
     pixels: int = Field(default=1, ge=1)
     population: int = Field(default=400, ge=4)
     generations: int = Field(default=100, ge=0)

@@ -11,6 +11,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 
 from pipelines.settings import LocalPath, PathOrName, Settings, choose, decisive_values, describe
 from pipelines.store.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
+from pipelines.store.shown import NONE, SHOWN_CURVE, SHOWN_STRENGTH, Shown
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
 from training.attacks.gan import Gan
 from training.classifiers.trained import Classifier
@@ -87,14 +88,26 @@ class AdversarialDatasets(Settings):
         The name of a variant consists of the attack, the attack's settings that differ from the defaults, the variant
         of the images unless it is clean, and after a hyphen the strength: fgsm-snr33, fgsm_norm_l2-snr33,
         pgd_steps_10-eps0.03137, one_pixel_pixels_3, fgsm_on_gaussian_max-snr33, gan-adversarial-snr33."""
-        name = self.attack.variant
-        if self.data.variant != CLEAN:
-            name += f"_on_{self.data.variant.replace('-', '_')}"
+        return {shown.variant: strength for shown, strength in self.shown.items()}
+
+    @property
+    def shown(self) -> dict[Shown, dict[str, float] | None]:
+        """The strengths by how their variants are shown."""
+        name = self.attack.variant + self._source
         if self.snr_db:
-            return {f"{name}-snr{_short(value)}": {"snr_db": value} for value in self.snr_db}
+            return {Shown(name, f"snr{_short(value)}"): {"snr_db": value} for value in self.snr_db}
         if self.eps:
-            return {f"{name}-eps{_short(value)}": {"eps": value} for value in self.eps}
-        return {name: None}
+            return {Shown(name, f"eps{_short(value)}"): {"eps": value} for value in self.eps}
+        return {Shown(name, NONE): None}
+
+    @property
+    def curve(self) -> str:
+        """The name that the variants of all strengths share."""
+        return self.attack.curve + self._source
+
+    @property
+    def _source(self) -> str:
+        return "" if self.data.variant == CLEAN else f"_on_{self.data.variant.replace('-', '_')}"
 
 
 @dataclass(frozen=True)
@@ -174,8 +187,9 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
         )
     if difference := classifier.difference(plan.manifest.card):
         raise AttackError(f"{settings.model} {difference}; choose a model that was trained on this dataset")
+    budget = {attack.budget: getattr(attack, attack.budget)} if attack.budget else None
     fingerprints = {
-        Cell(data.geometry, shape.size_px, name, classifier.digest): {
+        Cell(data.geometry, shape.size_px, shown.variant, classifier.digest): {
             "format_version": FORMAT_VERSION,
             **{key: fingerprint.get(key) for key in (*SAME_IN_ALL_VARIANTS, "noise")},
             ATTACKED: classifier.digest,
@@ -188,8 +202,11 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classi
             "batch_size": settings.batch_size,
             "compression": settings.compression,
             **({} if data.images is None else {"attacked_images": data.images}),
+            **shown.facts,
+            SHOWN_CURVE: settings.curve,
+            SHOWN_STRENGTH: strength or budget,
         }
-        for name, strength in settings.strengths.items()
+        for shown, strength in settings.shown.items()
     }
     return replace(plan, fingerprints=fingerprints)
 

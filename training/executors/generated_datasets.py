@@ -21,12 +21,13 @@ from pipelines.store.schema import (
     SourceImages,
     Split,
 )
+from pipelines.store.shown import Shown
 from training.gans.latents import NoiseImages
 from training.gans.trained import TrainedGan
 from training.streams.open_split import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
 from training.tracking import FoundModel
 
-__all__ = ["GeneratedDatasets", "GenerationPlan", "ShippedGan", "prepare_generated"]
+__all__ = ["GeneratedDatasets", "GenerationPlan", "ShippedGan", "SourceData", "prepare_generated"]
 
 SPLIT: Split = "train"
 
@@ -98,6 +99,7 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
         raise SettingsError(
             f"model={settings.model}: was not trained on classes {unknown}, which are in {settings.data.root}"
         )
+    shown = Shown("gan", settings.name or gan.architecture.kind)
     fingerprint = {
         "format_version": FORMAT_VERSION,
         **{key: manifest.fingerprint.get(key) for key in SAME_IN_ALL_VARIANTS},
@@ -106,8 +108,9 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
         "generator_seed": settings.seed,
         "batch_size": settings.batch_size,
         "compression": settings.compression,
+        **shown.facts,
     }
-    cell = Cell(settings.data.geometry, gan.shape.size_px, f"gan-{settings.name or gan.architecture.kind}")
+    cell = Cell(settings.data.geometry, gan.shape.size_px, shown.variant)
     return GenerationPlan(found, gan, source, cell, fingerprint)
 
 

@@ -302,6 +302,15 @@ def test_the_fingerprint_does_not_change_with_what_decides_no_byte(override: str
     assert _fingerprint(override) == _fingerprint()
 
 
+@pytest.mark.parametrize(
+    ("variant", "noise", "level"),
+    [("clean", "none", "none"), ("salt_pepper-max", "salt_pepper", "max"), ("gaussian-eps1.5", "gaussian", "eps1.5")],
+)
+def test_the_fingerprint_says_which_noise_and_level_tables_show(variant: str, noise: str, level: str) -> None:
+    found = _fingerprint("noise.gaussian.levels={eps1.5: {std_grey: 3.0}}", variant=variant)
+    assert (found["shown_noise"], found["shown_level"]) == (noise, level)
+
+
 def test_the_fingerprint_is_what_json_gives_back() -> None:
     """It is compared with the one read from a manifest."""
     assert json.loads(json.dumps(_fingerprint())) == _fingerprint()

@@ -65,4 +65,4 @@ def test_an_attack_that_was_not_opened_says_what_it_lacks() -> None:
 
 def test_variants_are_named_by_the_generators_name_and_never_by_its_place() -> None:
     assert Gan(generator="somewhere/model.pt").variant == "gan-adversarial"
-    assert Gan(name="eps_8", norm="l2").variant == "gan-eps_8_norm_l2"
+    assert Gan(name="eps_8", norm="l2").variant == Gan(name="eps_8", norm="l2").curve == "gan-eps_8_norm_l2"

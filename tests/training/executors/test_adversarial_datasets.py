@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,32 @@ def test_a_variants_name_is_the_attack_what_is_set_and_the_strength(
     repository: Path, overrides: list[str], strengths: dict[str, Any]
 ) -> None:
     assert settings(repository, *overrides).strengths == strengths
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        (["snr_db=[33]"], ("fgsm", "snr33", "fgsm", {"snr_db": 33.0})),
+        (["eps=[0.0313725]"], ("fgsm", "eps0.03137", "fgsm", {"eps": 0.0313725})),
+        (["attack=pgd", "attack.steps=9", "snr_db=[-3]"], ("pgd_steps_9", "snr-3", "pgd_steps_9", {"snr_db": -3.0})),
+        (["attack=deepfool", "attack.overshoot=1e-5"],
+         ("deepfool_overshoot_1e-05", "none", "deepfool_overshoot_1e-05", None)),
+        (["attack=one_pixel"], ("one_pixel", "none", "one_pixel", {"pixels": 1})),
+        (["attack=one_pixel", "attack.pixels=12", "attack.population=40", "data.variant=gaussian-max"],
+         ("one_pixel_pixels_12_population_40_on_gaussian_max", "none", "one_pixel_population_40_on_gaussian_max",
+          {"pixels": 12})),
+    ],
+)  # fmt: skip
+def test_the_fingerprint_says_what_tables_and_curves_show(
+    repository: Path, tmp_path: Path, overrides: list[str], shown: tuple[Any, ...]
+) -> None:
+    root = write_signs(tmp_path / "signs", ("clean", "gaussian-max"))
+    given = settings(repository, f"data.root={root}", *overrides)
+    plan = prepare(given, FoundModel("model.pt", "model", None, tmp_path / "model.pt"), classifier())
+    ((cell, fingerprint),) = plan.fingerprints.items()
+    assert tuple(fingerprint[f"shown_{key}"] for key in ("noise", "level", "curve", "strength")) == shown
+    assert cell.variant == (shown[0] if shown[1] == "none" else f"{shown[0]}-{shown[1]}")
+    assert json.loads(json.dumps(fingerprint)) == fingerprint
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ATTACKS if kind != "universal"])

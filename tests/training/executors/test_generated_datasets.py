@@ -9,9 +9,10 @@ from small_datasets import Small
 
 from pipelines.errors import SettingsError, StreamError
 from pipelines.store.schema import SourceImages
-from training.executors.generated_datasets import ShippedGan
+from training.executors.generated_datasets import GeneratedDatasets, ShippedGan, SourceData, prepare_generated
 from training.gans.trained import TrainedGan
 from training.streams.stream import Data, open_stream
+from training.tracking import FoundModel
 
 
 def source(count: int) -> SourceImages:
@@ -70,3 +71,14 @@ def test_images_that_are_not_finite_are_refused(tmp_path: Path) -> None:
             parameter[::2].neg_()
     with pytest.raises(SettingsError, match="the generator makes images that are not finite"):
         shipped(tmp_path, gan)(tmp_path, torch.get_num_threads(), None)(source(4))
+
+
+@pytest.mark.parametrize("name", [None, "snr33"])
+def test_the_manifest_says_that_it_is_generated_and_what_tables_show(tmp_path: Path, name: str | None) -> None:
+    root = Small({"train": [[6]]}, size_px=8).write(tmp_path)
+    gan, found = untrained_gans.gan(), FoundModel("gan.pt", "gan", None, tmp_path / "gan.pt")
+    plan = prepare_generated(GeneratedDatasets(model="gan.pt", name=name, data=SourceData(root=root)), found, gan)
+    level = name or gan.architecture.kind
+    facts = [plan.fingerprint[key] for key in ("generated", "shown_noise", "shown_level")]
+    assert facts == [gan.digest, "gan", level]
+    assert plan.cell.variant == f"gan-{level}"
