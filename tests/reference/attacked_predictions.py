@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from small_datasets import STATISTICS, Small
+from small_datasets import STATISTICS, Small, shown
 
 from pipelines.store.schema import FORMAT_VERSION, MANIFEST_NAME, AttackStatistics, Cell, Manifest, Part, Spread
-from training.evaluation.classifiers.attack_facts import AttackFacts
+from pipelines.store.shown import Shown
+from training.evaluation.classifiers.attack_facts import AttackFacts, Strength
 from training.evaluation.classifiers.predicting import Predictions
 
 SPREAD = Spread(mean=None, min=None, max=None, infinite=0)
 NETWORK = "0f3a5c7e9b1d" + 52 * "0"
+STRENGTHS = {f"snr{ratio}": Strength("snr", ratio) for ratio in (50, 45, 40, 33, 9)} | {
+    f"eps{radius}": Strength("eps", radius) for radius in (0.1, 0.03137)
+}
 
 
 def statistics_with(unchanged: int) -> AttackStatistics:
@@ -33,23 +37,36 @@ def statistics_with(unchanged: int) -> AttackStatistics:
 
 
 def predicted(
-    right: Sequence[bool], variant: str, source: str = "clean", snr_db: Sequence[float] | None = None
-) -> Predictions:
+    right: Sequence[bool], variant: str, source: str = "clean", snr_db: Sequence[float] | None = None,
+    transfer: bool = False, pixels: int | None = None,
+) -> Predictions:  # fmt: skip
     """Images of class 0, of which these are predicted as 0 and the others as 1; adversarial where the name is not that
-    of clean or noisy images."""
+    of clean or noisy images. All attacks that change a number of `pixels` are of one curve."""
     classes = np.where(right, 0, 1)
+    recorded = shown(variant.partition("/")[0])
     attack = None
     if not variant.startswith(("clean", "gaussian")):
-        ratios = np.array([33.0] * len(right) if snr_db is None else snr_db, np.float32)
-        attack = AttackFacts(NETWORK, source, "-" not in variant, ratios)
+        strength = Strength("pixels", pixels) if pixels else STRENGTHS.get(recorded.level)
+        attack = AttackFacts(
+            network=NETWORK,
+            source=source,
+            attack=recorded.noise.split("_")[0],
+            curve="one_pixel" if pixels else recorded.noise,
+            strength=strength,
+            seeks=recorded.level == "none",
+            snr_db=np.array([33.0] * len(right) if snr_db is None else snr_db, np.float32),
+        )
     image_ids = np.array([f"test/{row:05d}" for row in range(len(right))])
     probabilities = np.eye(2, dtype=np.float32)[classes]
-    return Predictions(image_ids, np.zeros(len(right), np.int64), classes, probabilities, "0", variant, attack)
+    return Predictions(
+        image_ids, np.zeros(len(right), np.int64), classes, probabilities, "0", variant, attack, recorded=recorded,
+        transfer=transfer,
+    )  # fmt: skip
 
 
 def write_attacked(
     small: Small, root: Path, variant: str, network: str, strength: dict[str, float] | None,
-    snr_db: float | None = None,
+    snr_db: float | None = None, recorded: Shown | None = None,
 ) -> None:  # fmt: skip
     """The test images of `small` with noise that ends; the ratio in each row is `snr_db`, or row number + 20 dB."""
     cell = Cell("crop_or_pad", small.size_px, variant, network)
@@ -61,9 +78,11 @@ def write_attacked(
             values = [_row(small, number, snr_db) for number in range(first, first + rows)]
             writer.write_table(pa.Table.from_pylist(values, cell.schema(3)))
             first += rows
+    recorded = recorded or shown(variant)
     fingerprint = {
         "source_digest": "0", "seed": 0, "noise": None, "attacked": network, "attacked_variant": "clean",
         "strength": strength, "size_px": small.size_px, "format_version": FORMAT_VERSION,
+        "attack": {"kind": recorded.noise}, "shown_curve": recorded.noise, "shown_strength": strength, **recorded.facts,
     }  # fmt: skip
     manifest = Manifest(
         card=small.card,

@@ -23,6 +23,7 @@ from pipelines.store.schema import (
     VariantStatistics,
     parquet_schema,
 )
+from pipelines.store.shown import Shown
 
 CARD = DatasetCard(
     name="small",
@@ -44,6 +45,12 @@ STATISTICS = VariantStatistics(
     snr_db_max=None,
     snr_db_infinite=0,
 )
+
+
+def shown(variant: str) -> Shown:
+    """What a manifest says of a variant with a name as simple as those of the tests."""
+    noise, _, level = variant.partition("-")
+    return Shown() if variant == "clean" else Shown(noise, level or "none")
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ class Small:
                 "source_digest": "0",
                 "seed": 0,
                 "noise": variant,
+                **shown(variant).facts,
                 "size_px": self.size_px,
                 "format_version": FORMAT_VERSION,
                 **self.fingerprint,

@@ -12,7 +12,6 @@ from pipelines.errors import RoadsignError
 from pipelines.settings import Settings
 from pipelines.store.schema import CLEAN
 from training.evaluation.classifiers.predicting import Predictions
-from training.evaluation.robustness.curves import is_transfer
 from training.retraining.paired import Pairs, holm
 
 __all__ = ["SCHEMA", "Compared", "Decision", "Gate", "GateError", "Verdict", "cells_of"]
@@ -148,11 +147,7 @@ class Gate(Settings):
 def cells_of(predictions: Mapping[tuple[str, str], Predictions], model: str) -> dict[str, Predictions]:
     """The predictions of a model by variant, from the result of evaluation.evaluate. Images that were made against
     another network are omitted, since they differ between champion and challenger."""
-    return {
-        variant: found
-        for (name, variant), found in predictions.items()
-        if name == model and not is_transfer(variant, found)
-    }
+    return {variant: found for (name, variant), found in predictions.items() if name == model and not found.transfer}
 
 
 def _check_cells(champion: Mapping[str, Predictions], challenger: Mapping[str, Predictions]) -> None:

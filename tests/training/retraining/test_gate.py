@@ -177,7 +177,7 @@ def test_a_models_cells_are_without_images_made_against_others() -> None:
     predictions = {
         ("old", "clean"): share("clean", 0.9),
         ("old", "fgsm-snr33"): share("fgsm-snr33", 0.5),
-        ("old", transfer): share("fgsm-snr33", 0.7),
+        ("old", transfer): replace(share("fgsm-snr33", 0.7), transfer=True),
         ("new", "clean"): share("clean", 0.8),
     }
     assert list(cells_of(predictions, "old")) == ["clean", "fgsm-snr33"]

@@ -1,7 +1,7 @@
 """Figures of an evaluation that show where and how a classifier fails."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipelines.store.shown import NONE, Shown
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.flips import Flip
 from training.evaluation.classifiers.metrics import Reliability
-from training.evaluation.classifiers.variants import NONE, in_order, noise_and_level, variant_name
+from training.evaluation.classifiers.variants import in_order
 
 __all__ = [
     "RIGHT", "WRONG", "accuracy_by_noise", "flipped_images", "heat_map", "label_text", "reliability_diagrams", "save",
@@ -60,9 +61,9 @@ def heat_map(matrix: NDArray[np.int64], class_names: Sequence[str], title: str) 
     return figure
 
 
-def reliability_diagrams(by_variant: Mapping[str, Reliability], title: str) -> Figure:
+def reliability_diagrams(by_variant: Mapping[Shown, Reliability], title: str) -> Figure:
     """Accuracy by confidence, a panel per variant: clean, then a row per noise. Grey bars are the share of images."""
-    places = _places(list(by_variant))
+    places = _places(by_variant)
     rows, columns = (max(place[axis] for place in places.values()) + 1 for axis in (0, 1))
     figure = Figure(figsize=(2.9 * columns + 0.4, 3.0 * rows + 0.6), layout="constrained")
     figure.suptitle(title)
@@ -71,7 +72,7 @@ def reliability_diagrams(by_variant: Mapping[str, Reliability], title: str) -> F
         axis.set_visible(False)
     for variant, place in places.items():
         axes[place].set_visible(True)
-        _draw_reliability(axes[place], by_variant[variant], variant)
+        _draw_reliability(axes[place], by_variant[variant], variant.variant)
     axes[next(iter(places.values()))].legend(loc="upper left", fontsize=7)
     return figure
 
@@ -106,10 +107,10 @@ def accuracy_by_noise(table: pa.Table) -> Figure:
     axes = figure.subplots(1, len(noises), squeeze=False, sharey=True)[0]
     for axis, noise in zip(axes, noises, strict=True):
         here = [row for row in rows if row["noise"] in (noise, NONE)]
-        variants = in_order(list({variant_name(row["noise"], row["level"]) for row in here}))
+        variants = in_order(_shown(row) for row in here)
         for model in dict.fromkeys(row["model"] for row in rows):
             _draw_accuracies(axis, [row for row in here if row["model"] == model], variants, model)
-        axis.set_xticks(range(len(variants)), [noise_and_level(name)[1].replace(NONE, "clean") for name in variants])
+        axis.set_xticks(range(len(variants)), [one.level.replace(NONE, "clean") for one in variants])
         axis.set(title=noise, ylim=(0, 102), xlim=(-0.3, len(variants) - 0.7))
         axis.grid(axis="y", color="0.9")
     axes[0].set_ylabel("accuracy, %, with 95 % interval")
@@ -117,8 +118,8 @@ def accuracy_by_noise(table: pa.Table) -> Figure:
     return figure
 
 
-def _draw_accuracies(axis: Axes, rows: Sequence[Mapping[str, Any]], variants: Sequence[str], model: str) -> None:
-    places = [variants.index(variant_name(row["noise"], row["level"])) for row in rows]
+def _draw_accuracies(axis: Axes, rows: Sequence[Mapping[str, Any]], variants: Sequence[Shown], model: str) -> None:
+    places = [variants.index(_shown(row)) for row in rows]
     values, lows, highs = (np.array([100 * row[key] for row in rows]) for key in ("value", "low", "high"))
     order = np.argsort(places)
     errors = np.stack([values - lows, highs - values])[:, order]
@@ -162,11 +163,15 @@ def show(axis: Axes, image: NDArray[Any], title: str, color: str) -> None:
     axis.set_title(title, fontsize=8, color=color)
 
 
-def _places(variants: list[str]) -> dict[str, tuple[int, int]]:
+def _shown(row: Mapping[str, Any]) -> Shown:
+    return Shown(row["noise"], row["level"])
+
+
+def _places(variants: Iterable[Shown]) -> dict[Shown, tuple[int, int]]:
     """Row and column of the panel of each variant: a row per noise."""
-    places: dict[str, tuple[int, int]] = {}
-    noises = list(dict.fromkeys(noise_and_level(variant)[0] for variant in in_order(variants)))
-    for row, noise in enumerate(noises):
-        own = [variant for variant in in_order(variants) if noise_and_level(variant)[0] == noise]
+    places: dict[Shown, tuple[int, int]] = {}
+    ordered = in_order(variants)
+    for row, noise in enumerate(dict.fromkeys(one.noise for one in ordered)):
+        own = [one for one in ordered if one.noise == noise]
         places |= {variant: (row, column) for column, variant in enumerate(own)}
     return places

@@ -1,7 +1,7 @@
 """The predictions of classifiers for every image of a split: each variant is read once and shown to all of them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from pipelines.datasets.card import DatasetCard
 from pipelines.errors import RoadsignError
 from pipelines.store.schema import CLEAN, Split
+from pipelines.store.shown import Shown
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.attack_facts import AttackFacts, read_attack_facts
+from training.evaluation.classifiers.variants import shown_of
 from training.streams.stream import Batch, Data, open_stream, to_unit_floats
 
 __all__ = ["EvaluationError", "Predictions", "on_same_images", "predict", "torch_device"]
@@ -31,8 +33,9 @@ class Predictions:
 
     `predicted` is the class of the largest logit, `probabilities` (N, num_classes) the softmax of the logits,
     `class_names` those of the data set's card, `dataset_digest` the content digest in the variant's manifest, `variant`
-    the name by which it was opened, `attack` what is known of adversarial images. `steady` is whether the first batch
-    had the same logits in a second pass; only adversarial images get one."""
+    the name by which it was opened, `recorded` what its manifest says of noise and level, `attack` what is known of
+    adversarial images, `transfer` whether they were made against another network than this one. `steady` is whether
+    the first batch had the same logits in a second pass; only adversarial images get one."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
@@ -43,6 +46,15 @@ class Predictions:
     attack: AttackFacts | None = None
     steady: bool = True
     class_names: tuple[str, ...] = ()
+    recorded: Shown = field(default_factory=Shown)
+    transfer: bool = False
+
+    @property
+    def shown(self) -> Shown:
+        """fgsm_transfer_0f3a5c7e9b1d and snr33 if another network was attacked, else as recorded."""
+        if self.attack is None or not self.transfer:
+            return self.recorded
+        return self.recorded._replace(noise=self.attack.transferred(self.recorded.noise))
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -117,7 +129,8 @@ def _predict_variant(
     classifiers: Mapping[str, Classifier], data: Data, split: Split, variant: str, device: torch.device, batch_size: int
 ) -> dict[str, Predictions]:
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
-    digest, card = stream.source.variants[variant].manifest.content_digest, stream.source.card
+    opened, card = stream.source.variants[variant], stream.source.card
+    recorded = shown_of(opened)
     for name, classifier in classifiers.items():
         _check_card(name, classifier, card)
     attack = read_attack_facts(stream.source, variant)
@@ -142,11 +155,13 @@ def _predict_variant(
             sorted_ids,
             sorted_labels,
             *_classes_of(torch.cat(parts)[order]),
-            digest,
+            opened.manifest.content_digest,
             variant,
             attack,
             steady[name],
             card.class_names,
+            recorded,
+            transfer=attack is not None and attack.network != classifiers[name].digest,
         )
         for name, parts in logits.items()
     }

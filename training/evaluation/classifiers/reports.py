@@ -12,10 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from sklearn.metrics import classification_report
 
+from pipelines.store.shown import Shown
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.metrics import confusion
 from training.evaluation.classifiers.predicting import Predictions
-from training.evaluation.classifiers.variants import in_order, variant_name
+from training.evaluation.classifiers.variants import in_order
 
 __all__ = ["accuracies", "write_reports"]
 
@@ -40,15 +41,15 @@ def accuracies(table: pa.Table) -> Table:
     models = list(dict.fromkeys(row["model"] for row in rows))
     many = len(models) > MOST_WITH_INTERVALS
     text = _short if many else _with_interval
-    cells = {(variant_name(row["noise"], row["level"]), row["model"]): text(row) for row in rows}
-    variants = in_order(list({variant for variant, _ in cells}))
+    cells = {(Shown(row["noise"], row["level"]), row["model"]): text(row) for row in rows}
+    variants = in_order(variant for variant, _ in cells)
     title, padding = ("accuracy, %", (0, 1, 0, 0)) if many else ("accuracy (95 % interval)", (0, 1))
     shown = Table(title=title, box=SIMPLE_HEAD, padding=padding, pad_edge=not many, caption_justify="left")
-    shown.add_column("variant", no_wrap=True, min_width=max(map(len, variants), default=0))
+    shown.add_column("variant", no_wrap=True, min_width=max((len(one.variant) for one in variants), default=0))
     for number, model in enumerate(models, 1):
         shown.add_column(str(number) if many else model, justify="right", overflow="fold")
     for variant in variants:
-        shown.add_row(variant, *(cells.get((variant, model), "") for model in models))
+        shown.add_row(variant.variant, *(cells.get((variant, model), "") for model in models))
     if many:
         shown.caption = "\n".join(f"{number}: {model}" for number, model in enumerate(models, 1))
     return shown

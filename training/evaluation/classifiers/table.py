@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from pipelines.store.shown import Shown
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.metrics import Measurement
-from training.evaluation.classifiers.variants import noise_and_level, variant_name
 
 __all__ = ["SCHEMA", "TRACKED", "Subject", "make_table", "tracked_metrics", "write_table"]
 
@@ -49,18 +49,18 @@ class Subject(NamedTuple):
     run: str | None
     dataset_digest: str
     size_px: int
-    variant: str
+    noise: str
+    level: str
     split: str
 
 
 def make_table(measured: Iterable[tuple[Subject, Iterable[Measurement]]]) -> pa.Table:
     """Rows in the order given."""
-    rows = []
-    for subject, measurements in measured:
-        noise, level = noise_and_level(subject.variant)
-        facts = {**subject._asdict(), "noise": noise, "level": level}
-        del facts["variant"]
-        rows += [{**facts, **measurement._asdict()} for measurement in measurements]
+    rows = [
+        {**subject._asdict(), **measurement._asdict()}
+        for subject, measurements in measured
+        for measurement in measurements
+    ]
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
@@ -80,7 +80,7 @@ def tracked_metrics(table: pa.Table, model: str) -> dict[str, float]:
     chosen = table.filter((pc.field("model") == model) & pc.field("metric").isin(TRACKED))
     return {
         ("" if row["split"] == "test" else f"{row['split']}/")
-        + f"{row['metric']}/{variant_name(row['noise'], row['level'])}": row["value"]
+        + f"{row['metric']}/{Shown(row['noise'], row['level']).variant}": row["value"]
         for row in chosen.to_pylist()
         if row["value"] is not None
     }

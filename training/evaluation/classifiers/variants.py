@@ -1,25 +1,29 @@
-"""The variants of a dataset, and the meaning of their names."""
+"""The variants of a dataset, and their order."""
 
 import posixpath
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fsspec.core import url_to_fs
 
 from pipelines.errors import StreamError
-from pipelines.store.schema import ATTACKED_DIGITS, CLEAN, Cell, Split
+from pipelines.store.schema import CLEAN, GENERATED, Cell, Split
+from pipelines.store.shown import NONE, Shown
+from training.streams.manifests import AGAIN, read_manifest
+from training.streams.open_split import OpenVariant
+from training.streams.parquet_pieces import Opener
 from training.streams.stream import Data
-from training.streams.variant_names import names_of, without_network
+from training.streams.variant_names import find_cell, names_of
 
-__all__ = ["NONE", "in_order", "noise_and_level", "shown_name", "variant_name", "variants_of"]
+__all__ = ["in_order", "shown_of", "variants_of"]
 
-NONE = "none"
-GENERATED_BEGIN = "gan-"
 LEVELS = ("min", "avg", "max")
 
 
 def variants_of(data: Data, split: Split = "train") -> list[str]:
-    """The variants under data.root at its geometry and size, in_order: adversarial ones once for each network that was
+    """The variants under data.root at its geometry and size, in order: adversarial ones once for each network that was
     attacked, generated ones, which are for training, if they have images of `split`. Raises StreamError if the file
     system cannot be opened; a missing folder has none."""
     try:
@@ -30,47 +34,50 @@ def variants_of(data: Data, split: Split = "train") -> list[str]:
         variants = [name.removeprefix("variant=") for name in found if name.startswith("variant=")]
         cells = [Cell(data.geometry, data.size_px, variant) for variant in variants]
         names = [name for cell in cells for name in names_of(filesystem, root, cell)]
-        splits = {
-            cell.variant: posixpath.join(root, cell.folder(Path()).as_posix(), f"split={split}") for cell in cells
+        folders = {
+            name: posixpath.join(
+                root, find_cell(filesystem, root, data.geometry, data.size_px, name).folder(Path()).as_posix()
+            )
+            for name in names
         }
-        generated = [name for name in names if name.startswith(GENERATED_BEGIN) and name in splits]
-        return in_order([name for name in names if name not in generated or filesystem.isdir(splits[name])])
+        facts = {name: _fingerprint(Opener(filesystem), folders[name]) for name in names}
+        there = [
+            name
+            for name in names
+            if GENERATED not in facts[name] or filesystem.isdir(posixpath.join(folders[name], f"split={split}"))
+        ]
+        shown = {name: Shown.read(facts[name]) or Shown(name) for name in there}
+        return sorted(there, key=lambda name: (_place(shown[name]), _natural(name)))
     except (ImportError, OSError, ValueError) as error:
         raise StreamError(f"{data.root}: cannot be opened: {error}") from error
 
 
-def in_order(variants: list[str]) -> list[str]:
-    """Clean first, then by noise; within a noise min, avg, max, then other levels, with numbers in them sorted by
-    value."""
-    return sorted(variants, key=_place)
+def in_order(shown: Iterable[Shown]) -> list[Shown]:
+    """Each once: clean first, then by noise; within a noise min, avg, max, then other levels, with numbers in them
+    sorted by value."""
+    return sorted(set(shown), key=_place)
 
 
-def noise_and_level(variant: str) -> tuple[str, str]:
-    """("gaussian", "max") of gaussian-max, ("gan-adversarial", "snr33") of gan-adversarial-snr33; ("none", "none") of
-    clean."""
-    attacked = re.fullmatch(r"(.+)-((?:snr|eps).+)", variant)
-    noise, level = attacked.groups() if attacked else variant.partition("-")[::2]
-    return (NONE, NONE) if variant == CLEAN else (noise, level or NONE)
+def shown_of(opened: OpenVariant) -> Shown:
+    """How the variant is shown if no network but the evaluated one was attacked. Raises StreamError."""
+    shown = Shown.read(opened.manifest.fingerprint)
+    if shown is None:
+        raise StreamError(f"{opened.folder}: its manifest does not say how it is shown; {AGAIN}")
+    return shown
 
 
-def variant_name(noise: str, level: str) -> str:
-    """The inverse of noise_and_level."""
-    if noise == NONE:
-        return CLEAN
-    return noise if level == NONE else f"{noise}-{level}"
+def _fingerprint(opener: Opener, folder: str) -> Mapping[str, Any]:
+    """Empty if the manifest is unusable, which whoever opens the variant is told."""
+    try:
+        return read_manifest(opener, folder).fingerprint
+    except StreamError:
+        return {}
 
 
-def shown_name(variant: str, attacked: str | None, model: str) -> str:
-    """The name of a variant in the results of a model, from the digests of the attacked network and of the model:
-    fgsm-snr33 if the model itself was attacked, else fgsm_transfer_0f3a5c7e9b1d-snr33."""
-    noise, level = noise_and_level(without_network(variant))
-    if attacked is None or attacked == model:
-        return variant_name(noise, level)
-    return variant_name(f"{noise}_transfer_{attacked[:ATTACKED_DIGITS]}", level)
+def _place(shown: Shown) -> tuple[bool, str, int, list[tuple[int, str]]]:
+    known = LEVELS.index(shown.level) if shown.level in LEVELS else len(LEVELS)
+    return shown.noise != NONE, shown.noise, known, _natural(shown.level)
 
 
-def _place(variant: str) -> tuple[bool, str, int, list[tuple[int, str]]]:
-    noise, level = noise_and_level(variant)
-    known = LEVELS.index(level) if level in LEVELS else len(LEVELS)
-    natural = [(int(digits or 0), text) for digits, text in re.findall(r"(\d+)|(\D+)", level)]
-    return variant != CLEAN, noise, known, natural
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(digits or 0), rest) for digits, rest in re.findall(r"(\d+)|(\D+)", text)]

@@ -2,37 +2,20 @@
 perturbations."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import quantile_test, t
 
-from training.attacks.one_pixel import OnePixel
+from training.evaluation.classifiers.attack_facts import Kind, Strength
 from training.evaluation.classifiers.metrics import Measurement, wilson
 from training.evaluation.classifiers.predicting import Predictions, on_same_images
-from training.evaluation.classifiers.variants import noise_and_level
-from training.streams.variant_names import without_network
 
-__all__ = ["Curve", "Point", "Strength", "attack_and_strength", "find_curves", "is_transfer", "measure_robustness"]
+__all__ = ["Curve", "Point", "find_curves", "measure_robustness"]
 
 Measured = Mapping[tuple[str, str], Predictions]
-Kind = Literal["snr", "eps", "pixels"]
-
-
-class Strength(NamedTuple):
-    """Decibels of a signal-to-noise ratio, a radius on the scale of [0, 1], or the number of pixels that may be
-    changed."""
-
-    kind: Kind
-    value: float
-
-    @property
-    def rank(self) -> float:
-        """Increases with the strength."""
-        return -self.value if self.kind == "snr" else self.value
 
 
 class Point(NamedTuple):
@@ -56,33 +39,18 @@ class Curve(NamedTuple):
     points: tuple[Point, ...]
 
 
-def attack_and_strength(variant: str) -> tuple[str, Strength | None]:
-    """("fgsm", (snr, 33.0)) for fgsm-snr33, ("one_pixel", (pixels, 3.0)) for one_pixel_pixels_3, ("deepfool", None) for
-    deepfool, whose name has no strength."""
-    noise, level = noise_and_level(variant)
-    if found := re.fullmatch(r"(snr|eps)(-?[\d.]+(?:e[+-]?\d+)?)", level):
-        return noise, Strength("snr" if found[1] == "snr" else "eps", float(found[2]))
-    if found := re.fullmatch(r"one_pixel(?:_pixels_(\d+))?(|_.*)", noise):
-        return f"one_pixel{found[2]}", Strength("pixels", float(found[1] or OnePixel().pixels))
-    return noise, None
-
-
-def is_transfer(shown: str, found: Predictions) -> bool:
-    """Whether the images were made against another network than the evaluated one."""
-    return found.attack is not None and shown != without_network(found.variant)
-
-
 def find_curves(measured: Measured) -> list[Curve]:
-    """The curves of `measured`, by model and variant as in shown_name, for all variants with a strength. Cumulative
-    accuracy cannot increase: an image that fails at 50 dB also counts as failed at 33 (Parseval report, section 5)."""
+    """The curves of `measured`, by model and variant as in Predictions.shown, for all variants with a strength.
+    Cumulative accuracy cannot increase: an image that fails at 50 dB also counts as failed at 33 (Parseval report,
+    section 5)."""
     families: dict[tuple[str, str, Kind], list[tuple[Strength, str]]] = {}
     for (model, variant), found in measured.items():
-        attack, strength = attack_and_strength(variant)
-        if found.attack and strength:
-            families.setdefault((model, attack, strength.kind), []).append((strength, variant))
+        if found.attack and (strength := found.attack.strength):
+            curve = found.attack.transferred(found.attack.curve) if found.transfer else found.attack.curve
+            families.setdefault((model, curve, strength.kind), []).append((strength, variant))
     return [
-        _curve(model, attack, kind, sorted(variants, key=lambda one: one[0].rank), measured)
-        for (model, attack, kind), variants in families.items()
+        _curve(model, curve, kind, sorted(variants, key=lambda one: one[0].rank), measured)
+        for (model, curve, kind), variants in families.items()
     ]
 
 
@@ -98,7 +66,7 @@ def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measure
             if point.strength:
                 rows[curve.model, point.variant] = [point.cumulative]
     for (model, variant), found in measured.items():
-        if found.attack and re.match(r"ensemble[-_]", variant) and not is_transfer(variant, found):
+        if found.attack and found.attack.attack == "ensemble" and not found.transfer:
             rows.setdefault((model, variant), []).append(_share("robust_accuracy", found.right))
         if found.attack and (before := measured.get((model, found.attack.source))):
             rows.setdefault((model, variant), []).extend(_success(*on_same_images(before, found)))
@@ -125,7 +93,7 @@ def _curve(
         points.append(
             Point(variant, strength, _share("accuracy", found.right), _share("accuracy_cumulative", unbroken))
         )
-    return Curve(model, noise, is_transfer(weakest, first), kind, tuple(points))
+    return Curve(model, noise, first.transfer, kind, tuple(points))
 
 
 def _success(before: Predictions, after: Predictions) -> list[Measurement]:

@@ -22,7 +22,7 @@ from training.evaluation.classifiers.metrics import confusion, measure, reliabil
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions, predict
 from training.evaluation.classifiers.reports import write_reports
 from training.evaluation.classifiers.table import Subject, make_table, write_table
-from training.evaluation.classifiers.variants import shown_name, variants_of
+from training.evaluation.classifiers.variants import variants_of
 from training.evaluation.robustness import figures as robustness_figures
 from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
 from training.evaluation.robustness.flags import find_flags
@@ -88,8 +88,8 @@ class EvaluatedModel(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`predictions` by (model, variant as in shown_name); `key` is a digest of the models' weights and of the images
-    shown to them. `curves` and `flags`, sentences, are those of adversarial images."""
+    """`predictions` by (model, variant as in Predictions.shown); `key` is a digest of the models' weights and of the
+    images shown to them. `curves` and `flags`, sentences, are those of adversarial images."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
@@ -108,12 +108,22 @@ def evaluate(
         classifiers = {name: models[name].classifier for name in names}
         variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
         found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)
-        for (name, variant), one in found.items():
-            network = one.attack.network if one.attack else None
-            predictions[name, shown_name(variant, network, classifiers[name].digest)] = one
+        for (name, _), one in found.items():
+            place = name, one.shown.variant
+            if place in predictions:
+                raise EvaluationError(
+                    f"{data.root}: {predictions[place].variant} and {one.variant} are both {one.shown.variant} by "
+                    "their manifests; choose one of them with variants=[…]"
+                )
+            predictions[place] = one
     subjects = {
         (name, variant): Subject(
-            name, models[name].run, found.dataset_digest, models[name].classifier.shape.size_px, variant, settings.split
+            name,
+            models[name].run,
+            found.dataset_digest,
+            models[name].classifier.shape.size_px,
+            *found.shown,
+            settings.split,
         )
         for (name, variant), found in predictions.items()
     }
@@ -171,7 +181,7 @@ def _write_model(name: str, predictions: Mapping[str, Predictions], folder: Path
         title = f"{name} on {variant}: {found.right.mean():.2%} of {len(found.right):,} images right"
         figure = figures.heat_map(confusion(found), class_names, title)
         figures.save(figure, folder / "figures" / f"confusion-{variant}.png")
-    diagrams = {variant: reliability(found) for variant, found in predictions.items()}
+    diagrams = {found.shown: reliability(found) for found in predictions.values()}
     figures.save(figures.reliability_diagrams(diagrams, name), folder / "figures" / "reliability.png")
 
 
@@ -179,12 +189,13 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
     """Handles all models of one size together, so that a variant is read once."""
     flips: dict[tuple[str, str], list[Flip]] = {}
     for (name, variant), after in result.predictions.items():
-        before = result.predictions.get((name, _source(after)))
-        if name in names and variant != CLEAN and before:
-            flips[name, variant] = find_flips(before, after)
+        attacked = result.predictions.get((name, _source(after)))
+        if name in names and variant != CLEAN and attacked:
+            flips[name, variant] = find_flips(attacked, after)
     wanted: dict[str, set[str]] = {}
-    for place, those in flips.items():
-        for opened in (_source(result.predictions[place]), result.predictions[place].variant):
+    for (name, variant), those in flips.items():
+        after = result.predictions[name, variant]
+        for opened in (result.predictions[name, _source(after)].variant, after.variant):
             wanted.setdefault(opened, set()).update(flip.image_id for flip in those)
     images = {opened: images_by_id(data, settings.split, opened, ids) for opened, ids in wanted.items()}
     for (name, variant), those in flips.items():
@@ -192,7 +203,8 @@ def _write_flips(settings: Evaluation, data: Data, result: Result, names: Sequen
             after = result.predictions[name, variant]
             draw = robustness_figures.attacked_images if after.attack else figures.flipped_images
             title = f"{name}: right before, wrong after {variant}"
-            figure = draw(those, images[_source(after)], images[after.variant], after.class_names, variant, title)
+            before = result.predictions[name, _source(after)]
+            figure = draw(those, images[before.variant], images[after.variant], after.class_names, variant, title)
             figures.save(figure, folder / folder_name(name) / "figures" / f"flipped-{variant}.png")
 
 

@@ -102,7 +102,7 @@ def _place(point: Point, start: float) -> float:
 def _name_strengths(axes: Sequence[Axes], curves: Sequence[Curve], start: float) -> None:
     kind = curves[0].kind
     names = {
-        _place(point, start): f"{point.strength.value:g}" if point.strength else "no attack"
+        _place(point, start): f"{point.strength.value:.4g}" if point.strength else "no attack"
         for curve in curves
         for point in curve.points
     }

@@ -10,8 +10,7 @@ import numpy as np
 
 from training.evaluation.classifiers.metrics import Measurement, wilson
 from training.evaluation.classifiers.predicting import Predictions, on_same_images
-from training.evaluation.robustness.curves import Curve, is_transfer
-from training.streams.variant_names import without_network
+from training.evaluation.robustness.curves import Curve
 
 __all__ = ["find_flags"]
 
@@ -19,7 +18,8 @@ Measured = Mapping[tuple[str, str], Predictions]
 
 
 def find_flags(measured: Measured, curves: Sequence[Curve]) -> list[str]:
-    """A sentence for each flag, with model, variant and numbers; `measured` by model and variant as in shown_name."""
+    """A sentence for each flag, with model, variant and numbers; `measured` by model and variant as in
+    Predictions.shown."""
     found = (_rising(curves), _transfer_is_better(measured), _unchanged(measured), _random(measured))
     return [sentence for sentences in found for sentence in sentences]
 
@@ -38,8 +38,8 @@ def _rising(curves: Sequence[Curve]) -> Iterator[str]:
 
 def _transfer_is_better(measured: Measured) -> Iterator[str]:
     for (model, variant), found in measured.items():
-        own = without_network(found.variant)
-        if not is_transfer(variant, found) or (model, own) not in measured:
+        own = found.recorded.variant
+        if not found.transfer or (model, own) not in measured:
             continue
         white_box, transfer = map(_accuracy, on_same_images(measured[model, own], found))
         if _above(white_box, transfer):
@@ -54,7 +54,7 @@ def _unchanged(measured: Measured) -> Iterator[str]:
     images that they cannot fool."""
     for (model, variant), found in measured.items():
         attack = found.attack
-        if attack is None or attack.seeks or is_transfer(variant, found):
+        if attack is None or attack.seeks or found.transfer:
             continue
         if stuck := int((np.isposinf(attack.snr_db) & found.right).sum()):
             yield (

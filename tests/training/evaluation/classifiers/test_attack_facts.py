@@ -5,7 +5,7 @@ import pytest
 from attacked_predictions import write_attacked
 from small_datasets import Small
 
-from training.evaluation.classifiers.attack_facts import read_attack_facts
+from training.evaluation.classifiers.attack_facts import Strength, read_attack_facts
 from training.streams.open_split import open_split
 
 NETWORK = 64 * "a"
@@ -21,6 +21,9 @@ def test_what_the_files_say_of_adversarial_images(
     found = read_attack_facts(open_split(str(root), "crop_or_pad", 8, [variant], "test"), variant)
     assert found is not None
     assert (found.network, found.source, found.seeks) == (NETWORK, "clean", strength is None)
+    assert (found.attack, found.curve) == 2 * (variant.removesuffix("-snr33"),)
+    assert found.strength == (strength and Strength("snr", 33.0))
+    assert found.transferred("fgsm") == "fgsm_transfer_aaaaaaaaaaaa"
     np.testing.assert_array_equal(found.snr_db, np.arange(20, 27, dtype=np.float32))
     assert found.relative_perturbations[:2] == pytest.approx([0.1, 10 ** (-21 / 20)])
     assert read_attack_facts(open_split(str(root), "crop_or_pad", 8, ["clean"], "test"), "clean") is None

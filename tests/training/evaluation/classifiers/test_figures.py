@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
+from small_datasets import shown
 
 from training.evaluation.classifiers import figures
 from training.evaluation.classifiers.flips import Flip
@@ -28,14 +29,19 @@ def test_the_heat_map_has_each_count_at_its_label_and_prediction() -> None:
 def test_reliability_diagrams_have_a_panel_per_variant_with_its_error() -> None:
     sure = Reliability(np.array([0, 4]), np.array([np.nan, 0.9]), np.array([np.nan, 0.5]))
     fair = Reliability(np.array([2, 2]), np.array([0.25, 0.75]), np.array([0.25, 0.75]))
-    figure = figures.reliability_diagrams({"gaussian-max": sure, "clean": fair, "gaussian-min": fair}, "cnn")
-    shown = [axis.get_title() for axis in figure.axes if axis.get_visible()]
-    assert shown == ["clean: ECE 0.000", "gaussian-min: ECE 0.000", "gaussian-max: ECE 0.400"]
+    figure = figures.reliability_diagrams(
+        {shown("gaussian-max"): sure, shown("clean"): fair, shown("gaussian-min"): fair}, "cnn"
+    )
+    visible = [axis.get_title() for axis in figure.axes if axis.get_visible()]
+    assert visible == ["clean: ECE 0.000", "gaussian-min: ECE 0.000", "gaussian-max: ECE 0.400"]
 
 
 def accuracies(*variants: str) -> pa.Table:
     return make_table(
-        (Subject(model, None, "0", 40, variant, "test"), [Measurement("accuracy", value, value - 0.1, value + 0.1)])
+        (
+            Subject(model, None, "0", 40, *shown(variant), "test"),
+            [Measurement("accuracy", value, value - 0.1, value + 0.1)],
+        )
         for model, value in (("a", 0.5), ("b", 0.25))
         for variant in variants
     )
@@ -55,9 +61,9 @@ def test_flipped_images_stand_in_pairs_with_what_was_predicted() -> None:
     flips = [Flip(name, 0, 0.99, 2, 0.5) for name in "abc"]
     before, after = ({flip.image_id: np.full((4, 4, 3), grey, np.uint8) for flip in flips} for grey in (50, 200))
     figure = figures.flipped_images(flips, before, after, NAMES, "gaussian-max", "title")
-    shown = [(axis.get_title(), int(axis.images[0].get_array().max())) for axis in figure.axes if axis.images]  # type: ignore[union-attr]
-    assert len(shown) == 6
-    assert shown[:2] == [("a, 99% sure:\n0 Stop", 50), ("gaussian-max, 50% sure:\n2 No entry", 200)]
+    drawn = [(axis.get_title(), int(axis.images[0].get_array().max())) for axis in figure.axes if axis.images]  # type: ignore[union-attr]
+    assert len(drawn) == 6
+    assert drawn[:2] == [("a, 99% sure:\n0 Stop", 50), ("gaussian-max, 50% sure:\n2 No entry", 200)]
 
 
 def test_a_saved_figure_is_a_png_and_nothing_lies_beside_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import io
 
 from rich.console import Console
+from small_datasets import shown
 
 from training.evaluation.classifiers.metrics import wilson
 from training.evaluation.classifiers.reports import accuracies
@@ -14,7 +15,7 @@ def name_of(seed: int) -> str:
 def printed(models: int) -> list[str]:
     """Lines on a narrow screen."""
     measured = [
-        (Subject(name_of(seed), None, "digest", 40, variant, "test"), [wilson("accuracy", 9000 + seed, 10_000)])
+        (Subject(name_of(seed), None, "digest", 40, *shown(variant), "test"), [wilson("accuracy", 9000 + seed, 10_000)])
         for seed in range(models)
         for variant in ("salt_pepper-max", "clean")
     ]

@@ -10,9 +10,9 @@ from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.classifiers.table import SCHEMA, Subject, make_table, tracked_metrics, write_table
 
-CLEAN = Subject("cnn", "r1", "abc", 40, "clean", "test")
-NOISY = Subject("cnn", "r1", "def", 40, "salt_pepper-max", "test")
-OTHER = Subject("other", None, "abc", 40, "clean", "test")
+CLEAN = Subject("cnn", "r1", "abc", 40, "none", "none", "test")
+NOISY = Subject("cnn", "r1", "def", 40, "salt_pepper", "max", "test")
+OTHER = Subject("other", None, "abc", 40, "none", "none", "test")
 MEASURED = [
     (CLEAN, [Measurement("accuracy", 0.75, 0.7, 0.8), Measurement("f1", 0.5), Measurement("recall/14", None)]),
     (NOISY, [Measurement("accuracy", 0.25, 0.2, 0.3), Measurement("fpr", None), Measurement("recall_weighted", 0.25)]),

@@ -4,10 +4,13 @@ import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_datasets import Small
+from small_datasets import Small, shown
 
 from pipelines.errors import StreamError
-from training.evaluation.classifiers.variants import in_order, noise_and_level, variant_name, variants_of
+from pipelines.store.schema import MANIFEST_NAME
+from pipelines.store.shown import Shown
+from training.evaluation.classifiers.variants import in_order, shown_of, variants_of
+from training.streams.open_split import open_split
 from training.streams.stream import Data
 
 ORDERED = [
@@ -31,13 +34,38 @@ def test_variants_are_found_on_any_file_system_clean_first(tmp_path: Path) -> No
 
 @given(st.permutations(ORDERED))
 def test_the_order_does_not_depend_on_how_they_were_listed(listed: list[str]) -> None:
-    assert in_order(listed) == ORDERED
+    assert in_order([shown(name) for name in (*listed, *listed)]) == [shown(name) for name in ORDERED]
 
 
-@pytest.mark.parametrize(
-    ("variant", "noise", "level"),
-    [("clean", "none", "none"), ("salt_pepper-max", "salt_pepper", "max"), ("blur", "blur", "none")],
-)
-def test_a_variants_name_says_noise_and_level(variant: str, noise: str, level: str) -> None:
-    assert noise_and_level(variant) == (noise, level)
-    assert variant_name(noise, level) == variant
+def test_the_order_is_that_of_the_manifests_and_not_of_the_names(tmp_path: Path) -> None:
+    recorded = {
+        "a": Shown("gaussian", "max"),
+        "b": Shown(),
+        "clean": Shown("blur", "50"),
+        "c-d": Shown("gaussian", "min"),
+    }
+    for name, one in recorded.items():
+        Small({"test": [[1]]}, (name,), fingerprint=one.facts).write(tmp_path)
+    assert variants_of(Data(root=str(tmp_path), size_px=4)) == ["b", "clean", "c-d", "a"]
+
+
+def test_what_is_generated_is_said_by_the_manifest_and_not_by_the_name(tmp_path: Path) -> None:
+    """A generated variant without images of the split is not listed; one with images of it is, and so is any other."""
+    Small({"test": [[1]]}, ("clean",)).write(tmp_path)
+    Small({"train": [[1]]}, ("gan-named", "signs")).write(tmp_path)
+    Small({"train": [[1]]}, ("painted",), fingerprint={"generated": "0"}).write(tmp_path)
+    assert variants_of(Data(root=str(tmp_path), size_px=4), "test") == ["clean", "gan-named", "signs"]
+    assert variants_of(Data(root=str(tmp_path), size_px=4), "train") == ["clean", "gan-named", "painted", "signs"]
+
+
+def test_a_variant_whose_manifest_is_broken_is_listed_so_that_opening_it_says_why(tmp_path: Path) -> None:
+    root = Small({"test": [[1]]}, ("clean", "gaussian-max")).write(tmp_path)
+    (root / "geometry=crop_or_pad/size_px=4/variant=gaussian-max" / MANIFEST_NAME).write_text("{")
+    assert variants_of(Data(root=str(root), size_px=4)) == ["clean", "gaussian-max"]
+
+
+def test_a_manifest_that_does_not_say_how_its_variant_is_shown_is_refused(tmp_path: Path) -> None:
+    root = Small({"test": [[1]]}, ("clean",), fingerprint={"shown_level": None}).write(tmp_path)
+    opened = open_split(str(root), "crop_or_pad", 4, ["clean"], "test").variants["clean"]
+    with pytest.raises(StreamError, match=r"variant=clean: its manifest does not say how it is shown; .*make it again"):
+        shown_of(opened)

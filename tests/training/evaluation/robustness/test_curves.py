@@ -13,44 +13,21 @@ from hypothesis import strategies as st
 
 from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions
-from training.evaluation.robustness.curves import Strength, attack_and_strength, find_curves, measure_robustness
+from training.evaluation.robustness.curves import find_curves, measure_robustness
 
 Rights = list[bool]
 
 
-@pytest.mark.parametrize(
-    ("variant", "attack", "strength"),
-    [
-        ("fgsm-snr33", "fgsm", Strength("snr", 33.0)),
-        ("fgsm_transfer_0f3a5c7e9b1d-snr-3.5", "fgsm_transfer_0f3a5c7e9b1d", Strength("snr", -3.5)),
-        ("pgd_steps_10-eps0.03137", "pgd_steps_10", Strength("eps", 0.03137)),
-        ("fgsm-eps1e-05", "fgsm", Strength("eps", 1e-5)),
-        ("gan-adversarial-snr33", "gan-adversarial", Strength("snr", 33.0)),
-        ("one_pixel", "one_pixel", Strength("pixels", 1)),
-        ("one_pixel_pixels_3", "one_pixel", Strength("pixels", 3)),
-        ("one_pixel_pixels_12_population_40", "one_pixel_population_40", Strength("pixels", 12)),
-        ("one_pixel_population_40", "one_pixel_population_40", Strength("pixels", 1)),
-        ("one_pixel_pixels_5_on_gaussian_max", "one_pixel_on_gaussian_max", Strength("pixels", 5)),
-        ("one_pixel_pixels_5_transfer_0f3a5c7e9b1d", "one_pixel_transfer_0f3a5c7e9b1d", Strength("pixels", 5)),
-        ("deepfool", "deepfool", None),
-        ("clean", "none", None),
-        ("gaussian-max", "gaussian", None),
-    ],
-)
-def test_a_name_says_the_attack_and_its_strength(variant: str, attack: str, strength: Strength | None) -> None:
-    assert attack_and_strength(variant) == (attack, strength)
-
-
 def test_one_pixel_is_a_curve_over_pixels() -> None:
     """Each search has chances of its own, so three pixels may fail where one was enough."""
-    rights = {
-        "one_pixel_pixels_5": [False, False, True, True],
-        "clean": [True, True, True, True],
-        "one_pixel": [False, True, True, True],
-        "one_pixel_pixels_3": [True, False, True, True],
+    rights = {5: [False, False, True, True], 1: [False, True, True, True], 3: [True, False, True, True]}
+    measured = {
+        ("cnn", f"one_pixel_pixels_{pixels}"): predicted(right, f"one_pixel_pixels_{pixels}", pixels=pixels)
+        for pixels, right in rights.items()
     }
-    measured = {("cnn", name): predicted(right, name) for name, right in rights.items()}
-    measured["cnn", "one_pixel_transfer_0f3a5c7e9b1d"] = predicted([True] * 4, "one_pixel")
+    measured["cnn", "clean"] = predicted([True] * 4, "clean")
+    transferred = predicted([True] * 4, "one_pixel_pixels_3", pixels=3, transfer=True)
+    measured["cnn", "one_pixel_pixels_3_transfer_0f3a5c7e9b1d"] = transferred
     curve, transfer = find_curves(measured)
     assert (curve.noise, curve.kind, transfer.noise) == ("one_pixel", "pixels", "one_pixel_transfer_0f3a5c7e9b1d")
     found = [
@@ -72,7 +49,9 @@ def test_one_pixel_is_a_curve_over_pixels() -> None:
 )
 def test_accuracy_on_the_models_own_ensemble_is_robust_accuracy(shown: str, variant: str, is_robust: bool) -> None:
     right = [True, False, False, True, True]
-    found = by_name(measure_robustness({("cnn", shown): predicted(right, variant)})["cnn", shown])
+    predictions = predicted(right, variant, transfer="transfer" in shown)
+    assert predictions.shown.variant == shown
+    found = by_name(measure_robustness({("cnn", shown): predictions})["cnn", shown])
     assert ("robust_accuracy" in found) == is_robust
     if is_robust:
         assert found["robust_accuracy"].value == 3 / 5
@@ -118,7 +97,7 @@ def test_a_curve_is_one_model_under_one_attack_and_one_kind_of_strength() -> Non
         for model in ("a", "b")
         for name in ("clean", "gaussian-max", "deepfool", "fgsm-snr33", "fgsm-eps0.1", "pgd-eps0.1")
     }
-    measured["a", "fgsm_transfer_0f3a5c7e9b1d-snr33"] = predicted(right, "fgsm-snr33")
+    measured["a", "fgsm_transfer_0f3a5c7e9b1d-snr33"] = predicted(right, "fgsm-snr33", transfer=True)
     found = [
         (curve.model, curve.noise, curve.kind, curve.transfer, len(curve.points)) for curve in find_curves(measured)
     ]

@@ -2,13 +2,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from attacked_predictions import NETWORK, write_attacked
 from rich.console import Console
 from small_attacks import classifier
 from small_datasets import Small
 
-from training.evaluation.classifiers.predicting import Predictions
+from pipelines.store.shown import Shown
+from training.evaluation.classifiers.predicting import EvaluationError, Predictions
+from training.evaluation.classifiers.table import tracked_metrics
 from training.evaluation.robustness.evaluation import (
     EvaluatedData,
     EvaluatedModel,
@@ -52,3 +55,43 @@ def test_flags_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
     assert (folder / "flags.txt").read_text() == "cnn: accuracy rises\ncnn: is random\n"
     write_result(settings, models, result._replace(flags=()))
     assert not (folder / "flags.txt").exists()
+
+
+def test_noise_and_level_are_those_of_the_manifests_whatever_the_folders_are_called(tmp_path: Path) -> None:
+    """Taken apart, these names would say other noises, other levels, a strength, or a generated variant."""
+    recorded = {
+        "clean": Shown(),
+        "snr-like": Shown("gaussian", "eps1"),
+        "gan-blur": Shown("blur", "min"),
+        "fgsm-snr33": Shown("periodic", "snr-33"),
+    }
+    root = tmp_path / "signs"
+    for name, shown in recorded.items():
+        replace(SMALL, variants=(name,), fingerprint=shown.facts).write(root)
+    deepfool = Shown("deepfool_overshoot_1e-05", "none")
+    models = {"cnn": EvaluatedModel(classifier(), None)}
+    for network in (models["cnn"].classifier.digest, NETWORK):
+        write_attacked(SMALL, root, deepfool.noise, network, None, recorded=deepfool)
+    settings = Evaluation(models=("cnn",), data=EvaluatedData(root=str(root)))
+    result = evaluate(settings, models, torch.device("cpu"), Console(quiet=True))
+    found = [(row["noise"], row["level"]) for row in result.table.to_pylist() if row["metric"] == "accuracy"]
+    transfer = f"deepfool_overshoot_1e-05_transfer_{NETWORK[:12]}"
+    assert sorted(found) == [
+        ("blur", "min"), ("deepfool_overshoot_1e-05", "none"), (transfer, "none"), ("gaussian", "eps1"),
+        ("none", "none"), ("periodic", "snr-33"),
+    ]  # fmt: skip
+    names = {name for name in tracked_metrics(result.table, "cnn") if name.startswith("accuracy/")}
+    assert names == {
+        "accuracy/clean", "accuracy/gaussian-eps1", "accuracy/blur-min", "accuracy/periodic-snr-33",
+        "accuracy/deepfool_overshoot_1e-05", f"accuracy/{transfer}",
+    }  # fmt: skip
+    assert {f"accuracy/{variant}" for _, variant in result.predictions} == names
+    assert result.curves == []
+
+
+def test_two_variants_that_are_the_same_by_their_manifests_are_refused(tmp_path: Path) -> None:
+    root = replace(SMALL, variants=("copy", "gaussian-max"), fingerprint=Shown("gaussian", "max").facts).write(tmp_path)
+    settings = Evaluation(models=("cnn",), data=EvaluatedData(root=str(root)))
+    models = {"cnn": EvaluatedModel(classifier(), None)}
+    with pytest.raises(EvaluationError, match=r"copy and gaussian-max are both gaussian-max by their manifests"):
+        evaluate(settings, models, torch.device("cpu"), Console(quiet=True))

@@ -19,7 +19,7 @@ def lines(figure: Figure) -> list[tuple[str, list[tuple[float, float]]]]:
 def test_ratios_fall_to_the_right_and_white_box_and_transfer_stand_apart() -> None:
     rights = {"clean": [True] * 4, "fgsm-snr50": [True, True, False, False], "fgsm-snr33": [False, True, True, True]}
     measured = {("cnn", name): predicted(right, name) for name, right in rights.items()}
-    measured["cnn", "fgsm_transfer_0f3a5c7e9b1d-snr33"] = predicted([True] * 4, "fgsm-snr33")
+    measured["cnn", "fgsm_transfer_0f3a5c7e9b1d-snr33"] = predicted([True] * 4, "fgsm-snr33", transfer=True)
     figure = accuracy_over_strength(find_curves(measured))
     whole = [(-55.0, 100.0), (-50.0, 50.0), (-33.0, 75.0)]
     assert lines(figure) == [
@@ -46,10 +46,12 @@ def test_radii_rise_from_zero_and_each_model_has_a_row() -> None:
 
 
 def test_pixels_rise_from_none() -> None:
-    rights = {"clean": [True, True], "one_pixel": [True, True], "one_pixel_pixels_3": [False, True]}
-    figure = accuracy_over_strength(
-        find_curves({("cnn", name): predicted(right, name) for name, right in rights.items()})
-    )
+    measured = {
+        ("cnn", "clean"): predicted([True, True], "clean"),
+        ("cnn", "one_pixel"): predicted([True, True], "one_pixel", pixels=1),
+        ("cnn", "one_pixel_pixels_3"): predicted([False, True], "one_pixel_pixels_3", pixels=3),
+    }
+    figure = accuracy_over_strength(find_curves(measured))
     assert lines(figure)[0] == ("cnn: white box", [(0.0, 100.0), (1.0, 100.0), (3.0, 50.0)])
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert ticks == ["no attack", "1", "3"]

@@ -8,9 +8,9 @@ from training.evaluation.robustness.curves import find_curves
 from training.evaluation.robustness.flags import find_flags
 
 
-def share(percent: int, variant: str) -> Predictions:
+def share(percent: int, variant: str, transfer: bool = False) -> Predictions:
     """Of 1,000 images so many per cent are right; 95 % intervals are about 3 points to both sides."""
-    return predicted([row < 10 * percent for row in range(1000)], variant)
+    return predicted([row < 10 * percent for row in range(1000)], variant, transfer=transfer)
 
 
 def flags(**accuracies: int) -> list[str]:
@@ -43,7 +43,7 @@ def test_a_transfer_that_does_more_harm_than_the_white_box_is_flagged() -> None:
     for white_box, of_transfer, expected in ((50, 30, 1), (50, 48, 0), (30, 50, 0)):
         measured = {
             ("cnn", "fgsm-snr33"): share(white_box, "fgsm-snr33"),
-            ("cnn", transfer): share(of_transfer, "fgsm-snr33"),
+            ("cnn", transfer): share(of_transfer, "fgsm-snr33", transfer=True),
         }
         found = find_flags(measured, find_curves(measured))
         assert len(found) == expected
@@ -54,7 +54,7 @@ def test_a_transfer_to_a_part_of_the_images_is_compared_on_that_part() -> None:
     """The white box has the first 500 images right and the others wrong; the transfer half of the first 500."""
     transfer = "fgsm_transfer_0f3a5c7e9b1d-snr33"
     white_box = share(50, "fgsm-snr33")
-    half = share(25, "fgsm-snr33").at(white_box.image_ids[:500])
+    half = share(25, "fgsm-snr33", transfer=True).at(white_box.image_ids[:500])
     (sentence,) = find_flags({("cnn", "fgsm-snr33"): white_box, ("cnn", transfer): half}, [])
     assert "50.00 % (45.63 – 54.37) right on fgsm_transfer_0f3a5c7e9b1d-snr33 and 100.00 %" in sentence
 
@@ -63,7 +63,8 @@ def test_images_without_a_gradient_are_flagged_where_the_attack_was_to_change_th
     unchanged = predicted([True, True, False, False, True], "fgsm-snr33", snr_db=[inf, inf, inf, 33, 33])
     (sentence,) = find_flags({("cnn", "fgsm-snr33"): unchanged}, [])
     assert sentence.startswith("cnn: 2 of 5 images of fgsm-snr33 are right and were not changed")
-    assert find_flags({("cnn", "fgsm_transfer_0f3a5c7e9b1d-snr33"): unchanged}, []) == []
+    other = replace(unchanged, transfer=True)
+    assert find_flags({("cnn", "fgsm_transfer_0f3a5c7e9b1d-snr33"): other}, []) == []
     wrong_already = predicted([False, False, True], "fgsm-snr33", snr_db=[inf, inf, 33])
     assert find_flags({("cnn", "fgsm-snr33"): wrong_already}, []) == []
     assert unchanged.attack is not None
