@@ -31,6 +31,8 @@ def recognise(root: Path, sources: Mapping[str, type[ImageSource]]) -> Recognise
         claims = [claim for claim in claims if claim.kind != FALLBACK]
     if len(claims) == 1:
         return claims[0]
+    if not root.is_dir():
+        raise SourceError(f"{root}: there is no such folder; check dataset.root")
     known = ", ".join(sources)
     if claims:
         seen = "; ".join(f"{kind} ({saw})" for kind, saw in claims)

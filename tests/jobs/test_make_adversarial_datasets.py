@@ -306,7 +306,7 @@ def test_a_network_whose_logits_overflow_names_images_and_changes_nothing(make: 
         (["model=models:/signs@champion"], 1, "registered models:\n  none"),
         (["model=unsafe.pt"], 1, "unsafe.pt: corrupt, or not a roadsign-robustness checkpoint"),
         (["model=larger.pt", "data.size_px=8"], 1, "larger.pt is for images of 16 px, not of 8 px"),
-        (["model=few.pt"], 1, "few.pt has 10 classes, but signs has images of class 15"),
+        (["model=few.pt"], 1, "few.pt has 10 classes, but small has 43"),
         (["snr_db=[.inf]"], 2, "snr_db.0: Input should be a finite number"),
         (["snr_db=[.nan]"], 2, "snr_db.0: Input should be a finite number"),
         (["snr_db=null"], 2, "fgsm needs snr_db=[50,45,40,33] or eps=[0.03], one of the two"),

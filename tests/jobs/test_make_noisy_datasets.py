@@ -100,7 +100,7 @@ def test_dry_run_makes_nothing(repository: Path, tmp_path: Path) -> None:
         (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: Input should be greater"),
         (["geometry=stretch"], 2, "expected one of crop_or_pad, resize, roi_resize, got 'stretch'"),
         (["--config", "missing.yaml"], 2, "missing.yaml: no such file"),
-        (["dataset.root=nowhere"], 1, "nowhere: holds no GTSRB; expected the official archives"),
+        (["dataset.root=nowhere"], 1, "nowhere: there is no such folder; check dataset.root"),
         (["output_root=/proc/nothing"], 1, "cannot be made or opened"),
     ],
 )

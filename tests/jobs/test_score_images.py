@@ -86,9 +86,9 @@ def test_every_image_file_is_scored_as_the_model_scores_it(score: Score, tmp_pat
     for name in ("broken.png", "empty.jpg"):
         measured = [found[name][key] for key in ("prediction", "confidence", "noise_std_grey", "noisy")]
         assert measured == [None] * 4
-        assert found[name]["reason"] == "not a PPM, PNG, JPEG or BMP image"
+        assert found[name]["reason"] == "not a PPM, PNG, JPEG, BMP or WebP image"
     assert (summary.images, summary.noisy, summary.unreadable) == (7, 4, 2)
-    assert summary.first_unreadable == f"{tmp_path}/signs/broken.png: not a PPM, PNG, JPEG or BMP image"
+    assert summary.first_unreadable == f"{tmp_path}/signs/broken.png: not a PPM, PNG, JPEG, BMP or WebP image"
     told = json.loads((tmp_path / "scores" / "_scores.json").read_text())
     assert (
         pq.ParquetFile(next((tmp_path / "scores").glob("*.parquet")), page_checksum_verification=True).read()
@@ -142,13 +142,14 @@ def test_bit_rot_in_a_dataset_is_not_scored_silently(score: Score, tmp_path: Pat
     path = tmp_path / "signs" / "part.parquet"
     path.parent.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (9, SIZE_PX**2 * 3), np.uint8)
-    columns = {"image_id": [str(n) for n in range(9)], "label": [0] * 9, "image": [p.tobytes() for p in pixels]}
+    ids = [str(number) for number in range(9)]
+    columns = {"image_id": ids, "label": [0] * 9, "group": ids, "image": [p.tobytes() for p in pixels]}
     table = pa.table({**columns, "snr_db": [0.0] * 9}, parquet_schema(SIZE_PX, 3))
     pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
     data = bytearray(path.read_bytes())
     data[data.index(pixels[4].tobytes())] ^= 1
     path.write_bytes(data)
-    with pytest.raises(StoreError, match=r"part\.parquet: row group 0 is damaged .*CRC checksum"):
+    with pytest.raises(StoreError, match=r"part\.parquet: row group 0 is corrupt .*CRC checksum"):
         score(path.parent, tmp_path / "scores", classifier(), partitions=1)
     assert [path.name for path in tmp_path.iterdir()] == ["signs"]
 
@@ -156,9 +157,9 @@ def test_bit_rot_in_a_dataset_is_not_scored_silently(score: Score, tmp_path: Pat
 @pytest.mark.parametrize("value", [255.0, -0.5, np.nan])
 def test_float_images_outside_the_unit_interval_are_not_scored_silently(value: float) -> None:
     image = np.full(SIZE_PX**2 * 3, 0.5, np.float32)
-    assert _reason(image.tobytes(), image.dtype, SIZE_PX) is None
+    assert _reason(image.tobytes(), image.dtype, image.size) is None
     image[7] = value
-    assert _reason(image.tobytes(), image.dtype, SIZE_PX) in ("pixels outside [0, 1]", "pixels that are not finite")
+    assert _reason(image.tobytes(), image.dtype, image.size) in ("pixels outside [0, 1]", "pixels that are not finite")
 
 
 def test_a_linked_output_stays_a_link(score: Score, tmp_path: Path) -> None:
