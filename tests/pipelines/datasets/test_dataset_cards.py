@@ -80,7 +80,7 @@ def test_a_folder_that_nobody_knows_is_described(tmp_path: Path) -> None:
         SourceError, match=r"holds 1 folder \(empty\) and 9 files \(file-0, .*file-7, …\), which none of"
     ):
         recognise(tmp_path, SOURCES)
-    with pytest.raises(SourceError, match="there is no such folder; check dataset.root"):
+    with pytest.raises(SourceError, match=r"there is no such folder; check dataset\.root"):
         recognise(tmp_path / "nowhere", SOURCES)
 
 

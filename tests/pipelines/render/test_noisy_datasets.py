@@ -205,7 +205,7 @@ def test_a_root_alone_is_recognized_by_looking(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere" / "Final_Training").mkdir(parents=True)
     assert _auto("dataset.root=elsewhere") == Gtsrb(root=Path("elsewhere"))
-    with pytest.raises(SourceError, match="nowhere: there is no such folder; check dataset.root"):
+    with pytest.raises(SourceError, match=r"nowhere: there is no such folder; check dataset\.root"):
         _auto("dataset.root=nowhere")
 
 
