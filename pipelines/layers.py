@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
-from yaml import YAMLError
+from yaml import CollectionEndEvent, CollectionStartEvent, SafeLoader, YAMLError, parse
 
 from pipelines.declared import Types, is_text, keys_of, types_at
 from pipelines.errors import SettingsError
@@ -21,6 +21,7 @@ __all__ = [
     "replacing",
 ]  # fmt: skip
 
+MOST_LEVELS = 50
 RECIPE = "recipe"
 """The key of a menu's file under which it says what it changes outside of its menu."""
 UNREADABLE = (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError)
@@ -38,6 +39,7 @@ class Chosen(NamedTuple):
 
 def read_yaml(path: Path) -> DictConfig:
     try:
+        _refuse_deep(path.read_text(encoding="utf-8"))
         values = OmegaConf.load(path)
         each_text(OmegaConf.to_container(values), _without_resolver)
     except FileNotFoundError:
@@ -62,6 +64,7 @@ def read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
         if is_text(types, or_list=not text.startswith(("[", "{"))):
             nothing = not text or (text == "null" and NoneType in types)
             return [(key, _nested(key.split("."), None if nothing else escaped(text)))]
+        _refuse_deep(text)
         parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
         value = each_text(parsed["value"], _without_resolver)
         if value == "???":
@@ -70,6 +73,15 @@ def read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
         return [*cleared, (key, _nested(key.split("."), value))]
     except UNREADABLE as error:
         raise SettingsError(f"{override!r}: not readable as YAML: {reason(error)}") from None
+
+
+def _refuse_deep(text: str) -> None:
+    """Raises ValueError for YAML that would overflow the stack of the loader, which ends the process without a word."""
+    depth = 0
+    for event in parse(text, SafeLoader):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_LEVELS} lists or mappings inside each other")
 
 
 def _nested(key: Sequence[str], value: Any) -> DictConfig:

@@ -235,6 +235,8 @@ def test_an_override_that_is_no_yaml_is_named(config: Path, override: str) -> No
         b"7: seed",
         b"yes: 1",
         b"stops: " + b"[" * 500,
+        b"stops: " + b"[" * 100_000,
+        b"stops: " + b"{a: " * 100_000,
     ],
 )
 def test_a_file_that_is_no_yaml_is_named(config: Path, content: bytes) -> None:
