@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipelines.datasets.decoding import UnreadableImageError
 from pipelines.datasets.listing import Listing, Location
 from pipelines.datasets.published import Published
+from pipelines.errors import SourceError
 from pipelines.noise.contract import Image
 from pipelines.settings import LocalPath, Settings
 
@@ -51,18 +52,27 @@ class Containers:
 
     def __init__(self, source: ImageSource) -> None:
         self._source = source
-        self._opened: dict[str, Images] = {}
+        self._opened: dict[str, Images | str] = {}
 
     def read(self, location: Location) -> Image:
         """One image of its own memory, height × width × channels. Raises SourceError for a damaged container and
         UnreadableImageError for an index that is not in it."""
         assert location.index is not None, location
         if location.path not in self._opened:
-            self._opened[location.path] = self._source.open_container(location.path)
+            self._opened[location.path] = self._open(location.path)
         images = self._opened[location.path]
+        if isinstance(images, str):
+            raise SourceError(images)
         if not 0 <= location.index < len(images):
             raise UnreadableImageError(f"{location.path} holds {len(images):,} images, none of number {location.index}")
         return np.array(images[location.index], order="C")
+
+    def _open(self, path: str) -> Images | str:
+        """The images, or the error of a damaged container, which is kept too: it may be asked for thousands of them."""
+        try:
+            return self._source.open_container(path)
+        except SourceError as error:
+            return str(error)
 
     def close(self) -> None:
         self._opened.clear()

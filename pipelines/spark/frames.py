@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, NamedTuple, Protocol, TypeVar, get_args, get_type_hints
+from types import TracebackType, UnionType
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,6 +59,15 @@ class SourceReader:
         self._files = FileReader()
         self._containers = Containers(reading.source)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.__exit__(kind, error, trace)
+        self._containers.close()
+
     def read(self, location: Location) -> Image:
         """The pixels. Raises UnreadableImageError with the reason, whatever went wrong."""
         if location.index is None:
@@ -76,10 +85,10 @@ def with_pixel_digest(images: DataFrame, reading: Reading) -> DataFrame:
     """
 
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        reader = reading.opened()
-        for batch in batches:
-            rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
-            yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
+        with reading.opened() as reader:
+            for batch in batches:
+                rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
+                yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
 
     return images.mapInArrow(scan, "image_id string, pixel_digest string, reason string")
 

@@ -65,7 +65,7 @@ class TrackedClassifier(TrackedTraining):
         return (
             f"{self.name}, {parameters:,} parameters, on {training.train.images:,} images of {training.shape.size_px} "
             f"px: {self.settings.epochs} epochs of {len(training.train):,} steps; device {ranks.device}, "
-            f"{ranks.world_size} ranks"
+            f"{ranks.world_size} ranks; flips: {training.settings.augmentation.flips}"
         )
 
     def check_precision(self) -> None:

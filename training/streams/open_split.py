@@ -115,7 +115,7 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
         if split in (manifest.fingerprint.get("splits") or ()):  # it was requested already; null for generated images
             remedy = (
                 "make the dataset of more images; validation needs a validation_fraction above 0 and classes with two "
-                f"tracks or more: {JOB} validation_fraction=0.2"
+                f"groups (tracks of GTSRB) or more: {JOB} validation_fraction=0.2"
             )
         raise StreamError(
             f"{folder}: split {split} has no images; splits with images: {there}; choose one of these, or {remedy}"

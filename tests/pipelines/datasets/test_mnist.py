@@ -151,3 +151,22 @@ def test_a_file_that_is_not_gzipped_stays_on_disk(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(WHOLE)
     read = read_idx(tmp_path / "x", 3)
     assert isinstance(read, np.memmap) and np.array_equal(read, VALUES)
+
+
+def test_a_damaged_container_is_opened_once_however_many_images_are_sought_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mnist(tmp_path, LABELS)
+    listing = Mnist(root=tmp_path).listing()
+    opened = []
+
+    def damaged(source: Mnist, path: str) -> None:
+        opened.append(path)
+        raise SourceError(f"{path}: damaged")
+
+    monkeypatch.setattr(Mnist, "open_container", damaged)
+    with Containers(Mnist(root=tmp_path)) as containers:
+        for image in listing.images:
+            with pytest.raises(SourceError, match="damaged"):
+                containers.read(image.location)
+    assert sorted(opened) == sorted({image.path for image in listing.images})
