@@ -43,7 +43,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
             report.warn_of_small_disk(console, root, outdated, source.counts, listing.card.channels)
             plan = writer.Plan(
                 root, listing.card, outdated, source.counts, source.summary(), made_by(settings.batch_id),
-                settings.images_per_row_group, settings.compression,
+                settings.images_per_row_group, settings.compression, source.groups_per_class,
             )  # fmt: skip
             rendering = settings.rendering(listing.card.channels).only(outdated)
             render = make_renderer(rendering, source.reading)

@@ -34,17 +34,20 @@ DOORS: dict[str, set[str]] = {
     "training.tracking": set(),
     "training.loop": {"streams", "tracking"},
     "training.classifiers": {"augmentation", "loop", "models", "objectives", "streams", "tracking"},
-    "training.evaluation.classifiers": {"classifiers", "streams"},
+    "training.evaluation.intervals": set(),
+    "training.evaluation.classifiers": {"classifiers", "evaluation.intervals", "streams"},
     "training.gans": {"classifiers", "evaluation.classifiers", "loop", "models", "streams", "tracking"},
-    "training.evaluation.robustness": {"attacks", "classifiers", "evaluation.classifiers", "streams"},
+    "training.evaluation.robustness": {
+        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "streams",
+    },
     "training.evaluation.gans": {
-        "augmentation", "classifiers", "evaluation.classifiers", "evaluation.robustness", "gans", "loop", "models",
-        "streams", "tracking",
+        "augmentation", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness",
+        "gans", "loop", "models", "streams", "tracking",
     },
     "training.executors": {"attacks", "classifiers", "gans", "loop", "streams", "tracking"},
     "training.retraining": {
-        "classifiers", "evaluation.classifiers", "evaluation.gans", "evaluation.robustness", "executors", "loop",
-        "streams", "tracking",
+        "classifiers", "evaluation.classifiers", "evaluation.gans", "evaluation.intervals", "evaluation.robustness",
+        "executors", "loop", "streams", "tracking",
     },
 }  # fmt: skip
 """Which rooms of its own package a room may import; what training may import of pipelines is CONTRACT."""

@@ -18,7 +18,9 @@ class DatasetCard(BaseModel):
     """Facts about a data set that do not follow from its pixels.
 
     `class_names` is by label, so it also says how many classes there are, whether or not each of them has an image.
-    `group` says in words which images show one object and so count as one observation. `hflip` and `vflip` map a label
+    `group` says in words which images show one object and so count as one observation; in the splits of
+    `unknown_groups` the publisher does not say it, so there each image has a group of its own without being independent
+    of the others. `hflip` and `vflip` map a label
     to the label of the image mirrored left to right or top to bottom; an image whose label is missing must not be
     mirrored. `expected_classes`, `expected_counts` (images per split) and `expected_groups` (of train) are
     the publisher's."""
@@ -29,6 +31,7 @@ class DatasetCard(BaseModel):
     class_names: tuple[str, ...] = Field(min_length=2)
     channels: Literal[1, 3]
     group: str
+    unknown_groups: tuple[Split, ...] = Field(default=(), exclude_if=lambda splits: not splits)
     hflip: dict[int, int] = Field(default_factory=dict)
     vflip: dict[int, int] = Field(default_factory=dict)
     expected_classes: int | None = None

@@ -31,6 +31,7 @@ GTSRB_CARD = DatasetCard(
     class_names=CLASS_NAMES,
     channels=3,
     group="a training track: 30 frames of one physical sign; which test images share a sign is not published",
+    unknown_groups=("test",),
     hflip=_HFLIP,
     vflip=_VFLIP,
     expected_classes=43,

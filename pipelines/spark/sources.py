@@ -56,6 +56,15 @@ class Source(NamedTuple):
     def counts(self) -> dict[Split, int]:
         return dict(Counter(image.split for image in self.placed))
 
+    @property
+    def groups_per_class(self) -> dict[Split, dict[int, int]]:
+        """A group whose images are of several classes counts in each of them."""
+        groups = sorted({(image.split, image.label, image.group) for image in self.placed})
+        counted = Counter((split, label) for split, label, _ in groups)
+        return {
+            split: {label: count for (own, label), count in counted.items() if own == split} for split in self.counts
+        }
+
     def sentence(self) -> str:
         """For the console."""
         counts = ", ".join(f"{split} {count:,}" for split, count in self.counts.items())

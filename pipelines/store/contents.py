@@ -4,6 +4,7 @@ Pages have checksums, so readers are told of damage to what they read. Here ever
 files of another run, rows that were lost or came twice, a manifest that was changed."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Recount:
         self._attacked = ATTACKED in manifest.fingerprint
         self._tallies: dict[Split, Tally] = {}
         self._ids: set[str] = set()
+        self._groups: dict[Split, set[tuple[int, str]]] = {}
 
     def add(self, split: Split, row_group: pa.Table) -> None:
         """`row_group` has all columns. Raises ValueError that says which row is not as the contract has it."""
@@ -43,6 +45,7 @@ class Recount:
         ids, labels = row_group["image_id"].to_pylist(), row_group["label"].to_numpy()
         check_rows(ids, labels, pixels, self.manifest.counts_per_class.get(split, {}))
         self._add_ids(ids)
+        self._groups.setdefault(split, set()).update(zip(labels.tolist(), row_group["group"].to_pylist(), strict=True))
         snr = row_group["snr_db"].to_numpy()
         if dtype == "uint8":
             tally = self._tallies.setdefault(split, Tally(self.manifest.card.channels))
@@ -61,6 +64,9 @@ class Recount:
             tally = self._tallies.get(split, Tally(self.manifest.card.channels))
             facts[f"counts.{split}"] = tally.images, self.manifest.counts.get(split, 0)
             facts[f"counts_per_class.{split}"] = dict(tally.labels), self.manifest.counts_per_class.get(split, {})
+            if self.manifest.groups_per_class is not None:
+                groups = dict(Counter(label for label, _ in self._groups.get(split, ())))
+                facts[f"groups_per_class.{split}"] = groups, self.manifest.groups_per_class.get(split, {})
         for fact, (found, expected) in facts.items():
             if found != expected:
                 raise ValueError(f"{fact} {found}, its manifest says {expected}")

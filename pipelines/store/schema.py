@@ -2,7 +2,9 @@
 
 * An image is uint8, height × width × channels (RGB, or one: grey), raw bytes in a `binary` column; it is square,
   `size_px` on a side.
-* `group` names the object that an image shows: images of one group are one observation, and all in one split.
+* `group` names the object that an image shows: images of one group are one observation, and all in one split. It is
+  the image's own id where the image is a group of its own, and where the card says that the groups of the split are
+  unknown.
 * `image_id` is stable across layouts, sizes, variants and runs. `split` is train, validation or test.
 * On disk, Hive style, so that Spark, DuckDB, polars and pandas read it unaided:
   <root>/<dataset>/geometry=crop_or_pad/size_px=40/variant=gaussian-max/split=test/part-00000.parquet
@@ -232,6 +234,10 @@ class Manifest(_Record):
     source: dict[str, Any]
     made_by: dict[str, str]
     attack: dict[Split, AttackStatistics] | None = Field(default=None, exclude_if=lambda attack: attack is None)
+    groups_per_class: dict[Split, dict[NonNegativeInt, NonNegativeInt]] | None = Field(
+        default=None, exclude_if=lambda groups: groups is None
+    )
+    """Null in the manifests of adversarial and of generated images, whose groups are those of their sources."""
 
     @model_validator(mode="after")
     def _numbers_agree(self) -> Self:

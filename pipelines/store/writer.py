@@ -53,6 +53,7 @@ class Plan:
     rows_per_row_group: int
     """Of the frame: so many become one row group in each cell."""
     compression: str
+    groups_per_class: Mapping[Split, Mapping[int, int]] | None = None
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Keeps what is left alive of a killed run out of the way of the next one."""
 
@@ -259,4 +260,5 @@ def _manifest(
         source=dict(plan.source),
         made_by=dict(plan.made_by),
         attack=attack_statistics(tallies),
+        groups_per_class=plan.groups_per_class and {split: dict(own) for split, own in plan.groups_per_class.items()},
     )

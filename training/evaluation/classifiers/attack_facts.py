@@ -5,15 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.errors import StreamError
 from pipelines.store.schema import ATTACKED, ATTACKED_DIGITS
 from pipelines.store.shown import SHOWN_CURVE, SHOWN_STRENGTH
-from training.streams.manifests import AGAIN
-from training.streams.open_split import OpenSplit, RowGroup
-from training.streams.parquet_pieces import ParquetDatasetPiece
+from training.evaluation.classifiers.row_columns import read_columns
+from training.streams.open_split import OpenSplit
 
 __all__ = ["AttackFacts", "Kind", "Strength", "read_attack_facts"]
 
@@ -72,9 +69,6 @@ def read_attack_facts(source: OpenSplit, variant: str) -> AttackFacts | None:
     facts = opened.manifest.fingerprint
     if ATTACKED not in facts:
         return None
-    tables = [_two_columns(source, group) for group in opened.row_groups]
-    image_ids = np.concatenate([np.array(table["image_id"].to_pylist()) for table in tables])
-    snr_db = np.concatenate([table["snr_db"].to_numpy() for table in tables])
     return AttackFacts(
         network=facts[ATTACKED],
         source=facts["attacked_variant"],
@@ -82,7 +76,7 @@ def read_attack_facts(source: OpenSplit, variant: str) -> AttackFacts | None:
         curve=facts[SHOWN_CURVE],
         strength=_strength(facts[SHOWN_STRENGTH]),
         seeks=facts["strength"] is None,
-        snr_db=snr_db[np.argsort(image_ids)],
+        snr_db=read_columns(source, variant, ["snr_db"])["snr_db"].to_numpy(),
     )
 
 
@@ -91,10 +85,3 @@ def _strength(recorded: Mapping[str, Any] | None) -> Strength | None:
         return None
     ((key, value),) = recorded.items()
     return Strength(KINDS[key], float(value))
-
-
-def _two_columns(source: OpenSplit, group: RowGroup) -> pa.Table:
-    try:
-        return ParquetDatasetPiece(group.path, source.opener, group.number).read(["image_id", "snr_db"])
-    except (OSError, pa.ArrowException) as error:
-        raise StreamError(f"{group.path}, row group {group.number}: cannot be read ({error}); {AGAIN}") from error

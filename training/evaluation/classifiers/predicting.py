@@ -14,6 +14,7 @@ from pipelines.store.schema import CLEAN, Split
 from pipelines.store.shown import Shown
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.attack_facts import AttackFacts, read_attack_facts
+from training.evaluation.classifiers.row_columns import read_groups
 from training.evaluation.classifiers.variants import shown_of
 from training.streams.stream import Batch, Data, open_stream, to_unit_floats
 
@@ -35,7 +36,9 @@ class Predictions:
     `class_names` those of the data set's card, `dataset_digest` the content digest in the variant's manifest, `variant`
     the name by which it was opened, `recorded` what its manifest says of noise and level, `attack` what is known of
     adversarial images, `transfer` whether they were made against another network than this one. `steady` is whether
-    the first batch had the same logits in a second pass; only adversarial images get one."""
+    the first batch had the same logits in a second pass; only adversarial images get one. `groups` (N,) names the
+    object that each image shows, None if that is unknown; `recovered` is whether the names were recovered from the
+    images instead of being recorded by the source."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
@@ -48,6 +51,8 @@ class Predictions:
     class_names: tuple[str, ...] = ()
     recorded: Shown = field(default_factory=Shown)
     transfer: bool = False
+    groups: NDArray[np.str_] | None = None
+    recovered: bool = False
 
     @property
     def shown(self) -> Shown:
@@ -75,6 +80,7 @@ class Predictions:
             predicted=self.predicted[rows],
             probabilities=self.probabilities[rows],
             attack=self.attack and self.attack.at(rows),
+            groups=None if self.groups is None else self.groups[rows],
         )
 
 
@@ -133,7 +139,7 @@ def _predict_variant(
     recorded = shown_of(opened)
     for name, classifier in classifiers.items():
         _check_card(name, classifier, card)
-    attack = read_attack_facts(stream.source, variant)
+    attack, groups = read_attack_facts(stream.source, variant), read_groups(stream.source, variant)
     steady = dict.fromkeys(classifiers, True)
     image_ids: list[str] = []
     labels: list[torch.Tensor] = []
@@ -162,6 +168,7 @@ def _predict_variant(
             card.class_names,
             recorded,
             transfer=attack is not None and attack.network != classifiers[name].digest,
+            groups=groups,
         )
         for name, parts in logits.items()
     }
