@@ -24,14 +24,23 @@ def variance(values: Sequence[float], groups: Sequence[str]) -> float:
     return len(found) / (len(found) - 1) * sum(one**2 for one in residuals) / len(values) ** 2
 
 
-def korn_graubard(chosen: Sequence[bool], groups: Sequence[str]) -> tuple[float, float]:
-    n, k, p = len(chosen), len(set(groups)), sum(chosen) / len(chosen)
-    if k == 1 or p in (0, 1) or not (v := variance([float(one) for one in chosen], groups)):
-        effective = min(n, k)
+def degrees(values: Sequence[float], groups: Sequence[str]) -> float:
+    mean = sum(values) / len(values)
+    squares = [(sum(own) - mean * len(own)) ** 2 for own in by_group(values, groups).values()]
+    fourth = sum(one**2 for one in squares)
+    return min(max(2 * sum(squares) ** 2 / fourth, 1), max(len(squares) - 1, 1)) if fourth else 1
+
+
+def korn_graubard(chosen: Sequence[bool], groups: Sequence[str], least: float = 4) -> tuple[float, float]:
+    """Wilson's interval on the effective sample size; of groups where too few of them make the variance. Each image a
+    group of its own: Wilson's."""
+    n, k, p, values = len(chosen), len(set(groups)), sum(chosen) / len(chosen), [float(one) for one in chosen]
+    if k == 1 or degrees(values, groups) < least:
+        effective = float(k)
     else:
-        effective = 1 + p * (1 - p) / v
-        effective *= (t.ppf(0.975, max(n - 1, 1)) / t.ppf(0.975, k - 1)) ** 2
-    effective = min(effective, n)
+        independent = 1 + p * (1 - p) / variance(values, groups)
+        ratio = t.ppf(0.975, n - 1) / t.ppf(0.975, degrees(values, groups))
+        effective = min(n, max(independent * ratio**2, min(independent, k)))
     return metric_twins.wilson(p * effective, effective)  # type: ignore[arg-type]
 
 

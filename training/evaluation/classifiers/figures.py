@@ -17,11 +17,12 @@ from pipelines.store.shown import NONE, Shown
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.flips import Flip
 from training.evaluation.classifiers.metrics import Reliability
+from training.evaluation.classifiers.reports import units_said
 from training.evaluation.classifiers.variants import in_order
 
 __all__ = [
-    "RIGHT", "WRONG", "accuracy_by_noise", "flipped_images", "heat_map", "label_text", "reliability_diagrams", "save",
-    "show",
+    "RIGHT", "WRONG", "accuracy_by_noise", "flipped_images", "heat_map", "label_text", "name_units",
+    "reliability_diagrams", "save", "show",
 ]  # fmt: skip
 
 RIGHT, WRONG = "#1b7837", "#b2182b"
@@ -100,7 +101,7 @@ def _draw_reliability(axis: Axes, found: Reliability, variant: str) -> None:
 
 
 def accuracy_by_noise(table: pa.Table) -> Figure:
-    """A panel per noise, a line per model from clean through the levels, with 95 % intervals."""
+    """A panel per noise, a line per model from clean through the levels, with 95 % intervals and what they count."""
     rows = table.filter(pc.field("metric") == "accuracy").to_pylist()
     noises = list(dict.fromkeys(row["noise"] for row in rows if row["noise"] != NONE)) or [NONE]
     figure = Figure(figsize=(3.6 * len(noises) + 0.8, 4.2), layout="constrained")
@@ -115,7 +116,13 @@ def accuracy_by_noise(table: pa.Table) -> Figure:
         axis.grid(axis="y", color="0.9")
     axes[0].set_ylabel("accuracy, %, with 95 % interval")
     axes[0].legend(loc="lower left", fontsize=8)
+    name_units(figure, rows)
     return figure
+
+
+def name_units(figure: Figure, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Below the figure: what the intervals of these rows of the table count."""
+    figure.supxlabel("\n".join(units_said(rows)), fontsize=8)
 
 
 def _draw_accuracies(axis: Axes, rows: Sequence[Mapping[str, Any]], variants: Sequence[Shown], model: str) -> None:

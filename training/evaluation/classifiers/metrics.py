@@ -1,10 +1,11 @@
 """Metrics of predictions, as pure functions of labels, predictions and probabilities.
 
-Accuracy, and a class's recall (its true positive rate, TPR), precision and FPR are proportions, so they have Wilson's
-95 % interval; averages over classes, F1 and ECE have none. A metric of a class is undefined without cases (its
-recall if no image has that label, its precision if it is never predicted). Averages are over the
-classes that occur in the labels, "macro" equally, "_weighted" by their images; there, the precision of a class that
-is never predicted counts as 0, as in scikit-learn: otherwise a classifier would gain by never predicting a hard class.
+Accuracy, and a class's recall (its true positive rate, TPR), precision and FPR are proportions, so they have a 95 %
+interval over the groups of images (intervals.proportions); averages over classes, F1 and ECE have none. A metric of a
+class is undefined without cases (its recall if no image has that label, its precision if it is never predicted).
+Averages are over the classes that occur in the labels, "macro" equally, "_weighted" by their images; there, the
+precision of a class that is never predicted counts as 0, as in scikit-learn: otherwise a classifier would gain by never
+predicting a hard class.
 """
 
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.intervals.proportions import Interval, Unit
 
-__all__ = ["Measurement", "Reliability", "confusion", "measure", "reliability", "wilson"]
+__all__ = ["Measurement", "Reliability", "confusion", "measure", "reliability"]
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -25,12 +26,25 @@ RELIABILITY_BINS = 15
 
 
 class Measurement(NamedTuple):
-    """`low` and `high` are the ends of the 95 % interval. None if undefined."""
+    """`low` and `high` are the ends of the 95 % interval. It is of `images` in `groups`, counts `unit`, and
+    `design_effect` images count as one; None if undefined, unknown, or without interval."""
 
     metric: str
     value: float | None
     low: float | None = None
     high: float | None = None
+    images: int | None = None
+    groups: int | None = None
+    design_effect: float | None = None
+    unit: Unit | None = None
+
+    @classmethod
+    def of(cls, metric: str, interval: Interval) -> "Measurement":
+        return cls(metric, *interval)
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        return self.low, self.high
 
 
 class Reliability(NamedTuple):
@@ -46,14 +60,6 @@ class Reliability(NamedTuple):
         neural networks", ICML 2017, equation 3). In torchmetrics a confidence of exactly 1 has a bin of its own."""
         gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
         return float(np.average(gaps, weights=self.images))
-
-
-def wilson(metric: str, successes: int, trials: int) -> Measurement:
-    """successes / trials with Wilson's score interval (E. B. Wilson, 1927), without continuity correction."""
-    if not trials:
-        return Measurement(metric, None)
-    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    return Measurement(metric, successes / trials, float(interval.low), float(interval.high))
 
 
 def confusion(predictions: Predictions) -> Integers:
@@ -82,10 +88,10 @@ def measure(predictions: Predictions) -> list[Measurement]:
     matrix = confusion(predictions)
     return [
         Measurement("images", float(matrix.sum())),
-        wilson("accuracy", int(matrix.trace()), int(matrix.sum())),
+        Measurement.of("accuracy", predictions.units.proportion(predictions.right)),
         *_averages(predictions, matrix),
         Measurement("ece", reliability(predictions).ece),
-        *_by_class(matrix),
+        *_by_class(predictions, matrix),
     ]
 
 
@@ -105,15 +111,20 @@ def _averages(predictions: Predictions, matrix: Integers) -> Iterator[Measuremen
         yield Measurement(f"fpr{suffix}", _number(np.average(fpr, weights=weights)))
 
 
-def _by_class(matrix: Integers) -> Iterator[Measurement]:
-    total = int(matrix.sum())
-    for label, right in enumerate(matrix.diagonal().tolist()):
-        images, predicted = int(matrix[label].sum()), int(matrix[:, label].sum())
-        yield Measurement(f"images/{label}", float(images))
-        yield wilson(f"precision/{label}", right, predicted)
-        yield wilson(f"recall/{label}", right, images)
-        yield Measurement(f"f1/{label}", 2 * right / (images + predicted) if images + predicted else None)
-        yield wilson(f"fpr/{label}", predicted - right, total - images)
+def _by_class(predictions: Predictions, matrix: Integers) -> Iterator[Measurement]:
+    units, classes = predictions.units, len(matrix)
+    right = units.counts(predictions.labels, classes, predictions.right)
+    images, predicted = (units.counts(found, classes) for found in (predictions.labels, predictions.predicted))
+    others = images.sum(axis=1, keepdims=True) - images
+    precision, recall = units.proportions(right, predicted), units.proportions(right, images)
+    fpr = units.proportions(predicted - right, others)
+    for label in range(classes):
+        both = int(matrix[label].sum() + matrix[:, label].sum())
+        yield Measurement(f"images/{label}", float(matrix[label].sum()))
+        yield Measurement.of(f"precision/{label}", precision.at(label))
+        yield Measurement.of(f"recall/{label}", recall.at(label))
+        yield Measurement(f"f1/{label}", 2 * int(matrix[label, label]) / both if both else None)
+        yield Measurement.of(f"fpr/{label}", fpr.at(label))
 
 
 def _number(value: float) -> float | None:

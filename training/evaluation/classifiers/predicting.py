@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.attack_facts import AttackFacts, read_attack_facts
 from training.evaluation.classifiers.row_columns import read_groups
 from training.evaluation.classifiers.variants import shown_of
+from training.evaluation.intervals.proportions import DesignEffect, Units
 from training.streams.stream import Batch, Data, open_stream, to_unit_floats
 
 __all__ = ["EvaluationError", "Predictions", "on_same_images", "predict", "torch_device"]
@@ -38,7 +40,8 @@ class Predictions:
     adversarial images, `transfer` whether they were made against another network than this one. `steady` is whether
     the first batch had the same logits in a second pass; only adversarial images get one. `groups` (N,) names the
     object that each image shows, None if that is unknown; `recovered` is whether the names were recovered from the
-    images instead of being recorded by the source."""
+    images instead of being recorded by the source. `design_effect` is an estimate from other images, for unknown
+    groups."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
@@ -53,6 +56,14 @@ class Predictions:
     transfer: bool = False
     groups: NDArray[np.str_] | None = None
     recovered: bool = False
+    design_effect: DesignEffect | None = None
+
+    @cached_property
+    def units(self) -> Units:
+        """What counts as one observation."""
+        if self.groups is None:
+            return Units.unknown(self.design_effect)
+        return Units.of_groups(self.groups, self.recovered)
 
     @property
     def shown(self) -> Shown:
@@ -71,7 +82,7 @@ class Predictions:
         return self.probabilities[np.arange(len(self.predicted)), self.predicted]
 
     def at(self, image_ids: NDArray[np.str_]) -> "Predictions":
-        """The predictions for the images that are among `image_ids`."""
+        """The predictions for the images that are among `image_ids`, a random sample or all of them."""
         rows = np.isin(self.image_ids, image_ids)
         return replace(
             self,
@@ -81,6 +92,7 @@ class Predictions:
             probabilities=self.probabilities[rows],
             attack=self.attack and self.attack.at(rows),
             groups=None if self.groups is None else self.groups[rows],
+            design_effect=self.design_effect and self.design_effect.thinned(float(rows.mean())),
         )
 
 

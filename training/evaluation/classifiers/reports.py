@@ -2,8 +2,9 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from training.evaluation.classifiers.metrics import confusion
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.classifiers.variants import in_order
 
-__all__ = ["accuracies", "write_reports"]
+__all__ = ["accuracies", "units_said", "write_reports"]
 
 MOST_WITH_INTERVALS = 2
 
@@ -35,35 +36,65 @@ def write_reports(predictions: Predictions, class_names: Sequence[str], folder: 
 
 
 def accuracies(table: pa.Table) -> Table:
-    """Accuracy in per cent: a row per variant, a column per model, with its 95 % interval if a narrow screen has room
-    for it; more models than MOST_WITH_INTERVALS are numbered, and named below."""
+    """Accuracy in per cent: a row per variant, a column per model, with its 95 % interval and design effect if a narrow
+    screen has room for them; more models than MOST_WITH_INTERVALS are numbered, and named below."""
     rows = table.filter(pc.field("metric") == "accuracy").to_pylist()
     models = list(dict.fromkeys(row["model"] for row in rows))
     many = len(models) > MOST_WITH_INTERVALS
     text = _short if many else _with_interval
     cells = {(Shown(row["noise"], row["level"]), row["model"]): text(row) for row in rows}
     variants = in_order(variant for variant, _ in cells)
-    title, padding = ("accuracy, %", (0, 1, 0, 0)) if many else ("accuracy (95 % interval)", (0, 1))
+    title, padding = ("accuracy, %", (0, 1, 0, 0)) if many else ("accuracy, % (95 % interval), design effect", (0, 1))
     shown = Table(title=title, box=SIMPLE_HEAD, padding=padding, pad_edge=not many, caption_justify="left")
     shown.add_column("variant", no_wrap=True, min_width=max((len(one.variant) for one in variants), default=0))
     for number, model in enumerate(models, 1):
         shown.add_column(str(number) if many else model, justify="right", overflow="fold")
     for variant in variants:
         shown.add_row(variant.variant, *(cells.get((variant, model), "") for model in models))
-    if many:
-        shown.caption = "\n".join(f"{number}: {model}" for number, model in enumerate(models, 1))
+    names = [f"{number}: {model}" for number, model in enumerate(models, 1)] if many else units_said(rows)
+    shown.caption = "\n".join(names)
     return shown
 
 
-def _with_interval(row: dict[str, float]) -> str:
-    return f"{_short(row)} %  ({_per_cent(row, 'low')} – {_per_cent(row, 'high')})"
+def units_said(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each kind of interval in rows of the table: what it counts as one observation."""
+    said: dict[str, None] = {}
+    for row in rows:
+        said.setdefault(_unit_said(row))
+    return list(said)
 
 
-def _short(row: dict[str, float]) -> str:
+def _unit_said(row: Mapping[str, Any]) -> str:
+    images, groups = (f"{row[key]:,}" if row[key] is not None else "" for key in ("images", "groups"))
+    match row["unit"]:
+        case "group":
+            return f"Intervals count {groups} groups of images of one object ({images} images)."
+        case "recovered group":
+            return f"Intervals count {groups} groups of images of one object, recovered ({images} images)."
+        case "image":
+            return f"Intervals count {images} images, each of an object of its own."
+        case "estimated":
+            return (
+                f"Which of the {images} images show one object is unknown: intervals use the design effect of the "
+                "validation images."
+            )
+        case _:
+            return (
+                f"Which of the {images} images show one object is unknown: intervals count images and may be "
+                "too narrow."
+            )
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    effect = "" if row["design_effect"] is None else f"{row['design_effect']:.1f}"
+    return f"{_short(row)} ({_per_cent(row, 'low')} – {_per_cent(row, 'high')}) {effect:>5}"
+
+
+def _short(row: Mapping[str, Any]) -> str:
     return _per_cent(row, "value")
 
 
-def _per_cent(row: dict[str, float], key: str) -> str:
+def _per_cent(row: Mapping[str, Any], key: str) -> str:
     return f"{100 * row[key]:.2f}"
 
 

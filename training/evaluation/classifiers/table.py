@@ -28,6 +28,10 @@ SCHEMA = pa.schema(
         pa.field("value", pa.float64()),
         pa.field("low", pa.float64()),
         pa.field("high", pa.float64()),
+        pa.field("images", pa.int64()),
+        pa.field("groups", pa.int64()),
+        pa.field("design_effect", pa.float64()),
+        pa.field("unit", pa.string()),
     ]
 )
 """`run` is the tracked run of the model, null if it has none; `dataset_digest` the variant's content digest. noise and
@@ -35,7 +39,8 @@ level are none if nothing was added; adversarial images that were made against a
 fgsm_transfer_<the first digits of the digest of that model>. Metrics are fractions: accuracy; recall (TPR), precision,
 f1 and fpr, macro averages, and as recall_weighted … weighted ones; ece; recall/14 … for class 14; images and images/14
 are counts; for adversarial images also those of curves.measure_robustness. low and high are the 95 % interval, null if
-there is none."""
+there is none. It is of `images` images in `groups` groups and counts `unit` (intervals.proportions.Unit), so
+`design_effect` images count as one; null if unknown, or without an interval."""
 TRACKED = (
     "accuracy", "precision", "recall", "f1", "fpr", "ece", "accuracy_cumulative", "success", "relative_perturbation",
     "relative_perturbation_median", "robust_accuracy",

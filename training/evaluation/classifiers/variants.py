@@ -17,7 +17,7 @@ from training.streams.parquet_pieces import Opener
 from training.streams.stream import Data
 from training.streams.variant_names import find_cell, names_of
 
-__all__ = ["in_order", "shown_of", "variants_of"]
+__all__ = ["has_images", "in_order", "shown_of", "variants_of"]
 
 LEVELS = ("min", "avg", "max")
 
@@ -50,6 +50,17 @@ def variants_of(data: Data, split: Split = "train") -> list[str]:
         return sorted(there, key=lambda name: (_place(shown[name]), _natural(name)))
     except (ImportError, OSError, ValueError) as error:
         raise StreamError(f"{data.root}: cannot be opened: {error}") from error
+
+
+def has_images(data: Data, variant: str, split: Split) -> bool:
+    """Whether a variant has images of `split`, by its manifest. Raises StreamError."""
+    try:
+        filesystem, root = url_to_fs(data.root)
+        cell = find_cell(filesystem, root, data.geometry, data.size_px, variant)
+    except (ImportError, OSError, ValueError) as error:
+        raise StreamError(f"{data.root}: cannot be opened: {error}") from error
+    manifest = read_manifest(Opener(filesystem), posixpath.join(root, cell.folder(Path()).as_posix()))
+    return bool(manifest.counts.get(split))
 
 
 def in_order(shown: Iterable[Shown]) -> list[Shown]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field, PlainSerializer, PlainValidator
 
@@ -11,8 +12,9 @@ from training.augmentation.augmentation import Augmentation
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
-from training.evaluation.classifiers.metrics import Measurement, wilson
+from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.gans.images_in_memory import EpochsInMemory, ImagesInMemory
+from training.evaluation.intervals.proportions import Units
 from training.loop.ranks import Ranks
 from training.models import MODELS, Channels, Model
 from training.streams.stream import Data, to_unit_floats
@@ -49,7 +51,8 @@ class Cas(Settings):
                 pass
             training.finish_epoch()
         images = len(test.labels)
-        return wilson("cas", round(training.metrics["accuracy/validation"] * images), images)
+        right = np.arange(images) < round(training.metrics["accuracy/validation"] * images)
+        return Measurement.of("cas", Units.unknown().proportion(right))
 
     def _recipe(self, size_px: int, seed: int) -> TrainClassifier:
         """The settings of the training; no files are read or written with them."""

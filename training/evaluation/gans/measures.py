@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipelines.settings import Settings
-from training.evaluation.classifiers.metrics import wilson
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.gans.cas import Cas
 from training.evaluation.gans.collapse import class_entropy, classes_missed, nearer_to_training, smallest_difference
@@ -27,6 +26,7 @@ from training.evaluation.gans.distributions import (
 from training.evaluation.gans.features import Extractor, Features
 from training.evaluation.gans.images_in_memory import ImagesInMemory
 from training.evaluation.gans.table import Score
+from training.evaluation.intervals.proportions import Units
 
 __all__ = ["ImageSet", "Measures", "Neighbours", "RealImages", "describe_images"]
 
@@ -143,8 +143,10 @@ class Measures(Settings):
         yield Score("classes_covered", 1 - len(missed) / there, n, n_real, classifier, note=note)
         yield Score("class_entropy", class_entropy(predicted), n, None, classifier)
         if conditional:
-            right = wilson("label_accuracy", int((predicted == labels).sum()), n)
-            yield Score(right.metric, right.value, n, None, classifier, low=right.low, high=right.high)
+            right = Units("image").proportion(predicted == labels)
+            yield Score(
+                "label_accuracy", right.value, n, None, classifier, low=right.low, high=right.high, unit=right.unit
+            )
         else:
             yield Score("label_accuracy", None, n, None, classifier, note=NO_LABELS)
 
@@ -163,7 +165,9 @@ class Measures(Settings):
             return Score("cas", None, len(made.labels), note=NO_LABELS)
         test = real.test.images
         found = cas(made, test, real.num_classes, seed, device)
-        return Score("cas", found.value, len(made.labels), len(test.labels), low=found.low, high=found.high)
+        return Score(
+            "cas", found.value, len(made.labels), len(test.labels), low=found.low, high=found.high, unit=found.unit
+        )
 
 
 def describe_images(images: ImagesInMemory, extractors: Sequence[Extractor], batch_size: int) -> ImageSet:

@@ -27,13 +27,14 @@ SCHEMA = pa.schema(
         pa.field("n", pa.int64(), nullable=False),
         pa.field("n_real", pa.int64()),
         pa.field("note", pa.string()),
+        pa.field("unit", pa.string()),
     ]
 )
 """`model` is a generator, or "real training images" or "uniform noise"; `run` its tracked run, null if it has none;
 `digest` that of its weights or images, `dataset_digest` the content digest of the clean variant. `extractor` is the
 name and the digest of the network whose features or predictions the metric uses, null if it uses none. `n` images were
-compared with `n_real` real ones; sd is over subsets or splits, low and high the 95 % interval. `note` says why a value
-is missing, or what to consider."""
+compared with `n_real` real ones; sd is over subsets or splits, low and high the 95 % interval, which counts
+`unit` as in the table of classifiers. `note` says why a value is missing, or what to consider."""
 
 
 class Score(NamedTuple):
@@ -48,6 +49,7 @@ class Score(NamedTuple):
     low: float | None = None
     high: float | None = None
     note: str | None = None
+    unit: str | None = None
 
 
 class GanSubject(NamedTuple):

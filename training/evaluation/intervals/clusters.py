@@ -13,10 +13,11 @@ Integers = NDArray[np.int64]
 
 class Ratios(NamedTuple):
     """M ratios Σ y / Σ n over groups: `value` and `variance` (M,), NaN without cases or with fewer than two groups;
-    `cases` Σ n; `groups` with n > 0."""
+    `degrees` of freedom of the variance; `cases` Σ n; `groups` with n > 0."""
 
     value: Floats
     variance: Floats
+    degrees: Floats
     cases: Floats
     groups: Integers
 
@@ -36,12 +37,16 @@ def ratios(sums: Floats, cases: Floats) -> Ratios:
     """`sums` and `cases` (K, M): Y and n of each group.
 
     The variance is the linearized one of a ratio, K / (K − 1) · Σ (Y − p n)² / (Σ n)² (W. G. Cochran, "Sampling
-    techniques", 1977, equation 11.30, without finite population correction), over the K groups that have cases."""
+    techniques", 1977, equation 11.30, without finite population correction), over the K groups that have cases. Its
+    degrees of freedom are 2 (Σ d)² / Σ d² of the squared deviations d, at most K − 1 (F. E. Satterthwaite, "An
+    approximate distribution of estimates of variance components", Biometrics 2, 1946): few if few groups make the
+    variance, as near 100 %."""
     total = cases.sum(axis=0)
-    there = (cases > 0).sum(axis=0)
+    there = (cases > 0).sum(axis=0).astype(np.int64)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = sums.sum(axis=0) / total
-        deviations = ((sums - value * cases) ** 2).sum(axis=0)
-        variance = there / (there - 1.0) * deviations / total**2
+        squares = (sums - value * cases) ** 2
+        variance = there / (there - 1.0) * squares.sum(axis=0) / total**2
+        degrees = 2 * squares.sum(axis=0) ** 2 / (squares**2).sum(axis=0)
     variance[there < 2] = np.nan
-    return Ratios(value, variance, total, there.astype(np.int64))
+    return Ratios(value, variance, np.clip(np.nan_to_num(degrees), 1, np.maximum(there - 1, 1)), total, there)

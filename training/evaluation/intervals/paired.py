@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.stats import norm, t
 
-from training.evaluation.intervals.clusters import group_codes, group_sums, ratios
+from training.evaluation.intervals.clusters import Ratios, group_codes, group_sums, ratios
 
 __all__ = ["PairedGroups", "sign_flip"]
 
@@ -46,7 +46,12 @@ class PairedGroups:
     @property
     def standard_error(self) -> float:
         """Between groups; NaN with one group."""
-        return float(np.sqrt(ratios(self._sums[:, None], self._cases[:, None]).variance[0]))
+        return float(np.sqrt(self._ratio.variance[0]))
+
+    @property
+    def degrees(self) -> float:
+        """The degrees of freedom of the standard error (clusters.ratios)."""
+        return float(self._ratio.degrees[0])
 
     @property
     def design_effect(self) -> float:
@@ -57,12 +62,12 @@ class PairedGroups:
         return self.standard_error**2 / by_image
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Student's interval of the difference, over groups. If no group differs it is that of a share of 0 among K
-        groups (Wilson), on both sides."""
-        quantile = float(t.ppf((1 + confidence) / 2, max(self.units - 1, 1)))
-        half = quantile * self.standard_error
-        if not np.abs(self._sums).max() > SAME or self.units < 2:
-            half = quantile**2 / (self.units + quantile**2)
+        """Student's interval of the difference, over groups. If all groups differ alike, as when none differs, it is
+        that of a share of 0 among K groups (Wilson), on both sides."""
+        half = float(t.ppf((1 + confidence) / 2, self.degrees)) * self.standard_error
+        if not self.standard_error > SAME:
+            squared = float(norm.ppf((1 + confidence) / 2)) ** 2
+            half = squared / (self.units + squared)
         return max(-1.0, self.difference - half), min(1.0, self.difference + half)
 
     def p_better(self) -> float:
@@ -79,14 +84,18 @@ class PairedGroups:
         if margin == 0:
             return exact
         error = self.standard_error
-        if not error > 0:
+        if not error > SAME:
             return exact if self.difference < -margin and self.units > 1 else 1.0
-        return max(exact, float(t.cdf((self.difference + margin) / error, self.units - 1)))
+        return max(exact, float(t.cdf((self.difference + margin) / error, self.degrees)))
 
     @cached_property
     def _sums(self) -> Floats:
         """(K,): the images of each group that are right after, minus those before."""
         return group_sums(self._codes, np.asarray(self.after, np.float64) - np.asarray(self.before, np.float64))
+
+    @cached_property
+    def _ratio(self) -> Ratios:
+        return ratios(self._sums[:, None], self._cases[:, None])
 
     @cached_property
     def _cases(self) -> Floats:

@@ -9,7 +9,7 @@ from scipy.stats import norm, t
 
 from training.evaluation.intervals.clusters import group_codes, ratios
 
-__all__ = ["DesignEffect", "Interval", "Proportions", "Unit", "Units", "wilson_ends"]
+__all__ = ["Counted", "DesignEffect", "Interval", "Proportions", "Unit", "Units", "wilson_ends"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -19,6 +19,7 @@ from the images; image: each image is a group of its own; estimated: groups are 
 of the validation images for the same network and variant; unknown: groups are unknown and nothing says how much they
 matter, so images were counted and the interval may be too narrow."""
 CONFIDENCE = 0.95
+LEAST_DEGREES = 4.0
 Z = float(norm.ppf((1 + CONFIDENCE) / 2))
 
 
@@ -27,6 +28,11 @@ class DesignEffect(NamedTuple):
 
     value: float
     groups: int
+
+    def thinned(self, share: float) -> "DesignEffect":
+        """That of a random sample of the images: 1 + (m − 1) ρ for m images per group becomes 1 + (m · share − 1) ρ,
+        here for large m."""
+        return self._replace(value=1 + (self.value - 1) * share)
 
 
 class Interval(NamedTuple):
@@ -39,6 +45,17 @@ class Interval(NamedTuple):
     groups: int | None
     design_effect: float | None
     unit: Unit
+
+
+class Counted(NamedTuple):
+    """M proportions, columns (M,): `images` in `groups`, which are worth `effective` independent images, and
+    `corrected` ones since the variance between groups is an estimate."""
+
+    value: Floats
+    images: Floats
+    groups: Floats
+    effective: Floats
+    corrected: Floats
 
 
 class Proportions(NamedTuple):
@@ -104,37 +121,42 @@ class Units:
         """Of counts (K, M) by group.
 
         Wilson's score interval on the effective number of images, n* = 1 + p(1 − p) / v with the variance v between
-        groups, times (t(n − 1) / t(K − 1))² since v is an estimate (E. L. Korn, B. I. Graubard, "Confidence intervals
-        for proportions with small expected number of positive counts estimated from survey data", Survey Methodology
-        24, 1998, who use Clopper's and Pearson's interval). n* is n if each image is a group of its own, and K if the
-        images of a group of constant size are all alike. If no image or each one is chosen, v says nothing, and n* is
-        the number of groups. The design effect is n / n*, before the correction for v."""
+        groups, times (t(n − 1) / t(f))² since v is an estimate (E. L. Korn, B. I. Graubard, "Confidence intervals for
+        proportions with small expected number of positive counts estimated from survey data", Survey Methodology 24,
+        1998, who use Clopper's and Pearson's interval and f = K − 1; ours are clusters.ratios'). n* is n if each image
+        is a group of its own, and K if the images of groups of one size are all alike. Where v rests on fewer than
+        LEAST_DEGREES, as with all images right or a class of two signs, it is not used, and K groups count: the images
+        of a group are taken to be all alike. The design effect is n / n*, before the correction for v. Chosen by
+        coverage, benchmarks/interval_coverage.py."""
+        counted = self.effective(successes, cases)
+        effect = self.known(_share(counted.images, counted.effective), self.design_effect)
+        return Proportions(
+            counted.value, *wilson_ends(counted.value, counted.corrected), counted.images,
+            self.known(counted.groups), effect, self.unit,
+        )  # fmt: skip
+
+    def effective(self, successes: Floats, cases: Floats) -> Counted:
+        """The effective numbers of images of proportions of counts (K, M) by group."""
         if self.codes is None:
-            return self._of_images(successes.sum(axis=0), cases.sum(axis=0))
+            images = cases.sum(axis=0)
+            value = _share(successes.sum(axis=0), images)
+            if self.design_effect is None:
+                return Counted(value, images, images, images, images)
+            groups = np.full(len(images), float(self.design_effect.groups))
+            effective = images / self.design_effect.value
+            return Counted(value, images, groups, effective, effective * _correction(images, groups - 1))
         found = ratios(successes, cases)
         images, groups = found.cases, found.groups.astype(np.float64)
-        spread = found.value * (1 - found.value)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            effective = 1 + spread / found.variance
-            corrected = effective * _correction(images, groups)
-        alike = ~(found.variance > 0)  # or one group alone
+        effective = 1 + _share(found.value * (1 - found.value), found.variance)
+        alike = ~(found.variance > 0) | (found.degrees < LEAST_DEGREES)
+        corrected = np.maximum(effective * _correction(images, found.degrees), np.minimum(effective, groups))
         effective, corrected = (np.where(alike, groups, some) for some in (effective, corrected))
-        effective, corrected = np.minimum(effective, images), np.minimum(corrected, images)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            effect = images / effective
-        return Proportions(found.value, *wilson_ends(found.value, corrected), images, groups, effect, self.unit)
+        return Counted(found.value, images, groups, np.minimum(effective, images), np.minimum(corrected, images))
 
-    def _of_images(self, successes: Floats, cases: Floats) -> Proportions:
-        nothing = np.full(len(cases), np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value = successes / cases
-        if self.design_effect is None:
-            groups, effect = (cases, np.ones(len(cases))) if self.unit == "image" else (nothing, nothing)
-            return Proportions(value, *wilson_ends(value, cases), cases, groups, effect, self.unit)
-        effective = cases / self.design_effect.value
-        corrected = effective * _correction(cases, np.full(len(cases), float(self.design_effect.groups)))
-        effect = np.full(len(cases), self.design_effect.value)
-        return Proportions(value, *wilson_ends(value, corrected), cases, nothing, effect, self.unit)
+    def known(self, found: Floats, design_effect: DesignEffect | None = None) -> Floats:
+        """`found`, or NaN where groups are unknown unless there is an estimate."""
+        unknown = self.unit in ("unknown", "estimated") and design_effect is None
+        return np.full(len(found), np.nan) if unknown else found
 
 
 def wilson_ends(value: Floats, trials: Floats, z: float = Z) -> tuple[Floats, Floats]:
@@ -147,11 +169,17 @@ def wilson_ends(value: Floats, trials: Floats, z: float = Z) -> tuple[Floats, Fl
     return np.where(value == 0, 0.0, low), np.where(value == 1, 1.0, high)
 
 
-def _correction(images: Floats, groups: Floats) -> Floats:
-    """(t(n − 1) / t(K − 1))² of the 97.5 % quantiles of Student's distribution."""
-    quantiles = (t.ppf((1 + CONFIDENCE) / 2, np.maximum(number - 1, 1)) for number in (images, groups))
+def _correction(images: Floats, degrees: Floats) -> Floats:
+    """(t(n − 1) / t(f))² of the 97.5 % quantiles of Student's distribution."""
+    quantiles = (t.ppf((1 + CONFIDENCE) / 2, np.maximum(number, 1)) for number in (images - 1, degrees))
     corrections: Floats = (next(quantiles) / next(quantiles)) ** 2
     return corrections
+
+
+def _share(some: Floats, of: Floats) -> Floats:
+    """NaN of nothing."""
+    shares: Floats = np.divide(some, of, out=np.full(len(of), np.nan), where=of > 0)
+    return shares
 
 
 def _number(value: float) -> float | None:

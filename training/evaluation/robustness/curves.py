@@ -1,17 +1,15 @@
 """Adversarial images compared with the images that were attacked: accuracy over strength, and the size of successful
 perturbations."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import quantile_test, t
 
 from training.evaluation.classifiers.attack_facts import Kind, Strength
-from training.evaluation.classifiers.metrics import Measurement, wilson
+from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.classifiers.predicting import Predictions, on_same_images
+from training.evaluation.intervals.quantities import mean, median
 
 __all__ = ["Curve", "Point", "find_curves", "measure_robustness"]
 
@@ -57,9 +55,9 @@ def find_curves(measured: Measured) -> list[Curve]:
 def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measurement]]:
     """accuracy_cumulative of all variants with a strength. If the images that were attacked were evaluated too:
     success, the share fooled among those that the model predicts correctly before the attack; and over the fooled ones
-    relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂ with Student's interval, and relative_perturbation_median with that
-    of the order statistics (S. Moosavi-Dezfooli et al., "DeepFool", CVPR 2016, use the mean over all images). Also
-    robust_accuracy, if the attack is the ensemble and was made against this model."""
+    relative_perturbation, the mean of ‖δ‖₂ / ‖x‖₂, and relative_perturbation_median (S. Moosavi-Dezfooli et al.,
+    "DeepFool", CVPR 2016, use the mean over all images). Also robust_accuracy, if the attack is the ensemble and was
+    made against this model. All intervals are over groups."""
     rows: dict[tuple[str, str], list[Measurement]] = {}
     for curve in find_curves(measured):
         for point in curve.points:
@@ -67,7 +65,9 @@ def measure_robustness(measured: Measured) -> dict[tuple[str, str], list[Measure
                 rows[curve.model, point.variant] = [point.cumulative]
     for (model, variant), found in measured.items():
         if found.attack and found.attack.attack == "ensemble" and not found.transfer:
-            rows.setdefault((model, variant), []).append(_share("robust_accuracy", found.right))
+            rows.setdefault((model, variant), []).append(
+                Measurement.of("robust_accuracy", found.units.proportion(found.right))
+            )
         if found.attack and (before := measured.get((model, found.attack.source))):
             rows.setdefault((model, variant), []).extend(_success(*on_same_images(before, found)))
     return rows
@@ -91,7 +91,12 @@ def _curve(
     for (strength, variant), found in zip(named, same, strict=True):
         unbroken &= found.right
         points.append(
-            Point(variant, strength, _share("accuracy", found.right), _share("accuracy_cumulative", unbroken))
+            Point(
+                variant,
+                strength,
+                Measurement.of("accuracy", found.units.proportion(found.right)),
+                Measurement.of("accuracy_cumulative", found.units.proportion(unbroken)),
+            )
         )
     return Curve(model, noise, first.transfer, kind, tuple(points))
 
@@ -99,22 +104,11 @@ def _curve(
 def _success(before: Predictions, after: Predictions) -> list[Measurement]:
     assert after.attack is not None
     fooled = before.right & ~after.right
-    relative = after.attack.relative_perturbations[fooled]
-    return [_share("success", fooled[before.right]), *_spread(relative[np.isfinite(relative)])]
-
-
-def _spread(relative: NDArray[np.float64]) -> list[Measurement]:
-    names = "relative_perturbation", "relative_perturbation_median"
-    if not len(relative):
-        return [Measurement(name, None) for name in names]
-    mean, median = float(relative.mean()), float(np.median(relative))
-    if len(relative) == 1:
-        return [Measurement(names[0], mean), Measurement(names[1], median)]
-    half = float(t.ppf(0.975, len(relative) - 1) * relative.std(ddof=1) / math.sqrt(len(relative)))
-    order = quantile_test(relative, q=median, p=0.5).confidence_interval(0.95)
-    ends = (None if math.isnan(end) else float(end) for end in order)
-    return [Measurement(names[0], mean, mean - half, mean + half), Measurement(names[1], median, *ends)]
-
-
-def _share(metric: str, chosen: NDArray[np.bool_]) -> Measurement:
-    return wilson(metric, int(chosen.sum()), len(chosen))
+    relative = after.attack.relative_perturbations
+    changed = fooled & np.isfinite(relative)
+    units, perturbations = after.units.at(changed), relative[changed]
+    return [
+        Measurement.of("success", after.units.proportion(fooled, before.right)),
+        Measurement.of("relative_perturbation", mean(units, perturbations)),
+        Measurement.of("relative_perturbation_median", median(units, perturbations)),
+    ]

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import track
 
 from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
+from pipelines.store import recovered_groups
+from pipelines.store.recovered_groups import RecoveredGroups
 from pipelines.store.schema import CLEAN, Split
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers import figures
@@ -26,6 +28,7 @@ from training.evaluation.classifiers.variants import variants_of
 from training.evaluation.robustness import figures as robustness_figures
 from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
 from training.evaluation.robustness.flags import find_flags
+from training.evaluation.robustness.groups import grouped
 from training.streams.stream import Data
 from training.streams.variant_names import names_meant
 
@@ -44,7 +47,9 @@ class EvaluatedData(Settings):
 
 
 class Evaluation(Settings):
-    """Which models are shown which images. `variants` are all that the dataset has, or some by name."""
+    """Which models are shown which images. `variants` are all that the dataset has, or some by name. Where the dataset
+    does not say which images show one object, `groups` is whether that stays unknown or is taken from `groups_file`,
+    which jobs/recover_tracks.py makes."""
 
     models: tuple[PathOrName, ...] = Field(min_length=1)
     data: EvaluatedData
@@ -53,6 +58,8 @@ class Evaluation(Settings):
     batch_size: int = Field(default=512, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     output_root: LocalPath = Path("data/evaluations")
+    groups: Literal["recorded", "recovered"] = "recorded"
+    groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
 
     @field_validator("models", mode="before")
     @classmethod
@@ -88,8 +95,8 @@ class EvaluatedModel(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`predictions` by (model, variant as in Predictions.shown); `key` is a digest of the models' weights and of the
-    images shown to them. `curves` and `flags`, sentences, are those of adversarial images."""
+    """`predictions` by (model, variant as in Predictions.shown); `key` is a digest of the models' weights, of the
+    images shown to them, and of recovered groups. `curves` and `flags`, sentences, are those of adversarial images."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
@@ -103,11 +110,13 @@ def evaluate(
 ) -> Result:
     """`models` by their names in the result. Raises StreamError and EvaluationError."""
     predictions: dict[tuple[str, str], Predictions] = {}
+    recovered = recovered_groups.read(settings.groups_file) if settings.groups == "recovered" else None
     for size_px, names in _by_size(models).items():
         data = settings.data_at(size_px)
         classifiers = {name: models[name].classifier for name in names}
         variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
         found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)
+        found = grouped(found, classifiers, data, recovered, device, settings.batch_size)
         for (name, _), one in found.items():
             place = name, one.shown.variant
             if place in predictions:
@@ -132,7 +141,8 @@ def evaluate(
         (subjects[place], [*measure(found), *robustness.get(place, [])]) for place, found in predictions.items()
     )
     curves = find_curves(predictions)
-    return Result(predictions, table, _key(models, subjects.values()), curves, find_flags(predictions, curves))
+    key = _key(models, subjects.values(), recovered)
+    return Result(predictions, table, key, curves, find_flags(predictions, curves))
 
 
 def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
@@ -220,6 +230,7 @@ def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
     return sizes
 
 
-def _key(models: Mapping[str, EvaluatedModel], subjects: Iterable[Subject]) -> str:
-    facts = [f"{models[subject.model].classifier.digest} {subject}" for subject in subjects]
+def _key(models: Mapping[str, EvaluatedModel], subjects: Iterable[Subject], recovered: RecoveredGroups | None) -> str:
+    facts = [f"recovered groups {recovered.digest}"] if recovered else []
+    facts += [f"{models[subject.model].classifier.digest} {subject}" for subject in subjects]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.evaluation.classifiers.figures import RIGHT, WRONG, label_text, show
+from training.evaluation.classifiers.figures import RIGHT, WRONG, label_text, name_units, show
 from training.evaluation.classifiers.flips import Flip
 from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.robustness.curves import Curve, Point
@@ -37,6 +37,7 @@ def accuracy_over_strength(curves: Sequence[Curve]) -> Figure:
             own = [curve for curve in curves if curve.model == model and curve.transfer == transfer]
             _draw_curves(axes[row, column], own, start, f"{model}: {'transfer' if transfer else 'white box'}")
     _name_strengths(axes[-1], curves, start)
+    name_units(figure, [point.accuracy._asdict() for curve in curves for point in curve.points])
     return figure
 
 
@@ -113,7 +114,7 @@ def _name_strengths(axes: Sequence[Axes], curves: Sequence[Curve], start: float)
 
 def _per_cents(measured: Sequence[Measurement]) -> NDArray[np.float64]:
     """(3, N): values, lower and upper bounds."""
-    return 100 * np.array([one[1:] for one in measured], np.float64).T
+    return 100 * np.array([one[1:4] for one in measured], np.float64).T
 
 
 def _unit(image: NDArray[Any]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from training.evaluation.classifiers.metrics import Measurement, wilson
+from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.classifiers.predicting import Predictions, on_same_images
 from training.evaluation.robustness.curves import Curve
 
@@ -73,7 +73,7 @@ def _random(measured: Measured) -> Iterator[str]:
 
 
 def _accuracy(found: Predictions) -> Measurement:
-    return wilson("accuracy", int(found.right.sum()), len(found.right))
+    return Measurement.of("accuracy", found.units.proportion(found.right))
 
 
 def _above(one: Measurement, other: Measurement) -> bool:
@@ -82,5 +82,5 @@ def _above(one: Measurement, other: Measurement) -> bool:
 
 
 def _text(measured: Measurement) -> str:
-    value, low, high = (100 * (number or 0.0) for number in measured[1:])
+    value, low, high = (100 * (number or 0.0) for number in measured[1:4])
     return f"{value:.2f} % ({low:.2f} – {high:.2f})"

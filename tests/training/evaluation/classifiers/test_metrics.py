@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import interval_twins
 import metric_twins
 import numpy as np
 import pytest
@@ -7,8 +10,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, classification_report
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from training.evaluation.classifiers.metrics import Measurement, confusion, measure, reliability, wilson
+from training.evaluation.classifiers.metrics import Measurement, confusion, measure, reliability
 from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.intervals.proportions import DesignEffect
 
 
 def predictions(labels: list[int], predicted: list[int], classes: int, seed: int = 0) -> Predictions:
@@ -45,7 +49,7 @@ def test_the_measures_of_each_class_are_those_of_a_plain_loop(found: Predictions
         tp, fp, fn, tn = metric_twins.counts(labels, predicted, label)
         cases = {"precision": (tp, tp + fp), "recall": (tp, tp + fn), "fpr": (fp, fp + tn)}
         for name, (part, whole) in cases.items():
-            value, low, high = measured[f"{name}/{label}"][1:]
+            value, low, high = measured[f"{name}/{label}"][1:4]
             assert value == metric_twins.ratio(part, whole)
             if value is not None:
                 assert (low, high) == pytest.approx(metric_twins.wilson(part, whole), abs=1e-12)
@@ -72,7 +76,7 @@ def test_averages_are_means_over_the_classes_that_occur(found: Predictions) -> N
         values = [value or 0.0 for value in of_classes]
         assert measured[name].value == pytest.approx(np.mean(values))
         assert measured[f"{name}_weighted"].value == pytest.approx(np.average(values, weights=weights))
-        assert measured[name][2:] == (None, None)
+        assert measured[name].ends == (None, None)
 
 
 def test_where_all_classes_occur_the_averages_are_those_of_scikit_learns_report() -> None:
@@ -98,33 +102,45 @@ def test_a_class_that_is_never_predicted_is_no_gain() -> None:
     assert measured["recall"].value == pytest.approx(1 / 2)
 
 
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [
-        (
-            81,
-            263,
-            0.2553,
-            0.3662,
-        ),  # Newcombe, "Two-sided confidence intervals for the single proportion", 1998, Table I
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_intervals_are_the_published_ones(successes: int, trials: int, low: float, high: float) -> None:
-    measured = wilson("accuracy", successes, trials)
-    assert measured.low == pytest.approx(low, abs=5e-5)
-    assert measured.high == pytest.approx(high, abs=5e-5)
+@given(found=some_predictions(), groups=st.integers(1, 9), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_every_interval_is_that_of_a_loop_over_groups(found: Predictions, groups: int, seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(0, groups, len(found.labels))
+    names = np.array([f"sign {code}" for code in codes])
+    measured = by_name(replace(found, groups=names))
+    unit = "image" if len(set(codes)) == len(codes) else "group"
+    labels, predicted = found.labels, found.predicted
+    for label in range(found.probabilities.shape[1]):
+        cases = {"precision": predicted == label, "recall": labels == label, "fpr": labels != label}
+        for name, rows in cases.items():
+            one = measured[f"{name}/{label}"]
+            chosen = predicted[rows] == label if name == "fpr" else (labels == predicted)[rows]
+            assert (one.images, one.unit) == (rows.sum(), unit)
+            if rows.any():
+                own = names[rows].tolist()
+                expected = interval_twins.korn_graubard(chosen.tolist(), own)
+                assert one.ends == pytest.approx(expected, abs=1e-12)
+                assert one.groups == len(set(own))
+    accuracy = measured["accuracy"]
+    assert accuracy.ends == pytest.approx(interval_twins.korn_graubard(found.right.tolist(), names.tolist()))
+    assert measured["f1"].unit is measured["ece"].unit is None
 
 
-@given(trials=st.integers(1, 20_000), share=st.floats(0, 1))
-@settings(deadline=None)
-def test_wilson_intervals_follow_the_textbook(trials: int, share: float) -> None:
-    successes = round(share * trials)
-    measured = wilson("accuracy", successes, trials)
-    assert measured.value == successes / trials
-    assert (measured.low, measured.high) == pytest.approx(metric_twins.wilson(successes, trials), abs=1e-12)
+def test_the_unit_is_named() -> None:
+    found = predictions([0, 0, 1, 1], [0, 1, 1, 1], 2)
+    assert by_name(found)["accuracy"].unit == "unknown"
+    tracks = replace(found, groups=np.array(["a", "a", "b", "b"]))
+    assert by_name(tracks)["accuracy"][4:] == (4, 2, 2.0, "group")
+    assert by_name(replace(tracks, recovered=True))["recall/0"].unit == "recovered group"
+    assert by_name(replace(found, groups=found.image_ids))["accuracy"][4:] == (4, 4, 1.0, "image")
+    estimated = by_name(replace(found, design_effect=DesignEffect(2.0, 9)))["accuracy"]
+    assert estimated[4:] == (4, None, 2.0, "estimated")
+
+
+def test_some_of_the_images_have_a_smaller_design_effect() -> None:
+    """A tenth of the images of tracks of 30: 1 + 29 ρ becomes about 1 + 2.9 ρ."""
+    found = replace(predictions([0] * 10, [0] * 10, 2), design_effect=DesignEffect(9.0, 261))
+    assert found.at(found.image_ids[:1]).design_effect == DesignEffect(pytest.approx(1.8), 261)
 
 
 @given(found=some_predictions(), bins=st.integers(1, 20))

@@ -14,20 +14,34 @@ CLEAN = Subject("cnn", "r1", "abc", 40, "none", "none", "test")
 NOISY = Subject("cnn", "r1", "def", 40, "salt_pepper", "max", "test")
 OTHER = Subject("other", None, "abc", 40, "none", "none", "test")
 MEASURED = [
-    (CLEAN, [Measurement("accuracy", 0.75, 0.7, 0.8), Measurement("f1", 0.5), Measurement("recall/14", None)]),
+    (
+        CLEAN,
+        [
+            Measurement("accuracy", 0.75, 0.7, 0.8, 60, 2, 12.5, "group"),
+            Measurement("f1", 0.5),
+            Measurement("recall/14", None),
+        ],
+    ),
     (NOISY, [Measurement("accuracy", 0.25, 0.2, 0.3), Measurement("fpr", None), Measurement("recall_weighted", 0.25)]),
     (OTHER, [Measurement("accuracy", 1.0, 0.9, 1.0)]),
 ]
-COLUMNS = ["model", "run", "dataset_digest", "size_px", "noise", "level", "split", "metric", "value", "low", "high"]
-TYPES = ["string", "string", "string", "int32", "string", "string", "string", "string", "double", "double", "double"]
+COLUMNS = [
+    "model", "run", "dataset_digest", "size_px", "noise", "level", "split", "metric", "value", "low", "high", "images",
+    "groups", "design_effect", "unit",
+]  # fmt: skip
+TYPES = [
+    "string", "string", "string", "int32", "string", "string", "string", "string", "double", "double", "double",
+    "int64", "int64", "double", "string",
+]  # fmt: skip
+NOTHING = (None, None, None, None)
 ROWS = [
-    ("cnn", "r1", "abc", 40, "none", "none", "test", "accuracy", 0.75, 0.7, 0.8),
-    ("cnn", "r1", "abc", 40, "none", "none", "test", "f1", 0.5, None, None),
-    ("cnn", "r1", "abc", 40, "none", "none", "test", "recall/14", None, None, None),
-    ("cnn", "r1", "def", 40, "salt_pepper", "max", "test", "accuracy", 0.25, 0.2, 0.3),
-    ("cnn", "r1", "def", 40, "salt_pepper", "max", "test", "fpr", None, None, None),
-    ("cnn", "r1", "def", 40, "salt_pepper", "max", "test", "recall_weighted", 0.25, None, None),
-    ("other", None, "abc", 40, "none", "none", "test", "accuracy", 1.0, 0.9, 1.0),
+    ("cnn", "r1", "abc", 40, "none", "none", "test", "accuracy", 0.75, 0.7, 0.8, 60, 2, 12.5, "group"),
+    ("cnn", "r1", "abc", 40, "none", "none", "test", "f1", 0.5, None, None, *NOTHING),
+    ("cnn", "r1", "abc", 40, "none", "none", "test", "recall/14", None, None, None, *NOTHING),
+    ("cnn", "r1", "def", 40, "salt_pepper", "max", "test", "accuracy", 0.25, 0.2, 0.3, *NOTHING),
+    ("cnn", "r1", "def", 40, "salt_pepper", "max", "test", "fpr", None, None, None, *NOTHING),
+    ("cnn", "r1", "def", 40, "salt_pepper", "max", "test", "recall_weighted", 0.25, None, None, *NOTHING),
+    ("other", None, "abc", 40, "none", "none", "test", "accuracy", 1.0, 0.9, 1.0, *NOTHING),
 ]
 
 

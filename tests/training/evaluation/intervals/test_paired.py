@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import permutation_test, ttest_1samp
+from scipy.stats import permutation_test, t, ttest_1samp
 
 from training.evaluation.intervals.paired import PairedGroups, sign_flip
 
@@ -57,12 +57,15 @@ def test_scipys_permutation_test_gives_the_same() -> None:
         assert found.p_better() == pytest.approx(theirs, abs=1e-9 if groups < 10 else 0.01)
 
 
-def test_with_one_image_per_group_the_interval_is_students() -> None:
+def test_with_one_image_per_group_the_standard_error_is_students() -> None:
     before, after = np.random.default_rng(3).random((2, 50))
     found = PairedGroups(before, after, np.array([f"{n:02d}" for n in range(50)]))
     theirs = ttest_1samp(after - before, 0)
-    assert found.interval() == pytest.approx(theirs.confidence_interval(0.95))
-    margin = ttest_1samp(after - before, -0.05, alternative="less").pvalue
+    assert theirs.statistic == pytest.approx(found.difference / found.standard_error)
+    assert found.degrees == pytest.approx(interval_twins.degrees((after - before).tolist(), found.groups.tolist()))
+    half = t.ppf(0.975, found.degrees) * found.standard_error
+    assert found.interval() == pytest.approx((found.difference - half, found.difference + half))
+    margin = t.cdf((found.difference + 0.05) / found.standard_error, found.degrees)
     assert found.p_worse(0.05) == pytest.approx(max(margin, found.p_worse(0)))
     assert found.design_effect == pytest.approx(1)
 

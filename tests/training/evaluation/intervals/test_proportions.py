@@ -21,6 +21,26 @@ def grouped(draw: st.DrawFn) -> tuple[list[bool], list[int]]:
     return draw(st.lists(st.booleans(), min_size=len(codes), max_size=len(codes))), codes
 
 
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        (
+            81,
+            263,
+            0.2553,
+            0.3662,
+        ),  # Newcombe, "Two-sided confidence intervals for the single proportion", 1998, Table I
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_intervals_are_the_published_ones(successes: int, trials: int, low: float, high: float) -> None:
+    measured = Units("image").proportion(np.arange(trials) < successes)
+    assert measured.low == pytest.approx(low, abs=5e-5)
+    assert measured.high == pytest.approx(high, abs=5e-5)
+
+
 @given(trials=st.integers(1, 20_000), share=st.floats(0, 1))
 @settings(deadline=None)
 def test_groups_of_one_image_have_wilsons_interval(trials: int, share: float) -> None:
@@ -36,15 +56,17 @@ def test_groups_of_one_image_have_wilsons_interval(trials: int, share: float) ->
 def test_groups_of_equal_images_have_wilsons_interval_for_the_number_of_groups(
     groups: int, size: int, right: float
 ) -> None:
-    """Korn and Graubard's correction aside, which is 1 for many groups."""
     by_group = np.arange(groups) < round(right * groups)
     found = Units.of_groups(names(np.repeat(np.arange(groups), size).tolist())).proportion(np.repeat(by_group, size))
     assert found.design_effect == pytest.approx(size)
-    share = by_group.mean()
-    correction = (t.ppf(0.975, groups * size - 1) / t.ppf(0.975, groups - 1)) ** 2 if 0 < share < 1 else 1.0
-    expected = metric_twins.wilson(share * groups * correction, groups * correction)  # type: ignore[arg-type]
-    assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
+    assert (found.low, found.high) == pytest.approx(metric_twins.wilson(int(by_group.sum()), groups), abs=1e-9)
     assert (found.unit, found.groups) == ("group", groups)
+
+
+def test_a_class_of_two_signs_counts_as_two() -> None:
+    """sixty frames that are right are two signs that are right, and one that is wrong in part makes no difference."""
+    found = Units("group", np.repeat([0, 1], 30)).proportion(np.arange(60) > 5)
+    assert (found.low, found.high) == pytest.approx(metric_twins.wilson(1.8, 2))  # type: ignore[arg-type]
 
 
 @given(given=grouped())

@@ -55,7 +55,7 @@ def test_accuracy_on_the_models_own_ensemble_is_robust_accuracy(shown: str, vari
     assert ("robust_accuracy" in found) == is_robust
     if is_robust:
         assert found["robust_accuracy"].value == 3 / 5
-        assert found["robust_accuracy"][2:] == pytest.approx(metric_twins.wilson(3, 5), abs=1e-12)
+        assert found["robust_accuracy"].ends == pytest.approx(metric_twins.wilson(3, 5), abs=1e-12)
 
 
 def by_name(measured: Sequence[Measurement]) -> dict[str, Measurement]:
@@ -85,7 +85,7 @@ def test_the_cumulative_curve_counts_an_image_as_broken_from_the_first_failure_o
         unbroken = sum(all(rights[name][row] for name in weak_to_strong[: number + 1]) for row in range(images))
         for measured, count in ((point.accuracy, plain), (point.cumulative, unbroken)):
             assert measured.value == count / images
-            assert measured[2:] == pytest.approx(metric_twins.wilson(count, images), abs=1e-12)
+            assert measured.ends == pytest.approx(metric_twins.wilson(count, images), abs=1e-12)
     values = [point.cumulative.value for point in curve.points]
     assert values == sorted(values, reverse=True)
 
@@ -132,14 +132,14 @@ def test_success_is_of_the_images_that_were_right_and_perturbations_of_those_tha
     found = by_name(measure_robustness({("cnn", "clean"): before, ("cnn", "deepfool"): after})["cnn", "deepfool"])
     assert set(found) == {"success", "relative_perturbation", "relative_perturbation_median"}
     assert found["success"].value == 4 / 5
-    assert found["success"][2:] == pytest.approx(metric_twins.wilson(4, 5), abs=1e-12)
+    assert found["success"].ends == pytest.approx(metric_twins.wilson(4, 5), abs=1e-12)
     relative = [0.01, 0.1, 10**-1.5]  # the black one has no ratio
-    mean, low, high = found["relative_perturbation"][1:]
+    mean, low, high = found["relative_perturbation"][1:4]
     assert mean == pytest.approx(statistics.mean(relative))
     half = 4.302653 * statistics.stdev(relative) / 3**0.5  # t(0.975) of 2 degrees of freedom, any statistical table
     assert (low, high) == pytest.approx((mean - half, mean + half))  # type: ignore[operator]
     assert found["relative_perturbation_median"].value == pytest.approx(statistics.median(relative))
-    assert found["relative_perturbation_median"][2:] == (None, None)  # three images are too few for an interval
+    assert found["relative_perturbation_median"].ends == (None, None)  # three images are too few for an interval
 
 
 def test_the_medians_interval_is_that_of_the_order_statistics() -> None:
@@ -152,7 +152,7 @@ def test_the_medians_interval_is_that_of_the_order_statistics() -> None:
     ordered = np.sort(10 ** (-snr_db / 20))
     below = [math.comb(20, rank) / 2**20 for rank in range(21)]  # how many of 20 draws lie below the true median
     assert sum(below[6:15]) >= 0.95 > sum(below[7:14])
-    assert median[2:] == pytest.approx((ordered[5], ordered[14]), rel=1e-5)
+    assert median.ends == pytest.approx((ordered[5], ordered[14]), rel=1e-5)
 
 
 def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
