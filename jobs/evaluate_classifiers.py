@@ -20,6 +20,7 @@ from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
 from training.evaluation.classifiers.table import tracked_metrics
 from training.evaluation.robustness import evaluation
+from training.evaluation.robustness.recipes import shown_recipes
 from training.tracking import find_models, reopened_run
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
@@ -60,6 +61,8 @@ def run(arguments: Sequence[str]) -> None:
         return
     result = evaluation.evaluate(settings, models, device, console)
     console.print(accuracies(result.table))
+    if result.recipes:
+        console.print(shown_recipes(result.recipes))
     for flag in result.flags:
         console.print(f"unreliable: {flag}")
     folder = evaluation.write_result(settings, models, result)

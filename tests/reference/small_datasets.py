@@ -145,6 +145,14 @@ class Small:
         (folder / MANIFEST_NAME).write_text(manifest.model_dump_json())
 
 
+class Tracks(Small):
+    """Three images of each object."""
+
+    def _rows(self, variant: str, split: Split, first: int, rows: int) -> Iterator[dict[str, Any]]:
+        for row in super()._rows(variant, split, first, rows):
+            yield row | {"group": f"track {int(row['image_id'][-5:]) // 3}"}
+
+
 def _digest(split: str, row: Mapping[str, Any]) -> int:
     key = f"{split}\0{row['image_id']}\0{row['label']}\0".encode()
     data = key + np.float32(row["snr_db"]).tobytes() + row["image"]

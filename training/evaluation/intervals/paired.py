@@ -9,7 +9,7 @@ from scipy.stats import norm, t
 
 from training.evaluation.intervals.clusters import Ratios, group_codes, group_sums, ratios
 
-__all__ = ["PairedGroups", "sign_flip"]
+__all__ = ["PairedGroups", "p_worse", "sign_flip"]
 
 Floats = NDArray[np.float64]
 MOST_ENUMERATED = 13
@@ -71,22 +71,13 @@ class PairedGroups:
         return max(-1.0, self.difference - half), min(1.0, self.difference + half)
 
     def p_better(self) -> float:
-        """The one-sided p of the null hypothesis that the networks are exchangeable, against an improvement: the share
-        of sign changes of the groups' differences whose sum is at least as large (exact for networks that are swapped
-        by group; E. S. Edgington, P. Onghena, "Randomization tests", 2007, chapter 5)."""
+        """The one-sided p of the null hypothesis that the networks are exchangeable, against an improvement:
+        sign_flip."""
         return float(sign_flip(self._sums[:, None])[0])
 
     def p_worse(self, margin: float) -> float:
-        """The one-sided p of the null hypothesis of a loss no larger than `margin`: the larger p of Student's test over
-        groups of the difference −margin, and of the sign changes for a difference of 0, since a challenger that is not
-        significantly below 0 is not significantly below −margin either. With margin = 0 only the latter."""
-        exact = float(sign_flip(-self._sums[:, None])[0])
-        if margin == 0:
-            return exact
-        error = self.standard_error
-        if not error > SAME:
-            return exact if self.difference < -margin and self.units > 1 else 1.0
-        return max(exact, float(t.cdf((self.difference + margin) / error, self.degrees)))
+        """The one-sided p of the null hypothesis of a loss no larger than `margin`: p_worse."""
+        return float(p_worse(self._sums[:, None], self._cases[:, None], margin)[0])
 
     @cached_property
     def _sums(self) -> Floats:
@@ -106,10 +97,28 @@ class PairedGroups:
         return group_codes(self.groups)
 
 
+def p_worse(sums: Floats, cases: Floats, margin: float) -> Floats:
+    """(M,): for differences `sums` (K, M) of groups of `cases` (K, M) images, the one-sided p of a loss no larger than
+    `margin`. It is the larger p of Student's test over groups of the difference −margin, and of sign_flip for a
+    difference of 0, since a challenger that is not significantly below 0 is not significantly below −margin either.
+    With margin = 0 only the latter."""
+    exact = sign_flip(-sums)
+    if margin == 0:
+        return exact
+    found = ratios(sums, cases)
+    error = np.sqrt(found.variance)
+    spread = error > SAME
+    beyond = (found.value + margin) / np.where(spread, error, 1.0)
+    alike = np.where((found.value < -margin) & (found.groups > 1), 0.0, 1.0)
+    larger: Floats = np.maximum(exact, np.where(spread, t.cdf(beyond, found.degrees), alike))
+    return larger
+
+
 def sign_flip(sums: Floats, draws: int = DRAWS, seed: int = SEED) -> Floats:
     """(M,): for each column of `sums` (K, M), the share of sign changes of its rows whose sum is at least as large as
     the sum itself. All are enumerated if few rows are not zero; otherwise `draws` are drawn, the same for each column
-    and in each call, and the unchanged one counts too, so that p > 0 and the test is not anti-conservative."""
+    and in each call, and the unchanged one counts too, so that p > 0 and the test is not anti-conservative. Exact for
+    networks that are swapped by group (E. S. Edgington, P. Onghena, "Randomization tests", 2007, chapter 5)."""
     used = sums[np.abs(sums).max(axis=1, initial=0.0) > SAME]
     rows = len(used)
     observed = used.sum(axis=0) - SAME

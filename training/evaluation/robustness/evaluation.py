@@ -29,6 +29,7 @@ from training.evaluation.robustness import figures as robustness_figures
 from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
 from training.evaluation.robustness.flags import find_flags
 from training.evaluation.robustness.groups import grouped
+from training.evaluation.robustness.recipes import measure_recipes
 from training.streams.stream import Data
 from training.streams.variant_names import names_meant
 
@@ -96,13 +97,15 @@ class EvaluatedModel(NamedTuple):
 
 class Result(NamedTuple):
     """`predictions` by (model, variant as in Predictions.shown); `key` is a digest of the models' weights, of the
-    images shown to them, and of recovered groups. `curves` and `flags`, sentences, are those of adversarial images."""
+    images shown to them, and of recovered groups. `curves` and `flags`, sentences, are those of adversarial images;
+    `recipes` is of models that differ in their seeds alone."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
     key: str
     curves: Sequence[Curve]
     flags: Sequence[str]
+    recipes: pa.Table
 
 
 def evaluate(
@@ -142,18 +145,22 @@ def evaluate(
     )
     curves = find_curves(predictions)
     key = _key(models, subjects.values(), recovered)
-    return Result(predictions, table, key, curves, find_flags(predictions, curves))
+    recipes = measure_recipes(predictions, {name: model.classifier for name, model in models.items()})
+    return Result(predictions, table, key, curves, find_flags(predictions, curves), recipes)
 
 
 def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
     """The folder of this result under settings.output_root, which is the same for the same models and images.
 
-    It contains evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), accuracy_by_noise.png, for
+    It contains evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), recipes.parquet and
+    recipes.csv if several models differ in their seeds alone, accuracy_by_noise.png, for
     adversarial images accuracy_over_snr.png, accuracy_over_eps.png, accuracy_over_pixels.png and flags.txt if there are
     any flags, and for each model <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
     names = "+".join(folder_name(name) for name in models)
     folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
     write_table(result.table, folder)
+    if result.recipes:
+        write_table(result.recipes, folder, "recipes")
     with replacing(folder / "evaluation.yaml") as partial:
         partial.write_text(to_yaml(settings))
     figures.save(figures.accuracy_by_noise(result.table), folder / "accuracy_by_noise.png")

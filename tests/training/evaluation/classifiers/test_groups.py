@@ -1,6 +1,5 @@
 """Which images show one object, from the rows of a dataset to the predictions."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,12 @@ from typing import Any
 import pytest
 import torch
 from attacked_predictions import write_attacked
-from small_datasets import CARD, Small
+from small_datasets import CARD, Tracks
 
 from training.classifiers.trained import Classifier, Shape
 from training.evaluation.classifiers.predicting import Predictions, predict
 from training.models.baseline_cnn import BaselineCnn
 from training.streams.stream import Data
-
-
-class Tracks(Small):
-    """Three images of each object."""
-
-    def _rows(self, variant: str, split: Any, first: int, rows: int) -> Iterator[dict[str, Any]]:
-        for row in super()._rows(variant, split, first, rows):
-            yield row | {"group": f"track {int(row['image_id'][-5:]) // 3}"}
-
 
 SMALL = Tracks({"test": [[5, 5, 2], [5, 4]], "validation": [[3]]}, ("clean", "gaussian-max"), size_px=8)
 

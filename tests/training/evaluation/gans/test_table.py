@@ -18,12 +18,12 @@ def test_the_columns_are_those_that_other_programs_rely_on() -> None:
     assert table.schema == SCHEMA
     assert SCHEMA.names == [
         "model", "run", "digest", "dataset_digest", "size_px", "split", "metric", "extractor", "value", "sd", "low",
-        "high", "n", "n_real", "note",
+        "high", "n", "n_real", "note", "unit",
     ]  # fmt: skip
     assert [tuple(row.values()) for row in table.to_pylist()][:2] == [
         ("conditional", "r1", "abc", "def", 28, "test", "kid_task", "cnn 0f3a", 0.123456, 0.01, None, None, 100, 200,
-         "subsets of 50"),
-        ("conditional", "r1", "abc", "def", 28, "test", "cas", None, None, None, None, None, 100, None, "why"),
+         "subsets of 50", None),
+        ("conditional", "r1", "abc", "def", 28, "test", "cas", None, None, None, None, None, 100, None, "why", None),
     ]  # fmt: skip
 
 

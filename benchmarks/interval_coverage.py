@@ -1,0 +1,156 @@
+"""Do intervals cover, and do tests err, as often as they say? The tables of docs/performance.md.
+
+    python benchmarks/interval_coverage.py [--draws N] [--seed N]
+
+Signs are simulated: the share of a sign's 30 frames that a network has right follows a beta distribution whose
+intra-class correlation ρ is one that was measured on GTSRB's validation tracks (0.27: clean images; 0.43: periodic-max;
+0.58: gaussian-max). A network's cells, and two networks, are correlated through a normal copula.
+"""
+
+import argparse
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, norm
+
+from training.evaluation.intervals.paired import p_worse, sign_flip
+from training.evaluation.intervals.proportions import Units, wilson_ends
+from training.retraining.paired import holm
+
+Floats = NDArray[np.float64]
+FRAMES = 30
+SIGNIFICANCE = 0.05
+CORRELATIONS = (0.27, 0.43, 0.58)
+ACCURACIES = (0.5, 0.8, 0.95, 0.99, 0.997)
+SIGNS = (100, 261, 421)
+SIGNS_PER_CLASS = (2, 3, 5, 9, 25)
+"""GTSRB's test set has 2 to 25 signs per class, 2 of them in 6 classes or more, 421 in all."""
+
+
+class Cell(NamedTuple):
+    name: str
+    accuracy: float
+    correlation: float
+
+
+CELLS = (
+    Cell("clean", 0.96, 0.27), Cell("gaussian-min", 0.95, 0.27), Cell("gaussian-avg", 0.72, 0.5),
+    Cell("gaussian-max", 0.46, 0.58), Cell("periodic-min", 0.77, 0.38), Cell("periodic-avg", 0.54, 0.42),
+    Cell("periodic-max", 0.29, 0.43), Cell("salt_pepper-min", 0.956, 0.27), Cell("salt_pepper-avg", 0.95, 0.27),
+    Cell("salt_pepper-max", 0.93, 0.32),
+)  # fmt: skip
+"""Ten cells with the accuracies of docs/results.md and correlations as measured."""
+OF_SIGN, OF_CELL, OF_NETWORK = 0.55, 0.3, 0.15
+"""Shares of the variance of a sign's difficulty: common to all cells, of the cell, and of the network in the cell. They
+give differences of two networks the design effects of 5 to 9 that were measured."""
+
+
+def shares(accuracy: float, correlation: float, uniform: Floats) -> Floats:
+    """The share of frames that are right, for uniform numbers of any shape."""
+    scale = (1 - correlation) / correlation
+    found: Floats = beta.ppf(uniform, accuracy * scale, (1 - accuracy) * scale)
+    return found
+
+
+def frames_right(random: np.random.Generator, cell: Cell, signs: int, draws: int) -> Floats:
+    """(signs, draws)."""
+    return random.binomial(FRAMES, shares(*cell[1:], random.random((signs, draws)))).astype(np.float64)
+
+
+class Coverage(NamedTuple):
+    """Of the intervals: how many of them cover, in per cent, and how wide they are, in points."""
+
+    by_sign: float
+    width: float
+    by_image: float
+
+
+def coverage(random: np.random.Generator, cell: Cell, signs: int, draws: int) -> Coverage:
+    right = frames_right(random, cell, signs, draws)
+    cases = np.full(right.shape, float(FRAMES))
+    found = Units("group", np.arange(signs)).proportions(right, cases)
+    low, high = wilson_ends(right.sum(axis=0) / (FRAMES * signs), np.full(draws, float(FRAMES * signs)))
+    ends = ((found.low, found.high), (low, high))
+    by_sign, by_image = (100 * float(((a <= cell.accuracy) & (cell.accuracy <= b)).mean()) for a, b in ends)
+    return Coverage(by_sign, 100 * float((found.high - found.low).mean()), by_image)
+
+
+def print_coverage(random: np.random.Generator, signs_of: tuple[int, ...], draws: int) -> None:
+    """Coverage by sign, its mean width, and the coverage if images are counted, for each correlation."""
+    print("| signs | true accuracy, % |", " | ".join(f"ρ = {value}" for value in CORRELATIONS), "|")
+    print("|--:|--:|", ":-:|" * len(CORRELATIONS), sep="")
+    for signs in signs_of:
+        for accuracy in ACCURACIES:
+            found = (coverage(random, Cell("", accuracy, value), signs, draws) for value in CORRELATIONS)
+            cells = " | ".join(f"{one.by_sign:.1f} (± {one.width / 2:.2f}); {one.by_image:.0f}" for one in found)
+            print(f"| {signs} | {100 * accuracy:g} | {cells} |")
+
+
+def two_networks(random: np.random.Generator, signs: int) -> tuple[Floats, Floats]:
+    """Frames that are right (cells, signs), of two networks of one recipe."""
+    common, own = random.normal(size=signs), random.normal(size=(len(CELLS), signs))
+    scores = (
+        OF_SIGN**0.5 * common + OF_CELL**0.5 * own + OF_NETWORK**0.5 * random.normal(size=own.shape) for _ in range(2)
+    )
+    first, second = (
+        np.array([shares(*cell[1:], one) for cell, one in zip(CELLS, norm.cdf(score), strict=True)]) for score in scores
+    )
+    right = (random.binomial(FRAMES, share).astype(np.float64) for share in (first, second))
+    return next(right), next(right)
+
+
+def swapped(random: np.random.Generator, signs: int, draws: int) -> Floats:
+    """(signs, cells, draws): differences under an exact null: two networks are exchanged by sign, in all cells."""
+    networks = (two_networks(random, signs) for _ in range(draws))
+    differences = np.stack([other - one for one, other in networks], axis=-1).swapaxes(0, 1)
+    flipped: Floats = differences * (2.0 * random.integers(0, 2, (signs, 1, draws)) - 1)
+    return flipped
+
+
+class Errors(NamedTuple):
+    """How often one test errs, and how often a gate of ten cells does, in per cent."""
+
+    one_cell: float
+    gate: float
+
+
+def errors(differences: Floats, p_values: Floats) -> Errors:
+    """Of `p_values` (cells · draws,)."""
+    _, cells, draws = differences.shape
+    by_draw = p_values.reshape(cells, draws)
+    gates = [bool((holm(own.tolist()) < SIGNIFICANCE).any()) for own in by_draw.T]
+    return Errors(100 * float((by_draw < SIGNIFICANCE).mean()), 100 * float(np.mean(gates)))
+
+
+def print_errors(random: np.random.Generator, draws: int) -> None:
+    print(
+        "| signs | better: one cell | the gate | worse, margin 0: one cell | the gate | worse, margin 0.005: the gate |"
+    )
+    print("|--:|--:|--:|--:|--:|--:|")
+    for signs in SIGNS:
+        differences = swapped(random, signs, draws)
+        sums = differences.reshape(signs, -1)
+        cases = np.full(sums.shape, float(FRAMES))
+        better = errors(differences, sign_flip(sums))
+        worse, beyond = (errors(differences, p_worse(sums, cases, margin)) for margin in (0.0, 0.005))
+        numbers = better.one_cell, better.gate, worse.one_cell, worse.gate, beyond.gate
+        print(f"| {signs} | {' | '.join(f'{number:.1f}' for number in numbers)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=4_000)
+    parser.add_argument("--gate-draws", type=int, default=1_000)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    print("Coverage of 95 % intervals in per cent (mean half width in points); if images are counted\n")
+    print_coverage(np.random.default_rng(given.seed), SIGNS, given.draws)
+    print("\nRecall of a class\n")
+    print_coverage(np.random.default_rng(given.seed), SIGNS_PER_CLASS, given.draws)
+    print("\nHow often the tests err at 5 % if networks are swapped by sign, per cent; the gate: Holm over ten cells\n")
+    print_errors(np.random.default_rng(given.seed), given.gate_draws)
+
+
+if __name__ == "__main__":
+    main()

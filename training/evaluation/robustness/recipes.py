@@ -1,0 +1,89 @@
+"""Networks that differ in nothing but the seed of their training, together: a table of recipes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from pipelines.store.shown import Shown
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.classifiers.variants import in_order
+from training.evaluation.intervals.seeds import over_seeds
+
+__all__ = ["SCHEMA", "measure_recipes", "shown_recipes"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("models", pa.string(), nullable=False),
+        pa.field("noise", pa.string(), nullable=False),
+        pa.field("level", pa.string(), nullable=False),
+        pa.field("seeds", pa.int32(), nullable=False),
+        pa.field("accuracy", pa.float64(), nullable=False),
+        pa.field("sd", pa.float64(), nullable=False),
+        pa.field("low", pa.float64(), nullable=False),
+        pa.field("high", pa.float64(), nullable=False),
+        pa.field("images", pa.int64(), nullable=False),
+        pa.field("groups", pa.int64()),
+        pa.field("design_effect", pa.float64()),
+        pa.field("unit", pa.string(), nullable=False),
+    ]
+)
+"""`models` are names with commas between them. `accuracy` is the mean over `seeds`, `sd` their standard deviation; low
+and high are the 95 % interval of the mean over seeds and groups (intervals.seeds); the other columns are those of
+classifiers.table."""
+NOT_THE_RECIPE = {"seed", "device", "cache", "launcher", "processes", "runs_root", "resume", "tracking"}
+
+
+def measure_recipes(predictions: Mapping[tuple[str, str], Predictions], models: Mapping[str, Classifier]) -> pa.Table:
+    """A row per variant for each recipe that has several seeds among the models; adversarial images, which are of one
+    network, are left out."""
+    rows: list[dict[str, Any]] = []
+    for names in _recipes(models):
+        variants = {variant: found for (name, variant), found in predictions.items() if name == names[0]}
+        for variant, first in variants.items():
+            found = [predictions[name, variant] for name in names if (name, variant) in predictions]
+            if first.attack is not None or len(found) < len(names):
+                continue
+            measured = over_seeds(first.units, np.array([one.right for one in found]))
+            interval = measured.interval._asdict()
+            rows.append(
+                {"models": ", ".join(names), **first.shown._asdict(), "seeds": measured.seeds, "sd": measured.sd}
+                | interval
+                | {"accuracy": interval["value"]}
+            )
+    return pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], SCHEMA)
+
+
+def shown_recipes(table: pa.Table) -> Table:
+    """Accuracies in per cent for the console."""
+    shown = Table(title="accuracy over seeds, %", box=SIMPLE_HEAD, caption_justify="left")
+    for column in ("variant", "mean ± sd", "95 % interval over seeds and groups", "design effect"):
+        shown.add_column(column, justify="left" if column == "variant" else "right")
+    rows = table.to_pylist()
+    for models in dict.fromkeys(row["models"] for row in rows):
+        own = {Shown(row["noise"], row["level"]): row for row in rows if row["models"] == models}
+        shown.add_section()
+        shown.add_row(f"seeds: {models.count(',') + 1}", models.partition(",")[0], "and others")
+        for variant in in_order(own):
+            row = own[variant]
+            low, high = 100 * row["low"], 100 * row["high"]
+            effect = "" if row["design_effect"] is None else f"{row['design_effect']:.1f}"
+            mean = f"{100 * row['accuracy']:.2f} ± {100 * row['sd']:.2f}"
+            shown.add_row(variant.variant, mean, f"{low:.2f} – {high:.2f}", effect)
+    return shown
+
+
+def _recipes(models: Mapping[str, Classifier]) -> list[list[str]]:
+    """The names of models whose settings differ in their seeds alone, if there are several seeds."""
+    found: dict[str, dict[int, str]] = {}
+    for name, classifier in models.items():
+        settings = classifier.about.get("settings", {})
+        if "seed" in settings:
+            recipe = {key: value for key, value in settings.items() if key not in NOT_THE_RECIPE}
+            found.setdefault(json.dumps(recipe, sort_keys=True, default=str), {}).setdefault(settings["seed"], name)
+    return [list(names.values()) for names in found.values() if len(names) > 1]
