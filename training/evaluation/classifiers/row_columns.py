@@ -16,17 +16,23 @@ __all__ = ["read_columns", "read_groups"]
 def read_columns(source: OpenSplit, variant: str, names: Sequence[str]) -> pa.Table:
     """The columns `names` of all rows of the split, in order of the images' ids. Raises StreamError."""
     row_groups = source.variants[variant].row_groups
-    table = pa.concat_tables([_read(source, group, ["image_id", *names]) for group in row_groups])
+    table = pa.concat_tables([_read(source, group, list(dict.fromkeys(["image_id", *names]))) for group in row_groups])
     order = np.argsort(np.array(table["image_id"].to_pylist()))  # the order of NumPy, as the predictions have it
     return table.take(order).select(list(names))
 
 
 def read_groups(source: OpenSplit, variant: str) -> np.ndarray[tuple[int], np.dtype[np.str_]] | None:
     """The group of each image (N,), in order of the images' ids; None if the card says that those of the split are
-    unknown. Raises StreamError."""
+    unknown. Raises StreamError.
+
+    A card that knows the groups of train, but was written before cards had `unknown_groups`, says it where each image
+    has its own group."""
     if source.split in source.card.unknown_groups:
         return None
-    return np.array(read_columns(source, variant, ["group"])["group"].to_pylist(), np.str_)
+    table = read_columns(source, variant, ["image_id", "group"])
+    if source.card.expected_groups is not None and table["group"].equals(table["image_id"]):
+        return None
+    return np.array(table["group"].to_pylist(), np.str_)
 
 
 def _read(source: OpenSplit, group: RowGroup, names: Sequence[str]) -> pa.Table:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from attacked_predictions import write_attacked
-from small_datasets import CARD, Tracks
+from small_datasets import CARD, Small, Tracks
 
 from training.classifiers.trained import Classifier, Shape
 from training.evaluation.classifiers.predicting import Predictions, predict
@@ -40,6 +40,14 @@ def test_groups_that_the_card_calls_unknown_are_not_taken_for_known(tmp_path: Pa
     root = replace(SMALL, card=card).write(tmp_path)
     assert predictions(root, "clean").groups is None
     assert predictions(root, "clean", "validation").groups is not None
+
+
+def test_cards_of_before_say_by_the_rows_that_groups_are_unknown(tmp_path: Path) -> None:
+    """As GTSRB's card without unknown_groups: its train groups are published, its test images have their own ids."""
+    card = CARD.model_copy(update={"expected_groups": 1307})
+    small = Small({"test": [[5]]}, size_px=8, card=card)
+    assert predictions(small.write(tmp_path / "one"), "clean").groups is None
+    assert predictions(replace(SMALL, card=card).write(tmp_path / "tracks"), "clean").groups is not None
 
 
 def test_adversarial_images_have_the_groups_of_their_rows(tmp_path: Path) -> None:
