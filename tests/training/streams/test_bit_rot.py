@@ -88,6 +88,38 @@ def test_without_checksums_the_same_damage_would_change_an_image(
     assert read(path.parents[1]) != whole
 
 
+def test_checksums_are_compared_when_a_row_group_is_first_read_and_not_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, checks = write(tmp_path), list[bool]()
+    parquet_file = pq.ParquetFile
+
+    def open_file(*arguments: Any, **others: Any) -> Any:
+        checks.append(others["page_checksum_verification"])
+        return parquet_file(*arguments, **others)
+
+    monkeypatch.setattr("training.streams.parquet_pieces.pq.ParquetFile", open_file)
+    stream = open_stream(Data(root=str(folder.parents[2]), size_px=SIZE_PX), "train", seed=0, batch_size=8)
+    for epoch in range(3):
+        list(stream.epoch(epoch))
+    row_groups = sum(map(len, PARTS["train"]))
+    assert checks == [True] * row_groups + [False] * 2 * row_groups
+    read(folder)
+    assert checks[3 * row_groups :] == [True] * row_groups, "another stream checks for itself"
+
+
+def test_a_row_group_with_a_wrong_checksum_is_refused_each_time(tmp_path: Path) -> None:
+    path = write(tmp_path) / PART
+    data = bytearray(path.read_bytes())
+    image = pq.ParquetFile(path).read()["image"][1].as_py()
+    data[data.index(image[:64]) + 10] ^= 1
+    path.write_bytes(data)
+    stream = open_stream(Data(root=str(path.parents[4]), size_px=SIZE_PX), "train", seed=0, batch_size=8)
+    for _ in range(2):
+        with pytest.raises(StreamError, match=r"CRC"):
+            list(stream.epoch(0))
+
+
 @pytest.mark.parametrize("length", [0, 3, 4, 300, -4, -1])
 def test_no_truncation_is_read_silently(tmp_path: Path, length: int) -> None:
     """Nor where the manifest was written for the truncated file."""
