@@ -3,14 +3,17 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 
 import pytest
 from pyspark.sql import SparkSession
 
 REPOSITORY = Path(__file__).parents[1]
+RunHere = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +37,34 @@ def spark() -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture
+def run_here(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunHere:
+    """run_here(job, cwd, *arguments): a job with its arguments in this process and, if it needs Spark, in the shared
+    session. A process of its own would import and start all of that again, which takes longer than the job."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("pipelines.spark.session.started", lambda _: nullcontext(request.getfixturevalue("spark")))
+
+    def run(job: ModuleType, cwd: Path, *arguments: str) -> CompletedProcess[str]:
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        exit_code = job.main(list(arguments))
+        return CompletedProcess(list(arguments), exit_code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database to copy: to make its tables takes MLflow seconds."""
+    from training.tracking.server import Server  # here: tests of pipelines need not import MLflow
+
+    database = tmp_path_factory.mktemp("empty_mlflow") / "mlflow.db"
+    Server(f"sqlite:///{database}")
+    return database
 
 
 def _load(path: Path) -> ModuleType:

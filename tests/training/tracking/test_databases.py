@@ -26,10 +26,10 @@ Server(sys.argv[1])
 
 
 @pytest.fixture
-def database(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def database(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "project" / "mlruns" / "mlflow.db"
     copy.parent.mkdir(parents=True)
-    shutil.copy(whole, copy)
+    shutil.copy(empty_mlflow, copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}")
     return copy
 
@@ -47,24 +47,24 @@ def finished_run(folder: Path, experiment: str = "classifiers") -> str:
     return run.run_id
 
 
-def tables_of(whole: Path) -> list[str]:
-    with sqlite3.connect(whole) as connection:
+def tables_of(empty_mlflow: Path) -> list[str]:
+    with sqlite3.connect(empty_mlflow) as connection:
         rows = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql NOT NULL")
         return [sql for (sql,) in rows if "sqlite_" not in sql]
 
 
-def test_a_new_database_is_whole_and_nothing_lies_beside_it(whole: Path) -> None:
-    assert [path.name for path in whole.parent.iterdir()] == ["mlflow.db"]
-    assert len(tables_of(whole)) > 20
+def test_a_new_database_is_whole_and_nothing_lies_beside_it(empty_mlflow: Path) -> None:
+    assert [path.name for path in empty_mlflow.parent.iterdir()] == ["mlflow.db"]
+    assert len(tables_of(empty_mlflow)) > 20
 
 
 @pytest.mark.parametrize("statements", [1, 5, 20])
 def test_a_half_made_database_is_named_with_the_remedy(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
+    empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
 ) -> None:
     half = tmp_path / "mlflow.db"
     with sqlite3.connect(half) as connection:
-        for sql in tables_of(whole)[:statements]:
+        for sql in tables_of(empty_mlflow)[:statements]:
             connection.execute(sql)
     use(monkeypatch, half)
     for attempt in (lambda: find_models(["latest"]), lambda: Registry("signs")):
@@ -76,13 +76,13 @@ def test_a_half_made_database_is_named_with_the_remedy(
     assert half.is_file(), "it is the user's to remove"
 
 
-def test_what_was_left_half_made_under_the_other_name_is_cleared_away(whole: Path, tmp_path: Path) -> None:
+def test_what_was_left_half_made_under_the_other_name_is_cleared_away(empty_mlflow: Path, tmp_path: Path) -> None:
     left = tmp_path / ".mlflow.db.partial-killed"
     left.mkdir()
     (left / "mlflow.db").write_bytes(b"half")
-    prepare(tmp_path / "mlflow.db", lambda path: bool(shutil.copy(whole, path)) and None)
+    prepare(tmp_path / "mlflow.db", lambda path: bool(shutil.copy(empty_mlflow, path)) and None)
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-    assert (tmp_path / "mlflow.db").read_bytes() == whole.read_bytes()
+    assert (tmp_path / "mlflow.db").read_bytes() == empty_mlflow.read_bytes()
 
 
 def test_an_interrupted_making_leaves_no_database(tmp_path: Path) -> None:
@@ -95,11 +95,11 @@ def test_an_interrupted_making_leaves_no_database(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_that_begin_at_once_get_one_database(whole: Path, tmp_path: Path) -> None:
+def test_two_that_begin_at_once_get_one_database(empty_mlflow: Path, tmp_path: Path) -> None:
     made, begin = [], Barrier(2)
 
     def make(path: Path) -> None:
-        shutil.copy(whole, path)
+        shutil.copy(empty_mlflow, path)
         made.append(path)
 
     def first_start() -> None:
@@ -112,12 +112,12 @@ def test_two_that_begin_at_once_get_one_database(whole: Path, tmp_path: Path) ->
     for thread in threads:
         thread.join(30)
     assert len(made) == 1
-    assert (tmp_path / "mlflow.db").read_bytes() == whole.read_bytes()
+    assert (tmp_path / "mlflow.db").read_bytes() == empty_mlflow.read_bytes()
 
 
-def test_another_programs_database_that_appears_meanwhile_is_kept(whole: Path, tmp_path: Path) -> None:
+def test_another_programs_database_that_appears_meanwhile_is_kept(empty_mlflow: Path, tmp_path: Path) -> None:
     def late(path: Path) -> None:
-        shutil.copy(whole, path)
+        shutil.copy(empty_mlflow, path)
         (tmp_path / "mlflow.db").write_bytes(b"made by another program")
 
     prepare(tmp_path / "mlflow.db", late)
@@ -172,11 +172,11 @@ def test_a_cut_database_is_named(database: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["a b", "Übung", "run #2", "a+b;c&d=e"])
 def test_database_paths_are_taken_as_they_are(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     place = tmp_path / folder
     (place / "mlruns").mkdir(parents=True)
-    shutil.copy(whole, place / "mlruns" / "mlflow.db")
+    shutil.copy(empty_mlflow, place / "mlruns" / "mlflow.db")
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run_id = finished_run(place / "run")

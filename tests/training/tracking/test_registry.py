@@ -13,8 +13,8 @@ from training.tracking import ModelName, Registry, TrackingError, UnreachableErr
 
 
 @pytest.fixture(scope="module")
-def database(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copy(whole, tmp_path_factory.mktemp("store")))
+def database(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(empty_mlflow, tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture
