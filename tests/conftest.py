@@ -23,7 +23,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """A local session with two cores, shared by all tests of one run."""
+    """A local session with two cores, shared by all tests of a run."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder: SparkSession.Builder = SparkSession.builder
     session = (
@@ -59,7 +59,7 @@ def run_here(
 
 @pytest.fixture(scope="session")
 def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database to copy: to make its tables takes MLflow seconds."""
+    """A database to copy, since MLflow takes seconds to create its tables."""
     from training.tracking.server import Server  # here: tests of pipelines need not import MLflow
 
     database = tmp_path_factory.mktemp("empty_mlflow") / "mlflow.db"
@@ -78,7 +78,7 @@ def _load(path: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def make_noisy_datasets() -> ModuleType:
-    """The job's module: nobody may import jobs, so it is loaded by its path."""
+    """The job's module, loaded by its path, since jobs cannot be imported."""
     return _load(REPOSITORY / "jobs" / "make_noisy_datasets.py")
 
 

@@ -1,4 +1,4 @@
-"""The evaluation job as a user types it."""
+"""The evaluation job on the command line."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def cwd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd
 
 
-def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(
+def test_models_of_two_sizes_are_evaluated_on_all_variants(
     repository: Path, cwd: Path, evaluate_classifiers: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run(repository, cwd, "models=[small.pt,larger.pt]", "data.root=signs", "device=cpu")
@@ -76,7 +76,7 @@ def test_models_of_two_sizes_are_evaluated_on_all_variants_and_the_files_say_so(
 def test_adversarial_variants_have_curves_and_flags(
     cwd: Path, tmp_path: Path, evaluate_classifiers: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The classifier says 0 to everything, so it is right on images 0, 43 and 86."""
+    """The classifier always predicts 0, so it is right on images 0, 43 and 86."""
     root = SMALL.write(tmp_path / "attacked")
     trained = Classifier.read(cwd / "small.pt", torch.device("cpu"))
     digest = _always(trained, 0, tmp_path / "small.pt")
@@ -112,7 +112,7 @@ def test_adversarial_variants_have_curves_and_flags(
 
 
 def _always(classifier: Classifier, label: int, path: Path) -> str:
-    """Written as a classifier that gives this label to every image; its digest."""
+    """Writes a classifier that predicts this label for every image; returns its digest."""
     *_, last = classifier.network.modules()
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():

@@ -210,7 +210,7 @@ def test_noisy_images_can_be_attacked(make: Make, model: Classifier, tmp_path: P
         assert row["snr_db"] == pytest.approx(snr_db(source, row["image"]), abs=1e-3)
 
 
-def test_it_is_streamed_as_any_variant(made: Path, model: Classifier) -> None:
+def test_adversarial_images_are_streamed_like_any_variant(made: Path, model: Classifier) -> None:
     root = str(made.parents[1])
     names = ["fgsm-snr33", f"fgsm-snr50/attacked={model.digest[:4]}"]
     data = Data(root=root, size_px=SIZE_PX, mixture=dict.fromkeys(names, 0.5), verify=True)
@@ -231,7 +231,7 @@ def test_it_is_streamed_as_any_variant(made: Path, model: Classifier) -> None:
         open_stream(mixed, "test", seed=0, batch_size=8)
 
 
-def test_evaluation_tells_white_box_from_transfer(
+def test_evaluation_distinguishes_white_box_from_transfer(
     run_here: RunHere, evaluate_classifiers: ModuleType, make: Make, tmp_path: Path
 ) -> None:
     """The accuracies are those of the predictions that the job has stored."""
@@ -345,7 +345,7 @@ def test_bad_input_is_named_without_a_traceback(
     assert "Traceback" not in said
 
 
-def test_the_manifest_of_a_noisy_dataset_says_nothing_of_attacks(tmp_path: Path) -> None:
+def test_the_manifest_of_a_noisy_dataset_has_no_attack(tmp_path: Path) -> None:
     folder = Cell("crop_or_pad", SIZE_PX, "clean").folder(write_signs(tmp_path / "signs"))
     assert "attack" not in json.loads((folder / MANIFEST_NAME).read_text())
 
@@ -364,7 +364,7 @@ def test_other_readers_find_both_kinds_by_the_patterns_of_the_docs(made: Path, s
     assert reader.parquet(f"{root}/*/*/variant=clean/split=*").count() == 22
 
 
-def test_what_a_generator_makes_is_a_variant_of_its_own(make: Make, model: Classifier, tmp_path: Path) -> None:
+def test_a_generator_attack_is_a_separate_variant(make: Make, model: Classifier, tmp_path: Path) -> None:
     gan = Adversarial(snr_db=30)
     shape = GanShape(SIZE_PX, 43, tuple(range(43)))
     generator = TrainedGan(shape.build(gan, seed=0).generator.eval(), gan, shape, {"run_id": "r1"})

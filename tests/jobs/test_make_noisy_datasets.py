@@ -1,4 +1,4 @@
-"""The main job as a user types it."""
+"""The main job on the command line."""
 
 import os
 import re
@@ -33,14 +33,14 @@ def no_arguments(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_without_arguments_it_makes_synthetic_signs_and_says_so(no_arguments: Path) -> None:
     said = (no_arguments / "stdout").read_text()
-    assert "DRAWN, SYNTHETIC road signs" in said
+    assert "SYNTHETIC road signs (drawings)" in said
     assert "python jobs/download_dataset.py gtsrb" in said
     assert "40 datasets made, 0 were there already" in said
     assert re.search(r"40\s+gaussian-max\s+1,290\s+1,290\s+430", said)
     assert not list(no_arguments.glob("data/datasets/gtsrb*"))
 
 
-def test_the_pictures_lie_beside_the_data(no_arguments: Path) -> None:
+def test_figures_are_saved_next_to_the_data(no_arguments: Path) -> None:
     folder = no_arguments / "data/datasets/synthetic_signs/geometry=crop_or_pad/_figures"
     assert {path.name for path in folder.iterdir()} == {
         "images_per_class.png",
@@ -91,13 +91,13 @@ def test_dry_run_makes_nothing(run_here: RunHere, make_noisy_datasets: ModuleTyp
     [
         (["sizes=[28]"], 2, "sizes: unknown key; there are: dataset, output_root,"),
         (["seed=many"], 2, "seed: Input should be a valid integer, got 'many'"),
-        (["variants=[gaussian-huge]"], 2, "variants: gaussian-huge unknown; with this noise there are: clean,"),
+        (["variants=[gaussian-huge]"], 2, "variants: unknown: gaussian-huge; with this noise there are: clean,"),
         (["noise=nothing"], 2, "there are: paper, proposal"),
         (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: Input should be greater"),
         (["geometry=stretch"], 2, "expected one of crop_or_pad, resize, roi_resize, got 'stretch'"),
         (["--config", "missing.yaml"], 2, "missing.yaml: no such file"),
-        (["dataset.root=nowhere"], 1, "nowhere: there is no such folder; check dataset.root"),
-        (["output_root=/proc/nothing"], 1, "cannot be made or opened"),
+        (["dataset.root=nowhere"], 1, "nowhere: no such folder; check dataset.root"),
+        (["output_root=/proc/nothing"], 1, "cannot be created or opened"),
     ],
 )
 def test_bad_input_is_named_without_a_traceback(
@@ -110,7 +110,7 @@ def test_bad_input_is_named_without_a_traceback(
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_takes_no_file_is_named_without_a_traceback(
+def test_an_unwritable_folder_is_named_without_a_traceback(
     run_here: RunHere, make_noisy_datasets: ModuleType, tmp_path: Path
 ) -> None:
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())

@@ -61,7 +61,7 @@ def test_lines_and_images_that_do_not_match_are_rejected(root: Path) -> None:
     path.write_text("\n".join([*lines, lines[0], ""]))
     listing = TinyImagenet200(root=root).listing()
     assert [(Path(row.source).name, row.reason) for row in listing.rejected] == [
-        ("val_annotations.txt line 2", "names 'val_99.JPEG', which is not in val/images"),
+        ("val_annotations.txt line 2", "refers to 'val_99.JPEG', which is not in val/images"),
         ("val_annotations.txt line 3", "refers to the class 'n00000001', which is not in wnids.txt"),
         ("val_annotations.txt line 9", "a second line for val_0.JPEG; the first is used"),
         ("val_1.JPEG", "not in val_annotations.txt"),

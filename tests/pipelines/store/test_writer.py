@@ -417,9 +417,7 @@ def test_unreadable_images_are_listed_and_left_out(make: Make, tmp_path: Path) -
     for manifest in manifests_of(root).values():
         assert sum(manifest.counts.values()) + manifest.source["rejected"] == len(images)
     (tmp_path / "raw" / "Final_Test" / "Images" / "00002.ppm").write_text("the only test image of its class")
-    with pytest.raises(
-        SourceError, match=r"no usable image of class test 42; the reasons are in .*_rejected"
-    ):
+    with pytest.raises(SourceError, match=r"no usable image of class test 42; the reasons are in .*_rejected"):
         make(tmp_path / "raw", tmp_path / "out", "max_rejected_fraction=0.2")
 
 

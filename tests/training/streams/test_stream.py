@@ -434,7 +434,7 @@ def test_verify_compares_every_byte_with_the_digest(copy: Path) -> None:
         path, lambda table: table.set_column(1, label, pa.array([*table["label"].to_pylist()[:-1], 12], pa.int32()))
     )
     opened(copy)
-    with pytest.raises(StreamError, match=r"content digest [0-9a-f]{64}, but the manifest says"):
+    with pytest.raises(StreamError, match=r"content digest is [0-9a-f]{64}, but the manifest says"):
         opened(copy, verify=True)
 
 
