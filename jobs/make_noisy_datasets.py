@@ -20,7 +20,7 @@ from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import parse_arguments
 from pipelines.spark import session
 from pipelines.spark.frames import make_renderer
-from pipelines.spark.sources import is_unchanged, parts_frame, prepare_source, refuse_another, refuse_damaged
+from pipelines.spark.sources import is_unchanged, parts_frame, prepare_source, refuse_other_dataset, refuse_unusable
 from pipelines.store import writer
 from pipelines.store.provenance import made_by
 
@@ -31,10 +31,10 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
     """Makes the variants that are missing or out of date."""
     root = settings.dataset_folder
     with writer.locked(root):
-        refuse_another(root, settings.dataset, listing)
+        refuse_other_dataset(root, settings.dataset, listing)
         source = prepare_source(spark, listing, settings)
         table = writer.write_rejected(root, source.rejected)
-        refuse_damaged(source, settings.max_rejected_fraction, table)
+        refuse_unusable(source, settings.max_rejected_fraction, table)
         console.print("\n".join([source.sentence(), *listing.remarks]))
         wanted = {cell: settings.fingerprint(cell, source.digest, listing.card) for cell in settings.cells}
         outdated = writer.outdated(root, wanted, settings.verify)
@@ -46,7 +46,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
                 settings.images_per_row_group, settings.compression, source.groups_per_class,
             )  # fmt: skip
             rendering = settings.rendering(listing.card.channels).only(outdated)
-            render = make_renderer(rendering, source.reading)
+            render = make_renderer(rendering, source.readers)
             writer.write_datasets(parts_frame(spark, source, settings.partitions), render, plan)
             from pipelines.render.figures import (
                 draw_figures,  # here: a run without work need not import matplotlib

@@ -1,3 +1,4 @@
 """Pure image mathematics on NumPy, and the Spark frames that apply it. Never imports torch or MLflow.
 
-settings.py is the only reader of YAML; errors.py has what users can do wrong. All else lies in rooms."""
+settings.py is the only reader of YAML; errors.py holds the errors that a user can cause and fix. Everything else is in
+rooms."""

@@ -1,4 +1,4 @@
-"""The console of every job and training."""
+"""The console that every job and training prints to."""
 
 from rich.console import Console
 
@@ -6,5 +6,6 @@ __all__ = ["make_console"]
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Says text as it is: [red] and :car: in a path or a name are no markup, and no path is broken into lines."""
+    """A console that prints text literally: [red] and :car: in a path or name are not markup, and paths are not
+    wrapped."""
     return Console(stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -3,14 +3,17 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 
 import pytest
 from pyspark.sql import SparkSession
 
 REPOSITORY = Path(__file__).parents[1]
+RunHere = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +23,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """A local session with two cores, shared by all tests of one run."""
+    """A local session with two cores, shared by all tests of a run."""
     os.environ["PYSPARK_PYTHON"] = sys.executable
     builder: SparkSession.Builder = SparkSession.builder
     session = (
@@ -36,6 +39,34 @@ def spark() -> Iterator[SparkSession]:
     session.stop()
 
 
+@pytest.fixture
+def run_here(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunHere:
+    """run_here(job, cwd, *arguments): a job with its arguments in this process and, if it needs Spark, in the shared
+    session. A process of its own would import and start all of that again, which takes longer than the job."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("pipelines.spark.session.started", lambda _: nullcontext(request.getfixturevalue("spark")))
+
+    def run(job: ModuleType, cwd: Path, *arguments: str) -> CompletedProcess[str]:
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        exit_code = job.main(list(arguments))
+        return CompletedProcess(list(arguments), exit_code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database to copy, since MLflow takes seconds to create its tables."""
+    from training.tracking.server import Server  # here: tests of pipelines need not import MLflow
+
+    database = tmp_path_factory.mktemp("empty_mlflow") / "mlflow.db"
+    Server(f"sqlite:///{database}")
+    return database
+
+
 def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
     assert spec is not None and spec.loader is not None
@@ -47,7 +78,7 @@ def _load(path: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def make_noisy_datasets() -> ModuleType:
-    """The job's module: nobody may import jobs, so it is loaded by its path."""
+    """The job's module, loaded by its path, since jobs cannot be imported."""
     return _load(REPOSITORY / "jobs" / "make_noisy_datasets.py")
 
 

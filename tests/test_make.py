@@ -1,4 +1,4 @@
-"""The Makefile on a machine where something is missing."""
+"""The Makefile on a machine that lacks a tool."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ def run_make(repository: Path, target: str, path: Path, **environment: str) -> s
 
 
 def tools(folder: Path, *names: str) -> Path:
-    """A PATH on which there is nothing but `names`."""
+    """A PATH with only these tools."""
     for name in names:
         found = shutil.which(name)
         assert found is not None
@@ -26,7 +26,7 @@ def fake(folder: Path, name: str, script: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_missing_java_is_said_in_one_line(repository: Path, tmp_path: Path) -> None:
+def test_a_missing_java_is_reported_in_one_line(repository: Path, tmp_path: Path) -> None:
     done = run_make(repository, "java", tools(tmp_path, "sh", "sed"))
     assert done.returncode != 0
     assert done.stdout.splitlines() == [
@@ -35,7 +35,7 @@ def test_missing_java_is_said_in_one_line(repository: Path, tmp_path: Path) -> N
     ]
 
 
-def test_java_of_another_version_is_said_in_one_line(repository: Path, tmp_path: Path) -> None:
+def test_java_of_another_version_is_reported_in_one_line(repository: Path, tmp_path: Path) -> None:
     path = tools(tmp_path, "sh", "sed")
     fake(path, "java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2")
     done = run_make(repository, "java", path)

@@ -1,4 +1,4 @@
-"""Every promise of the pages on security and operations names tests, and they are there."""
+"""Every promise in docs/security.md and docs/operations.md names existing tests."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`( \\\*)?")
 
 
 def sections(page: str) -> tuple[str, str]:
-    """What a page says, and its table of tests."""
+    """The text of a page and its table of tests."""
     text, _, table = (REPOSITORY / "docs" / page).read_text().partition("\n## The tests\n")
     return text, table
 
@@ -28,7 +28,7 @@ def module_marks(module: ast.Module) -> list[ast.stmt]:
 
 @pytest.fixture(scope="module")
 def there() -> dict[tuple[str, str], list[bool]]:
-    """Whether each is slow, by the name of its file, in whichever folder, and its own."""
+    """All tests by file name and test name, and whether each is slow."""
     found: dict[tuple[str, str], list[bool]] = {}
     for path in (REPOSITORY / "tests").rglob("test_*.py"):
         module = ast.parse(path.read_text())
@@ -39,7 +39,7 @@ def there() -> dict[tuple[str, str], list[bool]]:
 
 
 @pytest.mark.parametrize("page", ["security.md", "operations.md"])
-def test_every_promise_names_tests_that_are_there(page: str, there: dict[tuple[str, str], list[bool]]) -> None:
+def test_every_promise_names_existing_tests(page: str, there: dict[tuple[str, str], list[bool]]) -> None:
     rows = [row for row in ROW.finditer(sections(page)[1]) if row["promise"] != "promise"]
     assert len(rows) > 20
     for row in rows:
@@ -51,7 +51,7 @@ def test_every_promise_names_tests_that_are_there(page: str, there: dict[tuple[s
             assert bool(slow) in there[file, name], f"{page}: {row['promise']}: the mark of {name} is wrong"
 
 
-def test_all_that_comes_in_has_a_promise_but_what_is_trusted_altogether() -> None:
+def test_every_untrusted_input_has_a_promise() -> None:
     text, table = sections("security.md")
     comes_in = {row["what"] for row in re.finditer(r"^\| (?P<what>[^|]+) \| (no|only|yes)\b", text, re.MULTILINE)}
     kept = {row["what"] for row in ROW.finditer(table)}

@@ -1,4 +1,4 @@
-"""The doors between packages and rooms: who may import whom, and libraries that have one owner."""
+"""The import rules between packages and rooms, and libraries with one owner."""
 
 import ast
 import sys
@@ -76,7 +76,7 @@ def here(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Full names of all modules and names that a file imports, anywhere in it: in functions and for types alone too."""
+    """Full names of everything that a file imports anywhere, including in functions and for type checking only."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -111,7 +111,7 @@ def imported_modules(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", MODULES.values(), ids=here)
-def test_a_room_imports_those_it_may(path: Path) -> None:
+def test_a_room_imports_only_rooms_it_may_import(path: Path) -> None:
     own = room_of(module_name(path))
     if not own:
         assert path.name == "__init__.py", "lies flat beside the rooms"
@@ -121,7 +121,7 @@ def test_a_room_imports_those_it_may(path: Path) -> None:
 
 
 def check_imports(path: Path, own: str) -> None:
-    """A file of the room `own`, wherever it lies."""
+    """Checks the imports of a file as if it belonged to the room `own`."""
     package = own.partition(".")[0]
     for name in imports(path):
         assert not is_of(name, "jobs")
@@ -135,14 +135,14 @@ def check_imports(path: Path, own: str) -> None:
             assert not any(is_of(name, library) for library in closed), name
 
 
-def test_a_robust_objective_may_lie_among_objectives() -> None:
+def test_a_robust_objective_may_be_in_the_room_of_objectives() -> None:
     path = REPOSITORY / "tests" / "reference" / "on_adversarial_images.py"
     assert any(is_of(name, "training.attacks") for name in imports(path))
     check_imports(path, "training.objectives")
 
 
 def test_doors_lead_one_way() -> None:
-    """In the order of DOORS, every room imports rooms above it alone."""
+    """In the order of DOORS, every room imports only rooms above it."""
     above: set[str] = set()
     for room, doors in DOORS.items():
         package = room.partition(".")[0]
@@ -150,7 +150,7 @@ def test_doors_lead_one_way() -> None:
         above.add(room)
 
 
-def test_no_module_imports_itself_through_others() -> None:
+def test_there_are_no_import_cycles() -> None:
     waiting = {name: set(imported_modules(path)) - {name} for name, path in MODULES.items()}
     while ready := {name for name, others in waiting.items() if not others & waiting.keys()}:
         waiting = {name: others for name, others in waiting.items() if name not in ready}
@@ -158,7 +158,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_a_task_that_attacks_or_scores_imports_no_mlflow() -> None:
-    """It takes seconds to import, in each of Spark's Python workers."""
+    """MLflow takes seconds to import, in each of Spark's Python workers."""
     reached, waiting = set[str](), {"training.executors.shipped"}
     while waiting := {other for name in waiting for other in imported_modules(MODULES[name])} - reached:
         reached |= waiting
@@ -166,7 +166,7 @@ def test_a_task_that_attacks_or_scores_imports_no_mlflow() -> None:
     assert not [name for name in reached if is_of(name, "training.tracking")]
 
 
-def test_every_room_says_what_it_is_for() -> None:
+def test_every_room_has_a_docstring() -> None:
     for room in DOORS:
         folder = REPOSITORY / room.replace(".", "/")
         if folder.is_dir():
@@ -175,13 +175,13 @@ def test_every_room_says_what_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("path", sources("pipelines", "training", "jobs"), ids=here)
-def test_a_library_with_an_owner_is_imported_by_its_owner_alone(path: Path) -> None:
+def test_a_library_with_an_owner_is_imported_only_by_its_owner(path: Path) -> None:
     for library, owners in OWNERS.items():
         if not here(path).startswith(owners):
             assert [name for name in imports(path) if is_of(name, library)] == []
 
 
-def test_jobs_are_scripts_that_nobody_can_import() -> None:
+def test_jobs_are_scripts_that_cannot_be_imported() -> None:
     for folder in ("jobs", "tests", "docker", "conf", "benchmarks"):
         assert not list((REPOSITORY / folder).rglob("__init__.py")), folder
     ours = {"pipelines", "training"}
@@ -191,7 +191,7 @@ def test_jobs_are_scripts_that_nobody_can_import() -> None:
         assert path.read_text().count("\n") <= 80, path
 
 
-def test_nobody_else_installs_our_packages() -> None:
+def test_only_this_project_installs_its_packages() -> None:
     distributions = packages_distributions()
     for package in ("pipelines", "training"):
         assert set(distributions.get(package, [])) <= {"roadsign-robustness"}, package
@@ -225,7 +225,7 @@ def test_every_menu_is_a_plain_dict_whose_keys_name_its_files() -> None:
 
 
 def test_the_menu_of_models_imports_no_library_but_torch() -> None:
-    """Every job that reads a checkpoint imports it, each of Spark's Python workers too."""
+    """Every job that reads a checkpoint imports it, as does each of Spark's Python workers."""
     allowed = {"torch", "pydantic", "pipelines", "training"} | set(sys.stdlib_module_names)
     for path in sources("training/models"):
         for node in ast.parse(path.read_text()).body:
@@ -235,6 +235,6 @@ def test_the_menu_of_models_imports_no_library_but_torch() -> None:
 
 
 def test_files_stay_short_and_small() -> None:
-    """CONTRIBUTING says about 250 lines."""
+    """The limit in CONTRIBUTING is about 250 lines."""
     for path in sources("pipelines", "training", "jobs", "benchmarks"):
         assert path.read_text().count("\n") <= 280, path

@@ -1,4 +1,4 @@
-"""The wheel holds our two packages and nothing else, and its settings are those that were meant to be shipped."""
+"""The wheel contains only the two packages, and exactly the intended settings files."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_pipelines_and_training_alone(repository: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_only_pipelines_and_training(repository: Path, tmp_path: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     subprocess.run([uv, "build", "--wheel", "--quiet", "--out-dir", tmp_path, repository], check=True)
     (wheel,) = tmp_path.glob("*.whl")

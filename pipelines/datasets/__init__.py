@@ -1,5 +1,5 @@
-"""The data sets. A new one is one file here, with a subclass of ImageSource, and one line in DATASETS. Its card
-says what the rest of the program knows of it."""
+"""The data sets. To add one, add a file here with a subclass of ImageSource, and a line to DATASETS. The rest of the
+program knows a data set only by its card."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pipelines.datasets.gtsrb import Gtsrb
 from pipelines.datasets.image_folder import ImageFolder
 from pipelines.datasets.listing import Listing, Location, Rejected, SourceImage
 from pipelines.datasets.mnist import Mnist
-from pipelines.datasets.recognition import recognise
+from pipelines.datasets.recognition import recognize
 from pipelines.datasets.svhn import Svhn
 from pipelines.datasets.synthetic_signs import SyntheticSigns
 from pipelines.datasets.tiny_imagenet_200 import TinyImagenet200
@@ -33,7 +33,7 @@ __all__ = [
     "SyntheticSigns",
     "UnreadableImageError",
     "decode",
-    "kind_found",
+    "detect_kind",
 ]  # fmt: skip
 
 DATASETS: dict[str, type[ImageSource]] = {
@@ -49,10 +49,10 @@ DATASETS: dict[str, type[ImageSource]] = {
 }
 
 
-def kind_found(settings: dict[str, Any]) -> str:
-    """The kind that `kind: auto` stands for: the one that recognizes the root. Without a root it is gtsrb where its
-    default root is there, otherwise the drawn signs. Raises SourceError, with what is there, where none or several
-    recognize it."""
+def detect_kind(settings: dict[str, Any]) -> str:
+    """The kind that `kind: auto` stands for: the source that recognizes the root. Without a root it is gtsrb if its
+    default root exists, otherwise synthetic_signs. Raises SourceError, which lists what is in the root, if no source or
+    several sources recognize it."""
     if root := settings.get("root"):
-        return recognise(Path(str(root)).expanduser(), DATASETS).kind
+        return recognize(Path(str(root)).expanduser(), DATASETS).kind
     return "gtsrb" if Path(Gtsrb.model_fields["root"].default).is_dir() else "synthetic_signs"

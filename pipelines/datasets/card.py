@@ -1,4 +1,4 @@
-"""What a data set says of itself: all that anyone else knows of it."""
+"""The card of a data set: everything that the rest of the program knows about it."""
 
 from collections.abc import Mapping
 from typing import Literal, Self
@@ -9,21 +9,20 @@ __all__ = ["NAME_PATTERN", "NOT_STATED", "DatasetCard", "Split"]
 
 Split = Literal["train", "validation", "test"]
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-"""Of a data set: its folder under output_root bears it."""
+"""The pattern of a data set's name, which is also the name of its folder under output_root."""
 NOT_STATED = "not stated"
-"""Where the publisher says nothing, or nothing that we could verify."""
+"""For facts that the publisher does not state, or that could not be verified."""
 
 
 class DatasetCard(BaseModel):
     """Facts about a data set that do not follow from its pixels.
 
-    `class_names` is by label, so it also says how many classes there are, whether or not each of them has an image.
-    `group` says in words which images show one object and so count as one observation; in the splits of
-    `unknown_groups` the publisher does not say it, so there each image has a group of its own without being independent
-    of the others. `hflip` and `vflip` map a label
-    to the label of the image mirrored left to right or top to bottom; an image whose label is missing must not be
-    mirrored. `expected_classes`, `expected_counts` (images per split) and `expected_groups` (of train) are
-    the publisher's."""
+    `class_names` is indexed by label, so it also gives the number of classes, including classes without an image.
+    `group` describes which images show the same object and so count as one observation; in the splits of
+    `unknown_groups` the publisher does not say so, and each image has a group of its own without being independent of
+    the others. `hflip` and `vflip` map a label to the label of the image mirrored left to right or top to bottom; images
+    whose label is missing must not be mirrored. `expected_classes`, `expected_counts` (images per split) and `expected_groups` (groups in train) are the
+    publisher's numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,7 +45,7 @@ class DatasetCard(BaseModel):
 
     def differences(self, counts: Mapping[Split, int], groups: int) -> str:
         """How a copy with `counts` images per split and `groups` groups in train differs from the publisher's numbers,
-        or "": "26,640 of 39,209 train images"."""
+        for example "26,640 of 39,209 train images"; "" if it does not differ."""
         numbers: list[tuple[int, int | None, str]] = [(self.num_classes, self.expected_classes, "classes")]
         numbers += [(counts.get(split, 0), count, f"{split} images") for split, count in self.expected_counts.items()]
         numbers.append((groups, self.expected_groups, "groups of train images"))
@@ -61,15 +60,15 @@ class DatasetCard(BaseModel):
         if duplicates:
             raise ValueError(f"class_names contains duplicates: {', '.join(duplicates)}")
         if "" in names:
-            raise ValueError(f"class_names contains an empty name, that of label {names.index('')}")
+            raise ValueError(f"class_names contains an empty name for label {names.index('')}")
         return names
 
     @model_validator(mode="after")
-    def _mirrors_are_of_its_labels(self) -> Self:
+    def _mirrors_map_known_labels(self) -> Self:
         for key, mirror in (("hflip", self.hflip), ("vflip", self.vflip)):
             for label, mirrored in mirror.items():
                 if not (0 <= label < self.num_classes and 0 <= mirrored < self.num_classes):
                     raise ValueError(f"{key}: {label}: {mirrored} is outside the labels 0–{self.num_classes - 1}")
                 if mirror.get(mirrored) != label:
-                    raise ValueError(f"{key}: {label} becomes {mirrored}, so {mirrored} must become {label}")
+                    raise ValueError(f"{key}: {label} is mapped to {mirrored}, so {mirrored} must be mapped to {label}")
         return self

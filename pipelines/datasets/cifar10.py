@@ -25,8 +25,8 @@ _BATCHES: dict[Split, tuple[str, ...]] = {
 
 
 class Cifar10(ImageSource):
-    """The folder cifar-10-batches-py, which is `root` or lies under it. train/012345 is the image of that number over
-    all five batches, which is the order of torchvision."""
+    """Reads the folder cifar-10-batches-py, which is `root` or a folder in it. Training images are numbered through all
+    five batches, as in torchvision: image_id train/012345 is image 12,345."""
 
     kind: Literal["cifar10"] = "cifar10"
     root: LocalPath = Path("data/raw/cifar10")
@@ -62,7 +62,7 @@ class Cifar10(ImageSource):
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         for base in (root, root / _FOLDER):
             if (base / _META).is_file() and (base / "test_batch").is_file():
                 return f"{_META} and test_batch"

@@ -23,8 +23,8 @@ _CLASSES = {"fine": 100, "coarse": 20}
 
 
 class Cifar100(ImageSource):
-    """The folder cifar-100-python, which is `root` or lies under it. `labels`: the 100 classes, or their 20
-    superclasses, which are a data set of their own, cifar100_coarse."""
+    """Reads the folder cifar-100-python, which is `root` or a folder in it. `labels` selects the 100 classes ("fine")
+    or their 20 superclasses ("coarse"), which form a separate data set, cifar100_coarse."""
 
     kind: Literal["cifar100"] = "cifar100"
     root: LocalPath = Path("data/raw/cifar100")
@@ -59,7 +59,7 @@ class Cifar100(ImageSource):
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         for base in (root, root / _FOLDER):
             if all((base / name).is_file() for name in (_META, *_BATCHES)):
                 return "files named meta, train and test"

@@ -15,25 +15,23 @@ CITATION = "A. Krizhevsky, Learning multiple layers of features from tiny images
 
 
 def find_folder(root: Path, folder: str, names: Sequence[str], published: Published) -> Path:
-    """`root` or the folder in it that holds the files of these `names`. Raises SourceError where one is missing."""
+    """`root` or the `folder` in it, whichever holds the files `names`. Raises SourceError if one of them is missing."""
     archive = published.archives[0].name
     for base in (root, root / folder):
         missing = [name for name in names if not (base / name).is_file()]
         if len(missing) < len(names):
             if missing:
                 raise SourceError(
-                    f"{base}: has no {', '.join(missing)}; the copy is not complete, fetch {archive} again"
+                    f"{base}: has no {', '.join(missing)}; the copy is incomplete: download {archive} again"
                 )
             return base
     if (root / archive).is_file():
-        raise SourceError(f"{root}: holds {archive}; unpack it: tar -xzf {root / archive} -C {root}")
-    raise SourceError(
-        f"{root}: holds no {folder}; expected {', '.join(names)} in it or in {folder}, as {archive} has them"
-    )
+        raise SourceError(f"{root}: contains {archive}; unpack it: tar -xzf {root / archive} -C {root}")
+    raise SourceError(f"{root}: no {folder} found; expected {', '.join(names)} in it or in {folder}, as in {archive}")
 
 
 def add_batch(listing: Listing, split: Split, path: Path, key: str, first: int = 0) -> int:
-    """Adds the images of a batch with the labels under `key`, numbered from `first`; how many the batch has."""
+    """Adds the images of a batch, with the labels under `key` and numbered from `first`; returns their number."""
     labels, most = batch_labels(path, key), listing.card.num_classes - 1
     for index, label in enumerate(labels):
         if 0 <= label <= most:

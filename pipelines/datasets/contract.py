@@ -1,4 +1,5 @@
-"""What every source is: a frozen object that lists its images and, where many lie in one file, opens that file."""
+"""The contract of sources: a frozen object that lists its images and, if one file holds many of them, opens that
+file."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -17,11 +18,11 @@ from pipelines.settings import LocalPath, Settings
 __all__ = ["Containers", "ImageSource", "Images"]
 
 Images = NDArray[np.uint8]
-"""N × height × width × channels, 0–255; may be a view into a file on disk."""
+"""N × height × width × channels, 0–255; may be a view of a memory-mapped file."""
 
 
 class ImageSource(Settings):
-    """`kind` is the source's key in the menu."""
+    """A data set on disk. `kind` is its key in DATASETS."""
 
     published: ClassVar[Published | None] = None
     kind: str
@@ -30,33 +31,33 @@ class ImageSource(Settings):
     @property
     @abstractmethod
     def dataset_name(self) -> str:
-        """The name on the card, known without a look at the disk."""
+        """The name on the card, known without reading the disk."""
 
     @abstractmethod
     def listing(self) -> Listing:
-        """Every image, without opening one; label files and headers are read. Raises SourceError where the data set is
-        not there, or only a part of it."""
+        """Every image, without opening any; label files and headers are read. Raises SourceError if the data set is
+        missing or incomplete."""
 
     @classmethod
     @abstractmethod
-    def recognise(cls, root: Path) -> str | None:
-        """What was seen under `root` that only this source has, or None. Cheap; damaged files are none of its."""
+    def recognize(cls, root: Path) -> str | None:
+        """What was found under `root` that identifies this source, or None. Fast; damaged files are not recognized."""
 
     def open_container(self, path: str) -> Images:
-        """All images of the container `path`, for locations with an index. Raises SourceError."""
+        """All images of the container `path`, for locations that have an index. Raises SourceError."""
         raise NotImplementedError(f"{type(self).__name__} has no containers")
 
 
 class Containers:
-    """Images by their number in containers, each of which is opened once. One for each Spark task."""
+    """Reads images by their index in a container, and opens each container once. Each Spark task has its own."""
 
     def __init__(self, source: ImageSource) -> None:
         self._source = source
         self._opened: dict[str, Images | str] = {}
 
     def read(self, location: Location) -> Image:
-        """One image of its own memory, height × width × channels. Raises SourceError for a damaged container and
-        UnreadableImageError for an index that is not in it."""
+        """A copy of one image, height × width × channels. Raises SourceError for a damaged container and
+        UnreadableImageError for an index out of range."""
         assert location.index is not None, location
         if location.path not in self._opened:
             self._opened[location.path] = self._open(location.path)
@@ -64,11 +65,12 @@ class Containers:
         if isinstance(images, str):
             raise SourceError(images)
         if not 0 <= location.index < len(images):
-            raise UnreadableImageError(f"{location.path} holds {len(images):,} images, none of number {location.index}")
+            raise UnreadableImageError(f"{location.path} has {len(images):,} images, no index {location.index}")
         return np.array(images[location.index], order="C")
 
     def _open(self, path: str) -> Images | str:
-        """The images, or the error of a damaged container, which is kept too: it may be asked for thousands of them."""
+        """The images, or the error message of a damaged container. The message is cached too, since thousands of images
+        may be requested from it."""
         try:
             return self._source.open_container(path)
         except SourceError as error:

@@ -1,4 +1,4 @@
-"""Damage that an image file reveals by itself, by its checksums and sizes, where Pillow does not look."""
+"""Checks of an image file's own checksums and sizes that Pillow does not make."""
 
 import struct
 import zlib
@@ -10,33 +10,33 @@ PIECE_BYTES = 2**20
 
 
 class UnreadableImageError(ValueError):
-    """The bytes are no image that we read; the message says why."""
+    """The bytes are not a supported image; the message says why."""
 
 
-def refuse_damaged_png(data: bytes, most_bytes: int) -> None:
-    """Checks the CRC of every chunk up to IEND, and that of the compressed pixels as a whole.
+def refuse_damaged_png(data: bytes, max_bytes: int) -> None:
+    """Checks the CRC of every chunk up to IEND, and the checksum of the whole compressed pixel stream.
 
-    Pillow checks the CRC of the chunks before the pixels alone. Pixels that unpack to more than `most_bytes` are
+    Pillow checks only the CRCs of the chunks before the pixels. Pixels that decompress to more than `max_bytes` are
     refused too. Raises UnreadableImageError."""
     view = memoryview(data)
     pixels = bytearray()
     name, start = b"", PNG_SIGNATURE_BYTES
     while name != b"IEND":
         if start + 12 > len(data):
-            raise UnreadableImageError(f"truncated: ends at byte {len(data):,}, before its end mark IEND")
+            raise UnreadableImageError(f"truncated: ends at byte {len(data):,}, before the IEND chunk")
         length, name = struct.unpack_from(">I4s", data, start)
         end = start + 8 + length
         if end + 4 > len(data):
-            raise UnreadableImageError(f"truncated or damaged: its part {name!r} at byte {start:,} goes beyond its end")
+            raise UnreadableImageError(f"truncated or damaged: chunk {name!r} at byte {start:,} extends past the end")
         if zlib.crc32(view[start + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-            raise UnreadableImageError(f"damaged: its part {name!r} at byte {start:,} has a wrong checksum")
+            raise UnreadableImageError(f"damaged: chunk {name!r} at byte {start:,} has a wrong checksum")
         if name == b"IDAT":
             pixels += view[start + 8 : end]
         start = end + 4
-    _refuse_damaged_stream(bytes(pixels), most_bytes)
+    _refuse_damaged_stream(bytes(pixels), max_bytes)
 
 
-def _refuse_damaged_stream(compressed: bytes, most_bytes: int) -> None:
+def _refuse_damaged_stream(compressed: bytes, max_bytes: int) -> None:
     stream = zlib.decompressobj()
     unpacked_bytes = 0
     try:
@@ -45,15 +45,15 @@ def _refuse_damaged_stream(compressed: bytes, most_bytes: int) -> None:
             compressed = stream.unconsumed_tail
             unpacked_bytes += len(piece)
             if not piece and not stream.eof:
-                raise UnreadableImageError("truncated: its compressed pixels break off")
-            if unpacked_bytes > most_bytes:
-                raise UnreadableImageError(f"its pixels unpack to more than {most_bytes:,} bytes")
+                raise UnreadableImageError("truncated: the compressed pixels end early")
+            if unpacked_bytes > max_bytes:
+                raise UnreadableImageError(f"the pixels decompress to more than {max_bytes:,} bytes")
     except zlib.error as error:
-        raise UnreadableImageError(f"damaged: its compressed pixels cannot be unpacked ({error})") from None
+        raise UnreadableImageError(f"damaged: the compressed pixels cannot be decompressed ({error})") from None
 
 
 def refuse_damaged_bmp(data: bytes) -> None:
-    """Compares the size of the file with the one in its header. Raises UnreadableImageError."""
+    """Compares the size of the file with the size in its header. Raises UnreadableImageError."""
     claimed_bytes = int.from_bytes(data[2:6], "little")
     if claimed_bytes != len(data):
-        raise UnreadableImageError(f"truncated or damaged: {len(data):,} bytes, its header says {claimed_bytes:,}")
+        raise UnreadableImageError(f"truncated or damaged: {len(data):,} bytes, but the header says {claimed_bytes:,}")

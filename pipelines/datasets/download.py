@@ -1,4 +1,4 @@
-"""A publisher's data set, put where its source looks for it by default: wholly or not at all."""
+"""Downloads a publisher's data set to the folder where its source looks for it by default, completely or not at all."""
 
 import json
 import shutil
@@ -19,14 +19,14 @@ __all__ = ["PUBLISHED", "DownloadSettings", "archive_folder", "fetch", "missing_
 PUBLISHED: dict[str, Published] = {kind: source.published for kind, source in DATASETS.items() if source.published}
 """The data sets that can be downloaded."""
 _NOT_PUBLISHED = {
-    "image_folder": "expected a published data set (image_folder reads a folder of your own: give it as dataset.root)",
-    "synthetic_signs": "expected a published data set (synthetic_signs is drawn where it is read, from nothing)",
+    "image_folder": "expected a published data set (image_folder reads your own folder: set dataset.root)",
+    "synthetic_signs": "expected a published data set (synthetic_signs needs no download: it is drawn on first use)",
 }
 _STAMP_NAME = "download.json"
 
 
 class DownloadSettings(TransferSettings):
-    """`optional`: also what the publisher offers beside the data set, SVHN's extra images."""
+    """`optional` also downloads the publisher's optional files, such as SVHN's extra images."""
 
     dataset: str = "gtsrb"
     destination: LocalPath | None = None
@@ -46,7 +46,7 @@ class DownloadSettings(TransferSettings):
     def _has_something_optional(cls, optional: bool, others: ValidationInfo) -> bool:
         dataset = others.data.get("dataset")
         if optional and dataset and not PUBLISHED[dataset].optional:
-            raise ValueError(f"{dataset} has nothing optional")
+            raise ValueError(f"{dataset} has no optional files")
         return optional
 
     @property
@@ -60,20 +60,20 @@ class DownloadSettings(TransferSettings):
         return f"{(self.base_url or published.base_url).rstrip('/')}/{archive.name}"
 
     def folder(self) -> Path:
-        """Where the data set comes to be: the default root of its source, unless `destination` is given."""
+        """Where the data set is put: `destination`, or by default the default root of its source."""
         folder: Path = self.destination or DATASETS[self.dataset].model_fields["root"].default
         return folder.resolve()
 
 
 def archive_folder(destination: Path) -> Path:
-    """Where the archives are, whole or in part, while `destination` is not finished: its sibling NAME-archives."""
+    """The folder for complete and partial archives until `destination` is finished: its sibling NAME-archives."""
     return destination.with_name(f"{destination.name}-archives")
 
 
 def fetch(settings: DownloadSettings, published: Published) -> bool:
-    """Makes the data set at settings.folder(), or adds what is optional to it; False where all was there already.
+    """Makes the data set at settings.folder(), or adds the optional files to it; False if all of it already existed.
 
-    Raises SourceError where something else is there, or where the archives cannot be had, verified or unpacked.
+    Raises SourceError if something else is in that folder, or if an archive cannot be downloaded, verified or unpacked.
     """
     destination = settings.folder()
     try:
@@ -84,7 +84,7 @@ def fetch(settings: DownloadSettings, published: Published) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         for archive in archives:
             fetch_archive(settings, settings.url(published, archive), archive, folder)
-        _make(archives, folder, destination)
+        _build_dataset(archives, folder, destination)
         if not settings.keep_archives:
             for archive in archives:
                 (folder / archive.name).unlink(missing_ok=True)
@@ -97,23 +97,23 @@ def fetch(settings: DownloadSettings, published: Published) -> bool:
 
 
 def missing_archives(settings: DownloadSettings, published: Published) -> Sequence[Archive]:
-    """Those that are still to be made into the data set. Raises SourceError where something else is in its place."""
+    """The archives that are not in the data set yet. Raises SourceError if something else is in its folder."""
     destination, wanted = settings.folder(), settings.wanted(published)
     stamp = destination / _STAMP_NAME
     if stamp.is_file():
         found = _read_stamp(stamp)
         required, known = _md5s(published.archives), _md5s(published.archives + published.optional)
         if not required.items() <= found.items() <= known.items():
-            raise SourceError(f"{stamp}: names other archives; move {destination} away, or set destination=FOLDER")
+            raise SourceError(f"{stamp}: lists different archives; move {destination} away, or set destination=FOLDER")
         return [archive for archive in wanted if archive.name not in found]
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        reason = f"exists, and has no {_STAMP_NAME} of a finished download"
+        reason = f"exists, but has no {_STAMP_NAME}, which a finished download has"
         raise SourceError(f"{destination}: {reason}; move it away, or set destination=FOLDER")
     return wanted
 
 
 def _read_stamp(stamp: Path) -> dict[str, str]:
-    """Empty where it is none."""
+    """The MD5 of each archive by name; empty if the file is not a valid stamp."""
     try:
         found = json.loads(stamp.read_bytes())["md5"]
         return {str(name): str(md5) for name, md5 in found.items()}
@@ -125,7 +125,7 @@ def _md5s(archives: Sequence[Archive]) -> dict[str, str]:
     return {archive.name: archive.md5 for archive in archives}
 
 
-def _make(archives: Sequence[Archive], folder: Path, destination: Path) -> None:
+def _build_dataset(archives: Sequence[Archive], folder: Path, destination: Path) -> None:
     work = destination.with_name(f".{destination.name}.extracting")
     shutil.rmtree(work, ignore_errors=True)
     dataset, stamp = work / "dataset", destination / _STAMP_NAME
@@ -137,7 +137,7 @@ def _make(archives: Sequence[Archive], folder: Path, destination: Path) -> None:
             if archive.packed:
                 extract_safely(folder / archive.name, target, strip_prefix=archive.strip_prefix)
             else:
-                _put(folder / archive.name, target / archive.name)
+                _link_or_copy(folder / archive.name, target / archive.name)
         new_stamp = dataset / _STAMP_NAME
         new_stamp.write_text(json.dumps({"md5": finished | _md5s(archives)}, indent=2) + "\n", encoding="utf-8")
         if finished:
@@ -150,8 +150,8 @@ def _make(archives: Sequence[Archive], folder: Path, destination: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _put(archive: Path, target: Path) -> None:
-    """Leaves `archive` where it is, so that a killed run has it still. A second name for it costs no room."""
+def _link_or_copy(archive: Path, target: Path) -> None:
+    """Puts `archive` at `target` and keeps it, so that a killed run still has it. A hard link needs no disk space."""
     try:
         target.hardlink_to(archive.resolve())
     except OSError:

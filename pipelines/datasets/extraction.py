@@ -1,27 +1,27 @@
-"""Zips and tar.gz files from outside, unpacked so that nothing is written anywhere else, and nothing by halves."""
+"""Unpacks untrusted zip and tar.gz files: nothing is written outside the destination, and all of it or nothing."""
 
 import errno
 import shutil
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from pipelines.datasets.archive_members import DAMAGE, Member, Members, open_archive
+from pipelines.datasets.archive_members import ARCHIVE_ERRORS, Member, Members, open_archive
 from pipelines.errors import SourceError
 
 __all__ = ["extract_safely"]
 
-MOST_EXTRACTED_BYTES = 4 * 2**30
-MOST_MEMBERS = 2**20
+MAX_EXTRACTED_BYTES = 4 * 2**30
+MAX_MEMBERS = 2**20
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ)
-"""What a file system answers to a name that it cannot have: too long, or taken by a folder, or by a file that is to be
-a folder, or, on some, by the same letters in another case."""
+"""The errors of a file system for a name that it cannot store: too long, already taken by a folder, a parent that is a
+file, or, on some file systems, a name that differs only in case."""
 
 
 def extract_safely(archive: Path, destination: Path, strip_prefix: str = "") -> None:
-    """Unpacks into `destination`, each name without `strip_prefix`; files that are there already are replaced.
+    """Unpacks into `destination`, removing `strip_prefix` from each name; existing files are replaced.
 
-    Every member is checked before the first is written, and nothing appears in `destination` before all are.
-    Raises SourceError for a member that leads outside, is a link or special file, or is damaged, and for more than
-    MOST_EXTRACTED_BYTES or MOST_MEMBERS in all; OSError where the disk refuses.
+    Every member is checked before any is written, and nothing appears in `destination` until all are written. Raises
+    SourceError for a member that is outside the folder, a link, a special file or damaged, and for more than
+    MAX_EXTRACTED_BYTES or MAX_MEMBERS in total; OSError if the disk fails.
     """
     temporary = destination.with_name(f".{destination.name}.extracting")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -35,14 +35,14 @@ def extract_safely(archive: Path, destination: Path, strip_prefix: str = "") -> 
                 except OSError as error:
                     if error.errno not in NAME_ERRORS:
                         raise
-                    problem = f"cannot have its name here ({error.strerror})"
+                    problem = f"has a name that this file system cannot store ({error.strerror})"
                     raise SourceError(_refusal(archive, member, problem)) from None
         destination.mkdir(exist_ok=True)
         for entry in temporary.iterdir():
             entry.replace(destination / entry.name)
-    except DAMAGE as error:
+    except ARCHIVE_ERRORS as error:
         form = "tar.gz" if archive.name.endswith(("tar.gz", ".tgz")) else "zip"
-        raise SourceError(f"{archive}: not a readable {form} ({error}); delete it and fetch it again") from None
+        raise SourceError(f"{archive}: not a readable {form} ({error}); delete it and download it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -62,19 +62,19 @@ def _checked_members(opened: Members, archive: Path, strip_prefix: str) -> dict[
     total_bytes = 0
     for count, member in enumerate(opened, start=1):
         name = member.name.removeprefix(strip_prefix)
-        windows_path = PureWindowsPath(name)  # knows drive letters
+        windows_path = PureWindowsPath(name)  # recognizes drive letters
         problem = member.problem
         if windows_path.anchor or ".." in windows_path.parts:
-            problem = "leads outside its folder"
+            problem = "is outside the folder"
         elif PurePosixPath(name) in members:
-            problem = "is there twice"
+            problem = "occurs twice"
         if problem:
             raise SourceError(_refusal(archive, member, problem))
         if not member.is_folder:
             members[PurePosixPath(name)] = member
         total_bytes += member.size_bytes
-        for what, found, most in (("bytes", total_bytes, MOST_EXTRACTED_BYTES), ("members", count, MOST_MEMBERS)):
+        for what, found, most in (("bytes", total_bytes, MAX_EXTRACTED_BYTES), ("members", count, MAX_MEMBERS)):
             if found > most:
-                much = f"would unpack to {found:,} {what}, over {most:,}"
-                raise SourceError(f"{archive}: {much}; delete the archive, do not unpack it")
+                excess = f"would unpack to {found:,} {what}, more than {most:,}"
+                raise SourceError(f"{archive}: {excess}; delete the archive, do not unpack it")
     return members

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 pictures of clothes in MNIST's format.
+"""Fashion-MNIST: 70,000 images of clothing in MNIST's format.
 
 H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms",
 arXiv:1708.07747, 2017.
@@ -16,7 +16,7 @@ __all__ = ["FashionMnist"]
 
 
 class FashionMnist(MnistFiles):
-    """A mirrored shoe or shirt is one of the same class, so hflip keeps every label."""
+    """Fashion-MNIST. A mirrored shoe or shirt has the same class, so hflip keeps every label."""
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
     root: LocalPath = Path("data/raw/fashion_mnist")

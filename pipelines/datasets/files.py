@@ -1,8 +1,9 @@
-"""One view of files that lie in folders or in zips that nobody has extracted."""
+"""One interface to files in folders and in zips that have not been unpacked."""
 
 import os
 import stat
 import zipfile
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -10,15 +11,15 @@ from typing import Self
 from pipelines.datasets.listing import Location, Rejected
 from pipelines.errors import SourceError
 
-__all__ = ["FileReader", "SourceFiles"]
+__all__ = ["FileReader", "SourceFiles", "unpack_hint"]
 
-MOST_BYTES = 256 * 2**20
-"""No road-sign image comes near it; a zip member that claims more is not unpacked."""
+MAX_BYTES = 256 * 2**20
+"""Far more than any image of a data set has; a zip member that claims more is not unpacked."""
 
 
 class FileReader:
-    """Reads locations, opening each zip once. Raises whatever file systems and damaged zips raise, and ValueError for
-    what is over `most_bytes` or no regular file: a pipe or device is never waited for."""
+    """Reads locations, and opens each zip once. Raises whatever file systems and damaged zips raise, and ValueError for
+    a file that is larger than `max_bytes` or not a regular file: pipes and devices never block it."""
 
     def __init__(self) -> None:
         self._archives: dict[str, zipfile.ZipFile] = {}
@@ -32,21 +33,21 @@ class FileReader:
         for archive in self._archives.values():
             archive.close()
 
-    def read(self, location: Location, most_bytes: int = MOST_BYTES) -> bytes:
+    def read(self, location: Location, max_bytes: int = MAX_BYTES) -> bytes:
         if not location.archive:
-            return _read_file(location.path, most_bytes)
+            return _read_file(location.path, max_bytes)
         if location.archive not in self._archives:
             self._archives[location.archive] = zipfile.ZipFile(location.archive)
         archive = self._archives[location.archive]
-        _refuse_huge(archive.getinfo(location.path).file_size, most_bytes)
+        _refuse_huge(archive.getinfo(location.path).file_size, max_bytes)
         return archive.read(location.path)  # stops at that size and checks the CRC
 
 
 class SourceFiles:
-    """The files under a folder and in named zips, by their path relative to it, with / between the parts.
+    """The files of folders and zips by their relative path, with / as the separator.
 
-    Names that begin with a dot, and __MACOSX, are what systems and file managers leave behind: they are `ignored`.
-    `unusable` are names of files or folders that nobody can use, and why."""
+    Names that begin with a dot, and __MACOSX, are created by operating systems and file managers: they are `ignored`.
+    `unusable` lists files and folders whose names cannot be used, with the reason."""
 
     def __init__(self) -> None:
         self.by_path: dict[str, Location] = {}
@@ -55,8 +56,8 @@ class SourceFiles:
         self.unusable: list[Rejected] = []
 
     def add_folder(self, root: Path, name: str) -> None:
-        """Everything under root/name, as name/…; links are followed, but for those to a folder that they lie in.
-        Raises SourceError for a folder that cannot be listed, or is a link to none."""
+        """Adds everything under root/name, as name/…. Links are followed, except those to a folder that contains them.
+        Raises SourceError for a folder that cannot be listed and for a broken link to a folder."""
         if (root / name).is_dir():
             above = Path(os.path.realpath(root / name)).parents
             self._add_folder(str(root / name), name, frozenset(map(str, above)))
@@ -66,17 +67,19 @@ class SourceFiles:
         try:
             with os.scandir(folder) as entries:
                 everything = sorted(entries, key=lambda entry: entry.name)
-            self.ignored += [entry.path for entry in everything if _is_litter(entry.name)]
-            seen = [entry for entry in everything if not _is_litter(entry.name)]
+            self.ignored += [entry.path for entry in everything if _is_ignored(entry.name)]
+            seen = [entry for entry in everything if not _is_ignored(entry.name)]
         except OSError as error:
-            raise SourceError(f"{folder}: cannot be listed ({error.strerror}); make it readable") from None
+            raise SourceError(f"{folder}: cannot be listed ({error.strerror}); change its permissions") from None
         for entry in seen:
-            if not _is_text(entry.name):
+            if not _is_utf8(entry.name):
                 name = os.fsencode(entry.path).decode(errors="backslashreplace")
                 self.unusable.append(Rejected(name, "its name is not valid UTF-8; rename it"))
             elif entry.is_symlink() and "." not in entry.name and not Path(entry.path).exists():
                 target = Path(entry.path).readlink()
-                raise SourceError(f"{entry.path}: is a link to {target}, which is not there; mount it, or remove it")
+                raise SourceError(
+                    f"{entry.path}: is a link to {target}, which does not exist; mount it, or remove the link"
+                )
             elif not entry.is_dir():
                 self.by_path[f"{relative}/{entry.name}"] = Location("", entry.path)
             elif not entry.is_symlink() or os.path.realpath(entry.path) not in inside:
@@ -86,33 +89,35 @@ class SourceFiles:
 
     @property
     def remarks(self) -> list[str]:
-        """A sentence on the names that are ignored, if there are any."""
+        """One sentence about the ignored names, if there are any."""
         if not self.ignored:
             return []
         return [f"{len(self.ignored):,} names that begin with a dot, or __MACOSX, are ignored: {self.ignored[0]}, …"]
 
     def add_archive(self, archive: Path, prefix: str = "") -> None:
-        """Every member of the zip, without `prefix`; \\ is read as /. Raises SourceError for a member that would climb
-        out of a folder, or is there twice."""
+        """Adds every member of the zip, with `prefix` removed; \\ is read as /. Raises SourceError for a member whose
+        path leaves the archive, or that occurs twice."""
         try:
             with zipfile.ZipFile(archive) as opened:
                 names = opened.namelist()
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise SourceError(f"{archive}: not a readable zip ({error}); fetch it again") from None
+            raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from None
         files: dict[str, str] = {}
         folders: set[str] = set()
         for name in names:
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts:
-                raise SourceError(f"{archive}: member {name!r} climbs out of the archive; fetch it from its publisher")
-            if any(map(_is_litter, path.parts)):
+                raise SourceError(
+                    f"{archive}: member {name!r} has a path outside the archive; download it from its publisher"
+                )
+            if any(map(_is_ignored, path.parts)):
                 if not name.endswith(("/", "\\")):
                     self.ignored.append(str(Location(str(archive), name)))
                 continue
             if name.endswith(("/", "\\")):
                 folders.add(str(path))
             elif str(path) in files:
-                raise SourceError(f"{archive}: member {name!r} is there twice; fetch it from its publisher")
+                raise SourceError(f"{archive}: member {name!r} occurs twice; download it from its publisher")
             else:
                 files[str(path)] = name
         self.by_path |= {path.removeprefix(prefix): Location(str(archive), name) for path, name in files.items()}
@@ -120,11 +125,20 @@ class SourceFiles:
         self.empty_folders += [folder.removeprefix(prefix) for folder in sorted(folders - filled)]
 
 
-def _is_litter(name: str) -> bool:
+def unpack_hint(folder: Path, readable: Collection[str] = ()) -> str:
+    """A remedy to append to an error if `folder` has zips, up to two levels deep, that are not named `readable`."""
+    found = (path for pattern in ("*.zip", "*/*.zip", "*/*/*.zip") for path in sorted(folder.glob(pattern)))
+    zips = [path.relative_to(folder).as_posix() for path in found if path.name not in readable]
+    if len(zips) > 1:
+        return f"; unpack the {len(zips)} zips in it, such as {zips[0]}"
+    return f"; unpack {zips[0]}" if zips else ""
+
+
+def _is_ignored(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _is_text(name: str) -> bool:
+def _is_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -132,15 +146,15 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _read_file(path: str, most_bytes: int) -> bytes:
+def _read_file(path: str, max_bytes: int) -> bytes:
     with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
-        _refuse_huge(status.st_size, most_bytes)
+        _refuse_huge(status.st_size, max_bytes)
         data = file.read(status.st_size + 1)
     if len(data) != status.st_size:
-        raise ValueError(f"{status.st_size:,} bytes when it was opened, another number when it was read")
+        raise ValueError(f"{status.st_size:,} bytes when opened, but a different size when read")
     return data
 
 
@@ -148,6 +162,6 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _refuse_huge(size_bytes: int, most_bytes: int) -> None:
-    if size_bytes > most_bytes:
-        raise ValueError(f"{size_bytes:,} bytes is over the limit of {most_bytes:,}")
+def _refuse_huge(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise ValueError(f"{size_bytes:,} bytes is over the limit of {max_bytes:,}")

@@ -1,4 +1,4 @@
-"""Which groups of images become the test set of a source that has none."""
+"""Chooses the groups of images that become the test set of a source without one."""
 
 import hashlib
 from collections import defaultdict
@@ -10,11 +10,11 @@ __all__ = ["groups_across_splits", "test_groups"]
 
 
 def test_groups(images: Sequence[tuple[str, str]], fraction: float, seed: int) -> frozenset[str]:
-    """About `fraction` of the groups of each class, given (class, group) of each image; whole groups, even where one
-    spans classes.
+    """About `fraction` of the groups of each class, given (class, group) of each image. A group that spans classes is
+    kept together.
 
-    Groups are taken in the order of a hash of `seed` and their names, so that a new image moves few of the others.
-    Raises SourceError where a class would be left without a group on one side."""
+    Groups are chosen in the order of a hash of `seed` and their names, so that adding an image moves few others. Raises
+    SourceError if a class would have no group in train or none in test."""
     by_class: defaultdict[str, set[str]] = defaultdict(set)
     for class_name, group in images:
         by_class[class_name].add(group)
@@ -27,13 +27,13 @@ def test_groups(images: Sequence[tuple[str, str]], fraction: float, seed: int) -
             side = "test" if groups & chosen else "train"
             raise SourceError(
                 f"class {class_name}: all of its {len(groups)} groups are in {side} and none in the other split; add "
-                "images of other objects, choose another dataset.split_seed, or make folders train and test"
+                "images of other objects, choose another dataset.split_seed, or create the folders train and test"
             )
     return frozenset(chosen)
 
 
 def groups_across_splits(images: Iterable[tuple[str, str]]) -> list[str]:
-    """The groups that are in more than one split, given (group, split) of each image."""
+    """The groups with images in more than one split, given (group, split) of each image."""
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for group, split in images:
         splits[group].add(split)

@@ -1,4 +1,4 @@
-"""GTSRB's annotation files, as published and as spreadsheets and pandas save them again."""
+"""Reads GTSRB's annotation files, as published or saved by spreadsheets and pandas."""
 
 import csv
 import io
@@ -13,16 +13,16 @@ from pipelines.errors import SourceError
 __all__ = ["Annotation", "AnnotationFile", "read_annotations"]
 
 NUMBERS = ("Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
-MOST_BYTES = 16 * 2**20
-"""The longest one has 2 MB."""
-MOST_LINES = 400_000
-"""Of all files of a source together; there are 51,839."""
+MAX_BYTES = 16 * 2**20
+"""The largest published file has 2 MB."""
+MAX_LINES = 400_000
+"""The limit for all files of a source together; GTSRB has 51,839 lines."""
 WHOLE_NUMBER = re.compile(r"\s*(-?\d{1,15})(?:\.0+)?\s*", re.ASCII)
-"""pandas writes 53.0 where a column has had an empty cell."""
+"""pandas writes 53.0 if a column had an empty cell."""
 
 
 class AnnotationFile(NamedTuple):
-    """Where it lies, the column that names the images, and the folder that the names begin in."""
+    """An annotation file: its location, the column with image names, and the folder that the names are relative to."""
 
     location: Location
     image_column: str
@@ -30,8 +30,8 @@ class AnnotationFile(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """A line: where it stands, the path of its image, its cells in the order of NUMBERS, and these as numbers, or None
-    where one is not a whole number."""
+    """One line: its file and line number, the path of its image, its cells in the order of NUMBERS, and these as
+    numbers, or None if one of them is not an integer."""
 
     where: str
     image: str
@@ -40,24 +40,24 @@ class Annotation(NamedTuple):
 
 
 def read_annotations(reader: FileReader, files: Iterable[AnnotationFile]) -> Iterator[Annotation]:
-    """Every line of `files`, one after the other. Raises SourceError for a file that is no CSV or has no such columns,
-    and for more lines than any GTSRB has."""
+    """Yields every line of `files`. Raises SourceError for a file that is not a CSV or lacks a column, and for more
+    than MAX_LINES lines."""
     lines = 0
     for file in files:
         try:
             for annotation in _read(reader, file):
                 lines += 1
-                if lines > MOST_LINES:
-                    raise SourceError(f"{file.location}: more than {MOST_LINES:,} lines; GTSRB has 51,839")
+                if lines > MAX_LINES:
+                    raise SourceError(f"{file.location}: more than {MAX_LINES:,} lines; GTSRB has 51,839")
                 yield annotation
         except SourceError:
             raise
-        except Exception as error:  # noqa: BLE001 - file systems, damaged zips and the csv module fail in many types
+        except Exception as error:  # noqa: BLE001 - file systems, zips and csv raise many exception types
             raise SourceError(f"{file.location}: not readable as CSV: {type(error).__name__}: {error}") from None
 
 
 def _read(reader: FileReader, file: AnnotationFile) -> Iterator[Annotation]:
-    text = reader.read(file.location, MOST_BYTES).decode("utf-8-sig")
+    text = reader.read(file.location, MAX_BYTES).decode("utf-8-sig")
     heading = text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text), delimiter=";" if heading.count(";") >= heading.count(",") else ",")
     columns = list(rows.fieldnames or ())

@@ -1,4 +1,4 @@
-"""What GTSRB, and the signs that we draw in its form, say of themselves."""
+"""The cards of GTSRB and of synthetic_signs, which are drawn in its format."""
 
 from pipelines.datasets.card import NOT_STATED, DatasetCard
 
@@ -16,15 +16,15 @@ CLASS_NAMES = (
     "Go straight or right", "Go straight or left", "Keep right", "Keep left", "Roundabout mandatory",
     "End of no passing", "End of no passing by vehicles over 3.5 metric tons",
 )  # fmt: skip
-"""By label (paper, Table 1)."""
+"""Class names by label (paper, Table 1)."""
 DRAWN_STAMP = "synthetic_signs.json"
-"""Lies beside signs that were drawn and not photographed."""
+"""The file that marks a folder of drawn signs."""
 
 _HFLIP = {**{label: label for label in (11, 12, 13, 15, 17, 18, 22, 26, 30, 35)},
           19: 20, 20: 19, 33: 34, 34: 33, 36: 37, 37: 36, 38: 39, 39: 38}  # fmt: skip
-"""The label of the sign in the mirror, where it is a sign at all."""
+"""Labels of the signs mirrored left to right, for those whose mirror image is a sign."""
 _VFLIP = {label: label for label in (1, 5, 12, 15, 17)}
-"""The same for top and bottom exchanged: 3, 8 and 0 have a horizontal axis of symmetry, so 30 and 80 survive."""
+"""The same for mirroring top to bottom: the digits 3, 8 and 0 are symmetric, so 30 and 80 stay the same."""
 
 GTSRB_CARD = DatasetCard(
     name="gtsrb",

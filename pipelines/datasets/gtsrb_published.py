@@ -1,11 +1,11 @@
-"""Where GTSRB is published."""
+"""The download address and archives of GTSRB."""
 
 from pipelines.datasets.published import Archive, Published
 
 __all__ = ["GTSRB_PUBLISHED"]
 
 _FOLDER = "GTSRB/"
-"""What the two archives of images begin every name with."""
+"""The prefix of every member name in the two image archives."""
 
 GTSRB_PUBLISHED = Published(
     "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370/",
@@ -26,6 +26,6 @@ GTSRB_PUBLISHED = Published(
 )  # fmt: skip
 """The benchmark: 39,209 training and 12,630 test images, and the classes of the latter.
 
-Host, test archives and their MD5s are those of torchvision.datasets.GTSRB. Its training archive is not taken:
-GTSRB-Training_fixed.zip holds the 26,640 images of the 2011 online competition.
+The host, the test archives and their MD5s are the same as in torchvision.datasets.GTSRB. Its training archive is not
+used: GTSRB-Training_fixed.zip contains only the 26,640 images of the 2011 online competition.
 """

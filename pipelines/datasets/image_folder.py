@@ -1,4 +1,4 @@
-"""A folder of images, one folder per class: any data set, in the layout of torchvision's ImageFolder."""
+"""Reads any data set with one folder of images per class, the layout of torchvision's ImageFolder."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Mirror = Literal["none", "all"] | dict[str, str]
 
 
 class _File(NamedTuple):
-    """An image, the class and the split that its folders give it, and its group."""
+    """An image, its class and split (from its folders), and its group."""
 
     path: Path
     class_name: str
@@ -37,16 +37,16 @@ class _File(NamedTuple):
 
 
 class ImageFolder(ImageSource):
-    """`root`/<class>/…/image, or `root`/{train,validation,test}/<class>/…/image. Classes are labelled in the order of
-    their sorted names. The image_id is the path below `root`.
+    """`root`/<class>/…/image, or `root`/{train,validation,test}/<class>/…/image. Labels follow the sorted
+    class names. The image_id is the path relative to `root`.
 
-    Without split folders about `test_fraction` of each class's groups become the split test, chosen by the hash of
-    their names and `split_seed`; the rest is train, of which validation is split off as for any source. `group_pattern`
-    is searched for in each file name, and its named group `group` names the object shown; groups may span classes and
-    must not span splits. Without a pattern each image is a group of its own.
+    Without split folders, about `test_fraction` of each class's groups become the test split, chosen by a hash of their
+    names and `split_seed`; the rest is train, from which validation is split off as for any source. `group_pattern` is
+    searched for in each file name, and its named group `group` identifies the object shown; groups may span classes but
+    not splits. Without a pattern each image is its own group.
 
-    `hflip` and `vflip`: "all" where a mirrored image of every class is one of the same class, or the class that each
-    class becomes; a class that is not named is not mirrored. With `channels` 1 images are read as grey."""
+    `hflip` and `vflip`: "all" if mirroring never changes the class, or a mapping from each class to the class it
+    becomes; classes that are not in the mapping are not mirrored. With `channels` = 1 images are converted to grey."""
 
     kind: Literal["image_folder"] = "image_folder"
     root: LocalPath
@@ -74,7 +74,9 @@ class ImageFolder(ImageSource):
     def dataset_name(self) -> str:
         name = self.name or self.root.resolve().name
         if not re.fullmatch(NAME_PATTERN, name):
-            raise SettingsError(f"dataset.root={self.root}: {name!r} cannot name a data set; set dataset.name")
+            raise SettingsError(
+                f"dataset.root={self.root}: {name!r} is not a valid name for a data set; set dataset.name"
+            )
         return name
 
     def listing(self) -> Listing:
@@ -97,7 +99,7 @@ class ImageFolder(ImageSource):
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         try:
             base = split_folders(root).get("train", root)
             folders = class_folders(base)
@@ -130,8 +132,8 @@ class ImageFolder(ImageSource):
         across = groups_across_splits((file.group, split) for file, split in zip(files, given, strict=True))
         if across:
             raise SourceError(
-                f"{self.root}: {len(across)} groups are in more than one split folder, {across[0]!r} the first; move "
-                "each group into one of them, or leave dataset.group_pattern out"
+                f"{self.root}: {len(across)} groups are in more than one split folder, the first is {across[0]!r}; "
+                "move each group into one of them, or remove dataset.group_pattern"
             )
         return given
 
@@ -141,8 +143,8 @@ class ImageFolder(ImageSource):
         match = re.search(self.group_pattern, path.name)
         if match is None or not match["group"]:
             raise SourceError(
-                f"{path}: its name has no group by dataset.group_pattern={self.group_pattern}; change the pattern so "
-                "that every image has one"
+                f"{path}: dataset.group_pattern={self.group_pattern} finds no group in this name; change the "
+                "pattern so that it matches every image"
             )
         return match["group"]
 
@@ -154,7 +156,10 @@ def _label_map(key: str, mirror: Mirror, names: tuple[str, ...]) -> dict[int, in
     if not isinstance(mirror, dict):
         return {label: label for label in range(len(names))} if mirror == "all" else {}
     if unknown := sorted({*mirror, *mirror.values()} - set(names)):
-        raise SettingsError(f"dataset.{key}: {', '.join(unknown)} is no class; there are: {', '.join(names)}")
+        raise SettingsError(f"dataset.{key}: {', '.join(unknown)}: unknown class; there are: {', '.join(names)}")
     if wrong := [name for name, mirrored in mirror.items() if mirror.get(mirrored) != name]:
-        raise SettingsError(f"dataset.{key}: {wrong[0]} becomes {mirror[wrong[0]]}, which must become {wrong[0]} again")
+        raise SettingsError(
+            f"dataset.{key}: {wrong[0]} is mapped to {mirror[wrong[0]]}, so {mirror[wrong[0]]} must be "
+            f"mapped to {wrong[0]}"
+        )
     return {names.index(name): names.index(mirrored) for name, mirrored in mirror.items()}

@@ -1,4 +1,4 @@
-"""What a source says it holds, before any image is opened."""
+"""The listing of a source: its images and unusable files, before any image is opened."""
 
 import hashlib
 from collections import Counter
@@ -12,12 +12,12 @@ __all__ = ["Listing", "Location", "Rejected", "SourceImage"]
 
 
 class Location(NamedTuple):
-    """Where an image is: the file `path`, or the member `path` of the zip `archive`; with an `index`, the image of that
-    number (from 0) inside the container `path`."""
+    """Where an image is: the file `path`, or the member `path` of the zip `archive`. With an `index` it is the image at
+    that index (from 0) in the container `path`."""
 
     archive: str
     path: str
-    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which is not used
 
     def __str__(self) -> str:
         file = f"{self.archive}!{self.path}" if self.archive else self.path
@@ -25,11 +25,11 @@ class Location(NamedTuple):
 
 
 class SourceImage(NamedTuple):
-    """One image of a source, in flat columns so that it can be a row of a Spark frame.
+    """One image of a source, with flat fields so that it can be a row of a Spark frame.
 
-    `group` names the object that the image shows; images of one group must not be on both sides of a split. None: the
-    image is a group of its own. Size and region of interest are those of an annotation, to be checked against the image
-    itself, or None where there is no annotation."""
+    `group` identifies the object that the image shows; all images of a group must be in the same split. With None the
+    image is its own group. Size and region of interest are from the annotation, to be checked against the image itself,
+    or None without an annotation."""
 
     image_id: str
     label: int
@@ -37,7 +37,7 @@ class SourceImage(NamedTuple):
     group: str | None
     archive: str
     path: str
-    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int | None = None  # type: ignore[assignment]  # hides tuple.index, which is not used
     width_px: int | None = None
     height_px: int | None = None
     roi_x1: int | None = None
@@ -51,12 +51,12 @@ class SourceImage(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """The name of the object that the image shows: its group, or itself."""
+        """The unit of splitting and resampling: the image's group, or the image itself."""
         return self.group or self.image_id
 
 
 class Rejected(NamedTuple):
-    """An image, or a line of an annotation, that cannot be used, and why."""
+    """An image or annotation line that cannot be used, and the reason."""
 
     source: str
     reason: str
@@ -64,8 +64,8 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """`found` says in words what was found where; `left_out` in sentences what is there and is not used, which is not
-    the same as an image or annotation that should be usable and is not (`rejected`)."""
+    """`found` describes what was found and where. `rejected` lists images and annotations that should be usable but are
+    not; `left_out` has sentences about files that are not used by design."""
 
     found: str
     card: DatasetCard
@@ -79,8 +79,8 @@ class Listing:
 
     @property
     def remarks(self) -> list[str]:
-        """What a user must be told: what is left out, what differs from the publisher's numbers, and classes without an
-        image."""
+        """Everything to report to the user: files that are left out, differences from the publisher's numbers, and
+        classes without an image."""
         differences = self.card.differences(self.counts, len({image.group for image in self.images if image.group}))
         remarks = [*self.left_out, *([differences] if differences else [])]
         for split, labels in self.missing_classes().items():
@@ -88,15 +88,15 @@ class Listing:
         return remarks
 
     def missing_classes(self) -> dict[Split, list[int]]:
-        """The labels of the card without an image, for train and test where there is any."""
+        """The labels on the card that have no image, for train and test; a split that lacks none is omitted."""
         there = {(image.split, image.label) for image in self.images}
         splits: tuple[Split, ...] = ("train", "test")
         missing = {split: [n for n in range(self.card.num_classes) if (split, n) not in there] for split in splits}
         return {split: labels for split, labels in missing.items() if labels}
 
     def state(self) -> str:
-        """A digest of all that is listed and of every file's size and time of change: while it is the same, nothing has
-        changed."""
+        """A digest of the listing and of every file's size and modification time; it changes whenever one of them
+        does."""
         digest = hashlib.sha256(self.card.model_dump_json().encode())
         for entry in (*self.images, *self.rejected):
             digest.update(f"{entry}\n".encode())
@@ -104,6 +104,6 @@ class Listing:
             try:
                 status = Path(path).stat()
                 digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-            except OSError as error:  # a broken link, say: it is rejected when it is opened
+            except OSError as error:  # for example a broken link, which is rejected when it is opened
                 digest.update(f"{path} {error.strerror}\n".encode())
         return digest.hexdigest()

@@ -16,7 +16,7 @@ __all__ = ["Mnist"]
 
 
 class Mnist(MnistFiles):
-    """Labels are the digits. No mirror is safe."""
+    """MNIST. Labels are the digits; no flip is label-safe."""
 
     kind: Literal["mnist"] = "mnist"
     root: LocalPath = Path("data/raw/mnist")

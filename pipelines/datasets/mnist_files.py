@@ -1,4 +1,4 @@
-"""MNIST's four idx files, in which Fashion-MNIST is published too."""
+"""Reads the four idx files in which both MNIST and Fashion-MNIST are published."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -18,12 +18,12 @@ _FIRST_TEST_LABELS = {
     "mnist": (7, 2, 1, 0, 4, 1, 4, 9, 5, 9),
     "fashion_mnist": (9, 2, 1, 1, 6, 1, 4, 6, 5, 7),
 }
-"""The two data sets have the same file names and sizes; this is what tells them apart."""
+"""The two data sets have the same file names and sizes, so they are told apart by their labels."""
 
 
 class MnistFiles(ImageSource):
-    """{train,t10k}-{images-idx3,labels-idx1}-ubyte, each with .gz or without, under `root` or in torchvision's folder
-    below it. Where a file is there in both forms, the one without .gz is read."""
+    """Reads {train,t10k}-{images-idx3,labels-idx1}-ubyte, each with or without .gz, in `root` or in torchvision's
+    folder below it. If a file exists in both forms, the one without .gz is read."""
 
     card: ClassVar[DatasetCard]
     torchvision_folder: ClassVar[str]
@@ -36,18 +36,18 @@ class MnistFiles(ImageSource):
         base = next((folder for folder in self._folders(self.root) if _files(folder)), None)
         if base is None:
             raise SourceError(
-                f"{self.root}: holds no train-images-idx3-ubyte or t10k-images-idx3-ubyte; {self._help()}"
+                f"{self.root}: train-images-idx3-ubyte and t10k-images-idx3-ubyte not found; {self._help()}"
             )
         files = _files(base)
         if missing := [name for name in _NAMES if name not in files]:
-            raise SourceError(f"{base}: has no {', '.join(missing)}, with .gz or without; {self._help()}")
+            raise SourceError(f"{base}: has no {', '.join(missing)}, with or without .gz; {self._help()}")
         listing = Listing(f"{base}, the idx files {', '.join(path.name for path in files.values())}", self.card)
         for split, prefix in _SPLITS:
             self._add(listing, split, files[f"{prefix}-images-idx3-ubyte"], files[f"{prefix}-labels-idx1-ubyte"])
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         for folder in cls._folders(root):
             files = _files(folder)
             if len(files) == len(_NAMES) and _looks_like(files["t10k-labels-idx1-ubyte"]) == cls.card.name:
@@ -62,7 +62,7 @@ class MnistFiles(ImageSource):
         return root, root / "raw", root / cls.torchvision_folder / "raw"
 
     def _help(self) -> str:
-        return f"`python jobs/download_dataset.py {self.card.name}` fetches all four files"
+        return f"`python jobs/download_dataset.py {self.card.name}` downloads all four files"
 
     def _add(self, listing: Listing, split: Split, images: Path, labels: Path) -> None:
         count, height, width = check_idx(images, dimensions=3)
@@ -71,7 +71,7 @@ class MnistFiles(ImageSource):
             raise SourceError(f"{labels}: has {len(values):,} labels for the {count:,} images of {images}")
         looks_like = _looks_like(labels) if split == "test" else None
         if looks_like not in (None, self.card.name):
-            raise SourceError(f"{labels}: holds the labels of {looks_like}; set dataset.kind={looks_like}")
+            raise SourceError(f"{labels}: contains the labels of {looks_like}; set dataset.kind={looks_like}")
         for index, label in enumerate(values.tolist()):
             if label < self.card.num_classes:
                 image_id = f"{split}/{index:06d}"
@@ -85,7 +85,7 @@ _NAMES = tuple(f"{prefix}-{kind}-ubyte" for _, prefix in _SPLITS for kind in ("i
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Those that are there, by their names without .gz."""
+    """The files that exist, by their names without .gz."""
     found = {}
     for name in _NAMES:
         for path in (folder / name, folder / f"{name}.gz"):
@@ -96,7 +96,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _looks_like(labels: Path) -> str | None:
-    """The data set that the first test labels are of."""
+    """The data set with these first test labels."""
     try:
         first = tuple(read_idx(labels, dimensions=1)[:10].tolist())
     except SourceError:

@@ -1,4 +1,4 @@
-"""Where publishers offer their data sets, as data: the download job does the fetching."""
+"""The addresses and archives of published data sets, for the download job."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,8 @@ __all__ = ["Archive", "Published"]
 
 
 class Archive(NamedTuple):
-    """A file of a data set as its publisher offers it. If `packed`, it is a zip or tar.gz, whose members, without a
-    leading `strip_prefix`, go under `folder` of the data set; any other file is put there as it is."""
+    """A file offered by a data set's publisher. If `packed`, it is a zip or tar.gz whose members are unpacked, with
+    `strip_prefix` removed from their names, to `folder` in the data set; any other file is put there unchanged."""
 
     name: str
     md5: str
@@ -18,7 +18,7 @@ class Archive(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Each archive is at base_url + its name; `optional` ones are fetched on request only, and are not packed."""
+    """Archives at base_url + name; the `optional` ones are downloaded only on request and are not packed."""
 
     base_url: str
     archives: tuple[Archive, ...]

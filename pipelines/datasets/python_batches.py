@@ -1,8 +1,8 @@
-"""CIFAR's python batches, read without letting the pickle make or call anything of its own choice.
+"""Reads CIFAR's python batches without letting the pickle construct or call anything of its own choice.
 
 The published files are Python 2 pickles of a dict with lists, strings and one uint8 array; Python 3 writes the same
-content in a few other ways. In a file, the names of NumPy's functions stand for the methods below, which build nothing
-but uint8 arrays; every other name is refused.
+content in a few other forms. The names of NumPy's functions in a file are mapped to the methods below, which build
+nothing but uint8 arrays; every other name is refused.
 """
 
 import io
@@ -20,8 +20,8 @@ from pipelines.errors import SourceError
 __all__ = ["SIDE_PX", "batch_images", "batch_labels", "label_names"]
 
 SIDE_PX = 32
-MOST_BYTES = 256 * 2**20
-"""CIFAR-100's train, the largest published batch, has 155 × 10⁶."""
+MAX_BYTES = 256 * 2**20
+"""The largest published batch, train of CIFAR-100, has 155 × 10⁶ bytes."""
 
 
 def batch_images(path: Path) -> Images:
@@ -30,11 +30,11 @@ def batch_images(path: Path) -> Images:
 
 
 def batch_labels(path: Path, key: str) -> list[int]:
-    """The labels under `key` of a batch, one for each of its images. Raises SourceError."""
+    """The labels under `key` in a batch, one per image. Raises SourceError."""
     batch = _read_dict(path)
     labels = batch.get(key)
     if not isinstance(labels, list) or any(type(label) is not int for label in labels):
-        raise SourceError(f"{path}: has no list of whole numbers under {key!r}; it has {', '.join(sorted(batch))}")
+        raise SourceError(f"{path}: has no list of integers under {key!r}; its keys are {', '.join(sorted(batch))}")
     count = len(_pixels(path, batch))
     if len(labels) != count:
         raise SourceError(f"{path}: has {len(labels):,} {key} for its {count:,} images")
@@ -42,13 +42,13 @@ def batch_labels(path: Path, key: str) -> list[int]:
 
 
 def label_names(path: Path, key: str, count: int) -> tuple[str, ...]:
-    """The `count` class names under `key` of a meta file. Raises SourceError."""
+    """The `count` class names under `key` in a meta file. Raises SourceError."""
     names = _read_dict(path).get(key)
     if not isinstance(names, list) or not all(isinstance(name, str | bytes) for name in names):
         raise SourceError(f"{path}: has no list of names under {key!r}")
     decoded = tuple(_text(name) for name in names)
     if len(set(decoded)) != count or len(decoded) != count:
-        raise SourceError(f"{path}: has {len(decoded)} {key}, {len(set(decoded))} of them different, expected {count}")
+        raise SourceError(f"{path}: has {len(decoded)} {key}, {len(set(decoded))} of them distinct, expected {count}")
     return decoded
 
 
@@ -56,11 +56,11 @@ class _DType(NamedTuple):
     name: str
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and alignment, which single bytes do not have."""
+        """Ignores byte order and alignment, which do not matter for single bytes."""
 
 
 class _Array:
-    """What NumPy's __setstate__ is given."""
+    """Keeps the argument of NumPy's __setstate__."""
 
     __slots__ = ("state",)
     state: Any
@@ -70,7 +70,7 @@ class _Array:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Gives bound methods, not functions, for the names: a pickle cannot set attributes of those."""
+    """Maps names to bound methods instead of functions, since a pickle cannot set their attributes."""
 
     def __init__(self, path: Path, file: io.BytesIO) -> None:
         super().__init__(file, fix_imports=False, encoding="bytes")
@@ -90,12 +90,12 @@ class _Unpickler(pickle.Unpickler):
                 return self._bytes
         raise SourceError(
             f"{self._path}: asks for {module}.{name}, which a CIFAR batch does not contain; "
-            "the file may be an attack: delete it, and fetch it from its publisher"
+            "the file may be malicious: delete it, and download it from its publisher"
         )
 
     def _dtype(self, name: str | bytes, *_: object) -> _DType:
         if _text(name) != "u1":
-            raise SourceError(f"{self._path}: holds an array of {_text(name)!r}, expected uint8")
+            raise SourceError(f"{self._path}: contains an array of {_text(name)!r}, expected uint8")
         return _DType("u1")
 
     def _array(self, *_: object) -> _Array:
@@ -107,7 +107,7 @@ class _Unpickler(pickle.Unpickler):
         return array
 
     def _bytes(self, text: str, encoding: str) -> bytes:
-        """How Python 3 writes bytes in protocol 2."""
+        """Decodes bytes as Python 3 writes them in protocol 2."""
         if encoding != "latin1":
             raise SourceError(f"{self._path}: asks for the encoding {encoding!r}, which a CIFAR batch does not contain")
         return text.encode("latin1")
@@ -116,38 +116,38 @@ class _Unpickler(pickle.Unpickler):
 def _read_dict(path: Path) -> dict[str, Any]:
     try:
         size_bytes = path.stat().st_size
-        if size_bytes > MOST_BYTES:
-            raise SourceError(f"{path}: {size_bytes:,} bytes, more than any CIFAR batch ({MOST_BYTES:,})")
+        if size_bytes > MAX_BYTES:
+            raise SourceError(f"{path}: {size_bytes:,} bytes, more than any CIFAR batch ({MAX_BYTES:,})")
         file = io.BytesIO(path.read_bytes())
         value = _Unpickler(path, file).load()
         rest = size_bytes - file.tell()
     except SourceError:
         raise
     except OSError as error:
-        raise SourceError(f"{path}: not readable ({error.strerror or error}); fetch it again") from None
-    except Exception as error:  # noqa: BLE001 - pickle fails on damaged bytes in whatever way it likes
+        raise SourceError(f"{path}: not readable ({error.strerror or error}); download it again") from None
+    except Exception as error:  # noqa: BLE001 - pickle raises many exception types on damaged bytes
         reason = f"{type(error).__name__}: {error}"
-        raise SourceError(f"{path}: truncated, damaged or no pickle ({reason}); fetch it again") from None
+        raise SourceError(f"{path}: truncated, damaged or not a pickle ({reason}); download it again") from None
     if rest:
-        raise SourceError(f"{path}: {rest:,} bytes follow the end of the pickle; fetch it again")
+        raise SourceError(f"{path}: {rest:,} bytes follow the end of the pickle; download it again")
     if not isinstance(value, dict) or not all(isinstance(key, str | bytes) for key in value):
-        raise SourceError(f"{path}: holds a {type(value).__name__}, expected a dict with keys of text")
+        raise SourceError(f"{path}: contains a {type(value).__name__}, expected a dict with string keys")
     return {_text(key): item for key, item in value.items()}
 
 
 def _pixels(path: Path, batch: dict[str, Any]) -> NDArray[np.uint8]:
-    """N × 3072, whose rows are all red values, then all green, then all blue."""
+    """The pixels, N × 3072: in each row all red values, then all green, then all blue."""
     width = 3 * SIDE_PX**2
     array = batch.get("data")
     if not isinstance(array, _Array):
-        raise SourceError(f"{path}: has no array under 'data'; it has {', '.join(sorted(batch))}")
+        raise SourceError(f"{path}: has no array under 'data'; its keys are {', '.join(sorted(batch))}")
     try:
         _, shape, dtype, is_fortran, data = array.state
         count, columns = shape
         raw = np.frombuffer(data, np.uint8)
         is_right = isinstance(dtype, _DType) and len(raw) == math.prod(shape) and columns == width and count > 0
     except (AttributeError, TypeError, ValueError):
-        raise SourceError(f"{path}: the array under 'data' is damaged; fetch it again") from None
+        raise SourceError(f"{path}: the array under 'data' is damaged; download it again") from None
     if not is_right:
         raise SourceError(f"{path}: 'data' is {shape} uint8 of {len(raw):,} bytes, expected N × {width}, N > 0")
     return raw.reshape(count, columns, order="F" if is_fortran else "C")

@@ -1,4 +1,4 @@
-"""Which training images become validation: whole groups, never single images of one."""
+"""Splits validation off train by whole groups of images."""
 
 import hashlib
 from collections import defaultdict
@@ -11,17 +11,17 @@ __all__ = ["Duplicates", "find_duplicates", "validation_groups"]
 
 
 class Duplicates(NamedTuple):
-    """Pixel-identical images. `across_splits` holds each set of them that has images of several splits."""
+    """Pixel-identical images. `across_splits` has the ids of each set of duplicates that spans several splits."""
 
     groups: int
     images: int
     across_splits: list[list[str]]
     shared: frozenset[str]
-    """The groups of training images that share an image with another group or another split."""
+    """The training groups that have an image in common with another group or another split."""
 
 
 def find_duplicates(images: Sequence[SourceImage], pixel_digests: Mapping[str, bytes]) -> Duplicates:
-    """Sets of `images` with the same digest of their pixels (by image_id)."""
+    """Finds sets of `images` with equal pixels, given the digest of the pixels by image_id."""
     by_digest: defaultdict[bytes, list[SourceImage]] = defaultdict(list)
     for image in images:
         by_digest[pixel_digests[image.image_id]].append(image)
@@ -37,13 +37,13 @@ def find_duplicates(images: Sequence[SourceImage], pixel_digests: Mapping[str, b
 def validation_groups(
     images: Sequence[SourceImage], fraction: float, seed: int, never: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """About `fraction` of the groups of each class's training images, fixed by `seed`, none of them in `never`. None
-    where the data set has a validation split of its own.
+    """Chooses about `fraction` of the groups of each class in train, determined by `seed`; groups in `never` are not
+    chosen. Empty if the data set has its own validation split.
 
-    GTSRB's training images are tracks of 30 frames of one physical sign, so a split by image would put nearly the
-    same picture on both sides. A group may have images of several classes, and goes as a whole. Every class with two
-    groups or more has at least one in train, and one in validation, unless all are in `never` or needed in train by
-    another class."""
+    GTSRB's training images are tracks of 30 frames of one physical sign, so a split by image would put nearly identical
+    images into both splits. A group with images of several classes is kept together. Every class with at least two
+    groups has one in train and one in validation, unless all of them are in `never` or another class needs them in
+    train."""
     if fraction <= 0 or any(image.split == "validation" for image in images):
         return frozenset()
     by_label: defaultdict[int, set[str]] = defaultdict(set)

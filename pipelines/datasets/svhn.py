@@ -1,4 +1,4 @@
-"""SVHN, cropped digits: house numbers from street views, 32 × 32, in .mat files.
+"""SVHN, cropped digits: house numbers from Street View images, 32 × 32, in .mat files.
 
 Y. Netzer, T. Wang, A. Coates, A. Bissacco, B. Wu, A. Y. Ng, "Reading digits in natural images with unsupervised feature
 learning", NIPS Workshop on Deep Learning and Unsupervised Feature Learning, 2011.
@@ -19,14 +19,14 @@ __all__ = ["Svhn"]
 
 _SIDE_PX = 32
 _COUNTS = {"train": 73_257, "test": 26_032, "extra": 531_131}
-_HELP = "`python jobs/download_dataset.py svhn` fetches it"
+_HELP = "`python jobs/download_dataset.py svhn` downloads it"
 
 
 class Svhn(ImageSource):
-    """train_32x32.mat and test_32x32.mat under `root`. With `extra`, the easier images of extra_32x32.mat are training
-    images too, and the data set is another one, svhn_extra. The files have label 10 for the digit 0, here it is 0.
+    """Reads train_32x32.mat and test_32x32.mat in `root`. `extra` adds the easier images of extra_32x32.mat to train;
+    the data set is then called svhn_extra. Label 10 in the files, the digit 0, becomes label 0.
 
-    A task that reads images of a file holds all of it: 0.2 GB of train, 1.6 GB of extra."""
+    A task that reads images of a file keeps the whole file in memory: 0.2 GB for train, 1.6 GB for extra."""
 
     kind: Literal["svhn"] = "svhn"
     root: LocalPath = Path("data/raw/svhn")
@@ -72,7 +72,7 @@ class Svhn(ImageSource):
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         if all(_file(root, part).is_file() for part in ("train", "test")):
             return "train_32x32.mat and test_32x32.mat"
         return None
@@ -102,7 +102,7 @@ def _add(listing: Listing, split: Split, part: str, path: Path) -> None:
 
 
 def _count(path: Path) -> int:
-    """How many images X has."""
+    """The number of images in X."""
     variables = mat_variables(path)
     found = variables.get("X", Variable((), "missing"))
     if found.matlab_class != "uint8" or len(found.shape) != 4 or found.shape[:3] != (_SIDE_PX, _SIDE_PX, 3):

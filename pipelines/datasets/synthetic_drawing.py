@@ -1,4 +1,4 @@
-"""Drawings of the 43 GTSRB classes: plates and pictograms as tables of shapes, and the template painted from them."""
+"""Draws the signs of the 43 GTSRB classes from tables of shapes."""
 
 import cmath
 import math
@@ -28,7 +28,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 class Stroke(NamedTuple):
-    """A line with round ends and joints; of a single point, a disc with `width` as diameter."""
+    """A line with round ends and joints; a single point is drawn as a disc of diameter `width`."""
 
     points: Points
     width: float
@@ -36,7 +36,7 @@ class Stroke(NamedTuple):
 
 
 class Area(NamedTuple):
-    """A filled polygon, grown by `rounding` on all sides with round corners."""
+    """A filled polygon, enlarged by `rounding` on all sides, with round corners."""
 
     points: Points
     colour: str = "black"
@@ -44,7 +44,7 @@ class Area(NamedTuple):
 
 
 class Word(NamedTuple):
-    """Bold text in the middle of the sign."""
+    """Bold text at the centre of the sign."""
 
     text: str
     size: float
@@ -214,18 +214,19 @@ SIGNS: tuple[Shapes, ...] = (
     END + _car("grey", 33) + _car("grey", 67) + STRIPES,
     END + _lorry("grey", 33) + _car("grey", 67) + STRIPES,
 )
-"""What is drawn, in order, for the class of each index (names: the GTSRB's, 0 "20 km/h" to 42 "end of no passing")."""
+"""The shapes of each class by label, in drawing order."""
 
 
 class Template(NamedTuple):
-    """One sign seen head-on: TEMPLATE_PX square RGBA, and its outline as (n, 2) places in [-0.5, 0.5], y downwards."""
+    """One sign from the front: TEMPLATE_PX square RGBA, and its outline as (n, 2) points in [-0.5, 0.5], y
+    downwards."""
 
     image: Image.Image
     outline: NDArray[np.float64]
 
 
 def draw_template(class_id: int) -> Template:
-    """The sign of a GTSRB class 0–42; always the same pixels."""
+    """The sign of a GTSRB class 0–42; deterministic."""
     side_px = TEMPLATE_PX * SUPERSAMPLING
     large = Image.new("RGBA", (side_px, side_px))
     for shape in SIGNS[class_id]:

@@ -1,4 +1,4 @@
-"""Photographs of a sign template: a scene drawn once per physical sign, and its frames as a car approaches."""
+"""Simulates photographs of a sign: one random scene per physical sign, and its frames as a car approaches."""
 
 import math
 from typing import NamedTuple
@@ -12,14 +12,15 @@ from pipelines.datasets.synthetic_drawing import COLOURS, Template
 __all__ = ["Photograph", "Scene", "draw_scene", "photograph"]
 
 BACKGROUND_PX = 96
-LEAST_MARGIN_PX = 5
+MIN_MARGIN_PX = 5
 
 
 class Scene(NamedTuple):
-    """What stays the same, up to small drift, while a car approaches one physical sign.
+    """The properties that stay nearly constant while a car approaches one physical sign.
 
-    `squeeze`: width over height, as of a sign seen from the side; `keystone`: change of scale from edge to edge, to the
-    right and down; `margins`: left, top, right and bottom border as fractions of the sign; `gain`: light per channel.
+    `squeeze`: width over height, below 1 for a sign seen at an angle; `keystone`: change of scale from edge to edge, to
+    the right and downwards; `margins`: left, top, right and bottom border as fractions of the sign; `gain`: brightness
+    per channel.
     """
 
     tilt_degrees: float
@@ -44,7 +45,7 @@ class Photograph(NamedTuple):
 
 
 def draw_scene(rng: np.random.Generator) -> Scene:
-    """A random place, viewing angle, light and camera; one in five is nearly dark, as in GTSRB."""
+    """A random background, viewing angle, illumination and camera; one in five scenes is dark, as in GTSRB."""
     brightness = rng.uniform(0.16, 0.35) if rng.random() < 0.2 else rng.uniform(0.45, 1.15)
     return Scene(
         tilt_degrees=rng.normal(0, 3.5),
@@ -63,7 +64,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 
 
 def _draw_background(rng: np.random.Generator) -> Image.Image:
-    """Sky over trees and houses, BACKGROUND_PX square."""
+    """Sky above trees and houses, BACKGROUND_PX square."""
     height = np.linspace(0, 1, BACKGROUND_PX)[:, None, None]
     sky = np.array([160, 180, 205]) + rng.normal(0, 25) + rng.normal(0, 8, 3) + 35 * height
     trees = np.array([78, 88, 60]) + rng.normal(0, 20) + rng.normal(0, 8, 3) - 25 * height
@@ -83,13 +84,13 @@ def _texture(rng: np.random.Generator, cells: int) -> NDArray[np.float32]:
 
 
 def photograph(template: Template, scene: Scene, sign_px: float, rng: np.random.Generator) -> Photograph:
-    """One frame of the sign in the scene, the longer side of the sign's bounding box being `sign_px`."""
+    """One frame of the sign in the scene; the longer side of the sign's bounding box is `sign_px`."""
     view = _view(scene, scene.tilt_degrees + rng.normal(0, 0.4))
     seen = _project(view, template.outline)
     low, high = seen.min(axis=0), seen.max(axis=0)
     scale = sign_px / (high - low).max()
     sign_width_px, sign_height_px = np.rint((high - low) * scale).astype(int).tolist()
-    margins_px = np.maximum(LEAST_MARGIN_PX, np.rint(scene.margins * sign_px)).astype(int) + rng.integers(0, 2, 4)
+    margins_px = np.maximum(MIN_MARGIN_PX, np.rint(scene.margins * sign_px)).astype(int) + rng.integers(0, 2, 4)
     left_px, top_px, right_px, bottom_px = margins_px.tolist()
     size_px = (left_px + sign_width_px + right_px, top_px + sign_height_px + bottom_px)
     roi = (left_px, top_px, left_px + sign_width_px - 1, top_px + sign_height_px - 1)
@@ -114,7 +115,7 @@ def _project(view: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[
 
 
 def _warped(image: Image.Image, to_frame: NDArray[np.float64], side_px: int, size_px: tuple[int, int]) -> Image.Image:
-    # Pillow's transform does not average over the pixels that it skips: shrink first.
+    # Pillow's transform is not antialiased, so shrink first.
     shrunk = image.resize((side_px, side_px), Image.Resampling.BOX, reducing_gap=2.0)
     centred = np.array([[1 / side_px, 0, -0.5], [0, 1 / side_px, -0.5], [0, 0, 1]])
     to_template = np.linalg.inv(to_frame @ centred)

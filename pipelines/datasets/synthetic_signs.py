@@ -1,4 +1,4 @@
-"""Drawn road signs of the 43 GTSRB classes, in GTSRB's folders: the data where nothing was downloaded."""
+"""Synthetic road signs of the 43 GTSRB classes in GTSRB's layout, for use without a download."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from pipelines.settings import LocalPath
 __all__ = ["SyntheticSigns"]
 
 DRAWING_VERSION = 1
-"""To be raised with every change that changes a pixel, so that older folders are drawn anew."""
+"""Raise it with every change that affects pixels, so that older folders are drawn again."""
 FRAMES_PER_TRACK = 30
 CSV_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
 TRACKS, TEST_IMAGES, TEST_ORDER = range(3)
@@ -36,8 +36,8 @@ class _NamedPhotograph(NamedTuple):
 
 
 class SyntheticSigns(ImageSource):
-    """`tracks_per_class` physical signs of each class in 30 frames each for training, and test images of signs of their
-    own. The same settings give the same bytes of every file."""
+    """Draws `tracks_per_class` physical signs of each class, 30 frames each, for train, and a separate sign for each
+    test image. The same settings give the same bytes in every file."""
 
     kind: Literal["synthetic_signs"] = "synthetic_signs"
     root: LocalPath = Path("data/raw/synthetic_signs")
@@ -50,9 +50,9 @@ class SyntheticSigns(ImageSource):
         return SYNTHETIC_SIGNS_CARD.name
 
     def ensure(self) -> Path:
-        """`root`, holding the data set of these settings: drawn now, if it is not there or there with other settings.
+        """Returns `root` after drawing the data set there, unless it exists with the same settings.
 
-        Raises SourceError where `root` holds something that is not a synthetic data set, or cannot be written.
+        Raises SourceError if `root` contains something other than a synthetic data set, or cannot be written.
         """
         root = self.root.resolve()
         try:
@@ -65,7 +65,7 @@ class SyntheticSigns(ImageSource):
         return self.root
 
     def listing(self) -> Listing:
-        """Every image, drawn first where it is not there yet. Raises SourceError."""
+        """Every image, after drawing the data set if it does not exist. Raises SourceError."""
         drawn = Gtsrb(root=self.ensure(), allow_missing_classes=True).listing()
         tracks, test_images = len(SIGNS) * self.tracks_per_class, len(SIGNS) * self.test_images_per_class
         card = SYNTHETIC_SIGNS_CARD.model_copy(
@@ -77,11 +77,11 @@ class SyntheticSigns(ImageSource):
         listing = replace(drawn, card=card, found=f"{self.root}, drawn synthetic signs (not photographs)")
         if listing.missing_classes():
             left = ", ".join(listing.remarks)
-            raise SourceError(f"{self.root}: {left} are left of what was drawn; delete it, it is drawn again")
+            raise SourceError(f"{self.root}: incomplete: {left}; delete the folder, and it will be drawn again")
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         return DRAWN_STAMP if (root / DRAWN_STAMP).is_file() else None
 
     def _stamp(self) -> str:
@@ -94,8 +94,8 @@ class SyntheticSigns(ImageSource):
             return stamp.read_bytes() != self._stamp().encode()
         if root.exists() and not (root.is_dir() and not any(root.iterdir())):
             raise SourceError(
-                f"{self.root}: is there, but holds no {DRAWN_STAMP}, so it was not drawn by us and stays as it is; "
-                "choose another dataset.root, or move it away"
+                f"{self.root}: exists, but without {DRAWN_STAMP}, so it is not a folder of synthetic signs and is "
+                "kept; choose another dataset.root, or move the folder away"
             )
         return True
 
@@ -137,12 +137,12 @@ class SyntheticSigns(ImageSource):
             yield _NamedPhotograph(f"{number:05d}.ppm", photograph(templates[class_id], scene, sign_px, rng), class_id)
 
     def _generator(self, kind: int, first: int = 0, second: int = 0) -> np.random.Generator:
-        """One for each track and test image, so that what is drawn does not depend on what was drawn before."""
+        """The generator of one track or test image, so that it does not depend on what was drawn before."""
         return np.random.default_rng([kind, first, second, self.drawing_seed])
 
 
 def _approach(rng: np.random.Generator) -> list[float]:
-    """The sign's longer side in each frame, in pixels, as a car comes nearer at constant speed; few come very near."""
+    """The sign's longer side in each frame, in pixels, as a car approaches at constant speed; few come very close."""
     first_px = rng.uniform(20, 28)
     last_px = rng.uniform(165, 185) if rng.random() < 0.08 else rng.uniform(50, 98)
     distances = np.linspace(1 / first_px, 1 / last_px, FRAMES_PER_TRACK)

@@ -23,14 +23,14 @@ _FOLDER = "tiny-imagenet-200"
 _ARCHIVE = "tiny-imagenet-200.zip"
 _TRAIN_IMAGE = re.compile(r"train/(n\d{8})/images/([^/.][^/]*)\.JPEG")
 _ANNOTATIONS = "val/val_annotations.txt"
-_HELP = f"expected wnids.txt, train/ and val/ as {_ARCHIVE} has them, or that archive itself"
+_HELP = f"expected wnids.txt, train/ and val/ as in {_ARCHIVE}, or that archive itself"
 
 
 class TinyImagenet200(ImageSource):
-    """The folder tiny-imagenet-200, which is `root` or lies under it, or the zip under `root`, which need not be
-    unpacked. The publisher's val is the split test, as in most papers, since the publisher's test has no labels;
-    validation is split off train. Labels are in the order of the sorted wnids, as torchvision's ImageFolder has them.
-    Bounding boxes are not used."""
+    """Reads the folder tiny-imagenet-200, which is `root` or a folder in it, or the zip in `root` without unpacking it.
+
+    The publisher's val is used as test, as in most papers, since the publisher's test has no labels; validation is
+    split off train. Labels follow the sorted wnids, as in torchvision's ImageFolder. Bounding boxes are not used."""
 
     kind: Literal["tiny_imagenet_200"] = "tiny_imagenet_200"
     root: LocalPath = Path("data/raw/tiny_imagenet_200")
@@ -39,8 +39,8 @@ class TinyImagenet200(ImageSource):
         "http://cs231n.stanford.edu/",
         (Archive(_ARCHIVE, "90528d7ca1a48142e341f4ef8d21d0de", 248_100_043),),
     )
-    """The publisher states no MD5, and torchvision does not have this data set: the MD5 is the one that the library
-    Avalanche (ContinualAI) verifies. The archive is read without unpacking it."""
+    """The publisher states no MD5 and torchvision does not include this data set, so the MD5 is the one that the
+    library Avalanche (ContinualAI) checks. The archive is read without unpacking it."""
 
     @property
     def dataset_name(self) -> str:
@@ -64,18 +64,20 @@ class TinyImagenet200(ImageSource):
         )
         listing = Listing(f"{found}, Tiny ImageNet with its val as test", card)
         if unnamed:
-            listing.left_out.append(f"words.txt has no name for {', '.join(unnamed)}; these classes bear their wnid")
+            listing.left_out.append(
+                f"words.txt has no name for {', '.join(unnamed)}; these classes are named by their wnid"
+            )
         listing.left_out.extend(files.remarks)
         labels = {wnid: label for label, wnid in enumerate(wnids)}
         _add_train(listing, files, labels)
         _add_val(listing, files, labels)
         unlabelled = sum(path.startswith("test/images/") for path in files.by_path)
         if unlabelled:
-            listing.left_out.append(f"{unlabelled:,} images in test/ have no labels and are left out")
+            listing.left_out.append(f"{unlabelled:,} images in test/ have no labels and are ignored")
         return listing
 
     @classmethod
-    def recognise(cls, root: Path) -> str | None:
+    def recognize(cls, root: Path) -> str | None:
         for base in (root, root / _FOLDER):
             if (base / "wnids.txt").is_file() and (base / "train").is_dir():
                 return "wnids.txt and train/"
@@ -93,7 +95,7 @@ class TinyImagenet200(ImageSource):
                 return str(base), files
         archive = self.root / _ARCHIVE
         if not archive.is_file():
-            raise SourceError(f"{self.root}: holds no Tiny ImageNet; {_HELP}")
+            raise SourceError(f"{self.root}: Tiny ImageNet not found; {_HELP}")
         files.add_archive(archive, prefix=f"{_FOLDER}/")
         return str(archive), files
 
@@ -105,8 +107,8 @@ def _lines(files: SourceFiles, path: str) -> list[str]:
     try:
         with FileReader() as reader:
             return reader.read(location).decode("utf-8-sig").splitlines()
-    except Exception as error:  # noqa: BLE001 - file systems and damaged zips fail in many types
-        raise SourceError(f"{location}: not readable: {type(error).__name__}: {error}; fetch it again") from None
+    except Exception as error:  # noqa: BLE001 - file systems and zips raise many exception types
+        raise SourceError(f"{location}: not readable: {type(error).__name__}: {error}; download it again") from None
 
 
 def _read_wnids(files: SourceFiles) -> list[str]:
@@ -117,12 +119,12 @@ def _read_wnids(files: SourceFiles) -> list[str]:
     if duplicates := sorted(wnid for wnid, times in Counter(wnids).items() if times > 1):
         raise SourceError(f"{location}: contains duplicates: {', '.join(duplicates)}")
     if len(wnids) < 2:
-        raise SourceError(f"{location}: names {len(wnids)} classes, expected 200, at least 2")
+        raise SourceError(f"{location}: lists {len(wnids)} classes, expected 200, or at least 2")
     return sorted(wnids)
 
 
 def _class_names(files: SourceFiles, wnids: list[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The first synonym of each, with its wnid where two have the same one, and the wnids that have none."""
+    """The first synonym of each class, followed by its wnid if two classes share it; and the wnids without a name."""
     words = dict(line.split("\t", 1) for line in _lines(files, "words.txt") if "\t" in line)
     names = [words.get(wnid, wnid).split(",")[0].strip() or wnid for wnid in wnids]
     times = Counter(names)
@@ -134,7 +136,9 @@ def _add_train(listing: Listing, files: SourceFiles, labels: dict[str, int]) -> 
     images = {path: match for path in files.by_path if (match := _TRAIN_IMAGE.fullmatch(path))}
     found = {match[1] for match in images.values()}
     if missing := sorted(labels.keys() - found):
-        raise SourceError(f"{listing.found}: train/ has no image of {', '.join(missing)}; the copy is not complete")
+        raise SourceError(
+            f"{listing.found}: train/ has no image of {', '.join(missing)}; the copy is incomplete: download it again"
+        )
     if unknown := sorted(found - labels.keys()):
         raise SourceError(f"{listing.found}: train/{unknown[0]} is not in wnids.txt")
     for path, match in sorted(images.items()):
@@ -144,7 +148,7 @@ def _add_train(listing: Listing, files: SourceFiles, labels: dict[str, int]) -> 
         )
     others = [path for path in files.by_path if path.startswith("train/") and path not in images]
     if others := sorted(path for path in others if not path.endswith("_boxes.txt")):
-        listing.left_out.append(f"{len(others):,} other files in train/ are left out: {others[0]}, …")
+        listing.left_out.append(f"{len(others):,} other files in train/ are ignored: {others[0]}, …")
 
 
 def _add_val(listing: Listing, files: SourceFiles, labels: dict[str, int]) -> None:
@@ -154,11 +158,11 @@ def _add_val(listing: Listing, files: SourceFiles, labels: dict[str, int]) -> No
         name, wnid = (*line.split("\t"), "", "")[:2]
         path = f"val/images/{name}"
         if path in seen:
-            reason = f"a second line for {name}; the first is kept"
+            reason = f"a second line for {name}; the first is used"
         elif path not in files.by_path:
-            reason = f"names {name!r}, which is not in val/images"
+            reason = f"refers to {name!r}, which is not in val/images"
         elif wnid not in labels:
-            reason = f"names the class {wnid!r}, which is not in wnids.txt"
+            reason = f"refers to the class {wnid!r}, which is not in wnids.txt"
         else:
             archive, file = files.by_path[path][:2]
             image_id = f"val/{name.removesuffix('.JPEG')}"
@@ -169,4 +173,4 @@ def _add_val(listing: Listing, files: SourceFiles, labels: dict[str, int]) -> No
         seen.add(path)
     for path in sorted(files.by_path):
         if path.startswith("val/images/") and path not in seen:
-            listing.rejected.append(Rejected(str(files.by_path[path]), "no line of val_annotations.txt names it"))
+            listing.rejected.append(Rejected(str(files.by_path[path]), "not in val_annotations.txt"))

@@ -1,4 +1,4 @@
-"""One file from a web server: fetched with retry and resume, bounded in size, verified by MD5."""
+"""Downloads one file from a web server with retries and resumption, a size limit and an MD5 check."""
 
 import hashlib
 import shutil
@@ -24,30 +24,31 @@ from pipelines.settings import Settings
 
 __all__ = ["TransferSettings", "fetch_archive"]
 
-MOST_BACKOFF_S = 60.0
+MAX_BACKOFF_S = 60.0
 CHUNK_BYTES = 2**16
 
 
 class TransferSettings(Settings):
-    """`timeout_s` bounds connecting and each wait for data; `backoff_s` is the first wait, then doubled up to 60 s."""
+    """`timeout_s` limits connecting and each wait for data. `backoff_s` is the first delay between attempts, doubled
+    after each up to 60 s."""
 
     attempts: int = Field(default=5, ge=1)
     timeout_s: float = Field(default=30.0, gt=0, le=600)
-    backoff_s: float = Field(default=1.0, gt=0, le=MOST_BACKOFF_S)
+    backoff_s: float = Field(default=1.0, gt=0, le=MAX_BACKOFF_S)
 
 
 class _RetryableError(Exception):
-    """An answer that the next attempt may better."""
+    """A failure that another attempt may avoid."""
 
 
 _RETRIED = (_RetryableError, requests.ConnectionError, requests.Timeout, ChunkedEncodingError)
 
 
 def fetch_archive(settings: TransferSettings, url: str, archive: Archive, folder: Path) -> None:
-    """folder/NAME with the MD5 of `archive`, resuming folder/NAME.part; one that is there already is not fetched.
+    """Downloads `archive` to folder/NAME, resuming folder/NAME.part; a file with the right MD5 is not downloaded again.
 
-    Raises SourceError, naming the URL, after settings.attempts attempts or at an answer that no retry will change;
-    OSError where `folder` cannot be written.
+    Raises SourceError, which names the URL, after settings.attempts attempts or for an error that a retry cannot fix;
+    OSError if `folder` cannot be written.
     """
     target = folder / archive.name
     if target.is_file() and _md5(target) == archive.md5:
@@ -72,7 +73,7 @@ def _retrying(settings: TransferSettings, progress: Progress) -> Retrying:
 
     return Retrying(
         stop=stop_after_attempt(settings.attempts),
-        wait=wait_exponential(settings.backoff_s, max=MOST_BACKOFF_S) + wait_random(0, settings.backoff_s),
+        wait=wait_exponential(settings.backoff_s, max=MAX_BACKOFF_S) + wait_random(0, settings.backoff_s),
         retry=retry_if_exception_type(_RETRIED),
         before_sleep=report,
         reraise=True,
@@ -88,20 +89,20 @@ def _attempt(url: str, part: Path, archive: Archive, timeout_s: float, progress:
             raise _RetryableError(status)
         if response.ok:
             _receive(response, part, have_bytes if response.status_code == 206 else 0, archive.size_bytes, progress)
-        elif not (have_bytes and response.status_code == 416):  # 416: nothing is left to send
+        elif not (have_bytes and response.status_code == 416):  # 416: the file is already complete
             raise SourceError(f"{url}: {status}; check base_url")
     found = _md5(part)
     if found != archive.md5:
         part.unlink()
-        raise _RetryableError(f"what came has MD5 {found}, expected {archive.md5}, and is deleted")
+        raise _RetryableError(f"the file received has MD5 {found}, expected {archive.md5}; it was deleted")
 
 
-def _receive(response: requests.Response, part: Path, start_bytes: int, most_bytes: int, progress: Progress) -> None:
+def _receive(response: requests.Response, part: Path, start_bytes: int, max_bytes: int, progress: Progress) -> None:
     length = response.headers.get("Content-Length", "")
     left_bytes = int(length) if length.isdigit() else 0
     free_bytes = shutil.disk_usage(part.parent).free
     if left_bytes > free_bytes:
-        need = f"{left_bytes:,} bytes are to come and {free_bytes:,} are free"
+        need = f"{left_bytes:,} more bytes are needed, but {free_bytes:,} are free"
         raise SourceError(f"{part}: {need}; make room, or set destination=FOLDER")
     task = progress.task_ids[0]
     progress.reset(task, completed=start_bytes, total=start_bytes + left_bytes)
@@ -109,9 +110,9 @@ def _receive(response: requests.Response, part: Path, start_bytes: int, most_byt
     with part.open("ab" if start_bytes else "wb") as file:
         for chunk in response.iter_content(CHUNK_BYTES):
             have_bytes += len(chunk)
-            if have_bytes > most_bytes:
+            if have_bytes > max_bytes:
                 part.unlink()
-                raise _RetryableError(f"more came than the file's {most_bytes:,} bytes, and is deleted")
+                raise _RetryableError(f"received more than the file's {max_bytes:,} bytes; they were deleted")
             file.write(chunk)
             progress.advance(task, len(chunk))
 

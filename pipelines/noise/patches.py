@@ -6,11 +6,11 @@ from pydantic import Field
 
 from pipelines.noise.contract import Image, Noise
 
-MOST_PATCHES = 16
+MAX_PATCHES = 16
 
 
 class PatchesDraw(NamedTuple):
-    """The position in [0, 1)² and the colour of each of MOST_PATCHES patches."""
+    """The position in [0, 1)² and the colour of each of MAX_PATCHES patches."""
 
     places: NDArray[np.float64]
     colours: Image
@@ -24,13 +24,13 @@ class Patches(Noise):
     """
 
     kind: ClassVar[str] = "patches"
-    count: int = Field(ge=0, le=MOST_PATCHES)
+    count: int = Field(ge=0, le=MAX_PATCHES)
     side_fraction: float = Field(default=0.25, gt=0, le=1)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> PatchesDraw:
-        places = rng.random((MOST_PATCHES, 2))
-        return PatchesDraw(places, rng.integers(0, 256, (MOST_PATCHES, shape[2]), dtype=np.uint8))
+        places = rng.random((MAX_PATCHES, 2))
+        return PatchesDraw(places, rng.integers(0, 256, (MAX_PATCHES, shape[2]), dtype=np.uint8))
 
     def apply(self, image: Image, draw: PatchesDraw) -> Image:
         height, width = image.shape[:2]

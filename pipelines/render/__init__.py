@@ -1,2 +1,2 @@
-"""Images in, row groups of every size and variant out, with their sums: pure NumPy. Also the settings of the main job,
-and its figures and console lines. Imported by pipelines.spark and by jobs."""
+"""Renders images to row groups of every size and variant, with their sums, in pure NumPy. Also holds the settings of
+the main job, its figures and its console output. Imported by pipelines.spark and jobs."""

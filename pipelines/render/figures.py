@@ -1,4 +1,4 @@
-"""Pictures that lie beside a dataset, for a person to see what was made."""
+"""Figures that show the contents of a dataset; they are saved next to it."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +10,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipelines.noise import Image, Noise
+from pipelines.noise import Image
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.store.schema import CLEAN, Cell, Manifest, Split
+from pipelines.store.shown import NONE, Shown
 
-__all__ = ["draw_figures"]
+__all__ = ["draw_figures", "noise_levels"]
 
 
 def draw_figures(root: Path, settings: NoisyDatasets) -> list[Path]:
-    """The paper's Figure 4 (noises and levels), Figure 5 (images per class) and one sample per class, at the largest
-    size, in root/geometry=…/_figures. Readers of Parquet pass over a folder whose name begins with an underscore."""
+    """Draws the paper's Figure 4 (noises and levels), Figure 5 (images per class) and one sample per class, at the
+    largest size, in root/geometry=…/_figures. Parquet readers skip folders whose names begin with an underscore."""
     size_px = max(settings.sizes_px)
-    noises = settings.chosen
-    reference = CLEAN if CLEAN in noises else next(iter(noises))
-    folders = {variant: Cell(settings.geometry.kind, size_px, variant).folder(root) for variant in noises}
+    folders = {variant: Cell(settings.geometry.kind, size_px, variant).folder(root) for variant in settings.chosen}
+    reference = CLEAN if CLEAN in folders else next(iter(folders))
     manifest = Manifest.read(folders[reference])
     if manifest is None:
         return []
     class_names = manifest.card.class_names
     figures = {
-        f"noise_levels-{size_px}px.png": _noise_levels(folders, noises, next(iter(manifest.counts))),
+        f"noise_levels-{size_px}px.png": noise_levels(folders, next(iter(manifest.counts))),
         "images_per_class.png": _images_per_class(manifest, class_names),
         f"one_sample_per_class-{size_px}px.png": _one_sample_per_class(folders[reference], class_names),
     }
@@ -42,7 +42,7 @@ def draw_figures(root: Path, settings: NoisyDatasets) -> list[Path]:
 
 
 def _images(folder: Path, split: str | None = None) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    """(labels, images (N, S, S, channels)) of each row group."""
+    """Yields the labels and images (N, S, S, channels) of each row group."""
     manifest = Manifest.read(folder)
     assert manifest is not None, folder
     for part in manifest.parts:
@@ -55,23 +55,30 @@ def _images(folder: Path, split: str | None = None) -> Iterator[tuple[list[int],
                 yield rows["label"].to_pylist(), pixels.reshape(-1, side, side, manifest.card.channels)
 
 
-def _noise_levels(folders: Mapping[str, Path], noises: Mapping[str, Noise | None], split: Split) -> Figure:
-    """Rows: noises; columns: clean, then the levels. Always the brightest image of the first row group."""
-    kinds = list(dict.fromkeys(noise.kind for noise in noises.values() if noise)) or [CLEAN]
-    levels = list(dict.fromkeys(name.partition("-")[2] for name, noise in noises.items() if noise))
+def noise_levels(folders: Mapping[str, Path], split: Split) -> Figure:
+    """A row per noise and a column per level, after clean, as the manifests in `folders` (by variant) record them.
+    Shows the brightest image of the first row group."""
+    variants = {_shown(folder): variant for variant, folder in folders.items()}
+    noises = list(dict.fromkeys(shown.noise for shown in variants if shown != Shown())) or [NONE]
+    levels = list(dict.fromkeys(shown.level for shown in variants if shown != Shown()))
     _, first = next(_images(next(iter(folders.values())), split))
     brightest = int(first.sum(axis=(1, 2, 3), dtype=np.uint64).argmax())
-    figure = Figure(figsize=(1.6 * (1 + len(levels)), 1.7 * len(kinds)))
-    axes = figure.subplots(len(kinds), 1 + len(levels), squeeze=False)
-    for row, kind in enumerate(kinds):
-        for column, level in enumerate([CLEAN, *levels]):
-            variant = CLEAN if level == CLEAN else f"{kind}-{level}"
-            axis = axes[row, column]
+    figure = Figure(figsize=(1.6 * (1 + len(levels)), 1.7 * len(noises)))
+    axes = figure.subplots(len(noises), 1 + len(levels), squeeze=False)
+    for row, noise in enumerate(noises):
+        for axis, shown in zip(axes[row], [Shown(), *(Shown(noise, level) for level in levels)], strict=True):
             axis.axis("off")
-            if variant in folders:
-                _, images = next(_images(folders[variant], split))
-                _show(axis, images[brightest], variant)
+            if shown in variants:
+                _, images = next(_images(folders[variants[shown]], split))
+                _show(axis, images[brightest], variants[shown])
     return figure
+
+
+def _shown(folder: Path) -> Shown:
+    manifest = Manifest.read(folder)
+    shown = None if manifest is None else Shown.read(manifest.fingerprint)
+    assert shown is not None, folder
+    return shown
 
 
 def _images_per_class(manifest: Manifest, class_names: Sequence[str]) -> Figure:
@@ -109,5 +116,7 @@ def _one_sample_per_class(folder: Path, class_names: Sequence[str]) -> Figure:
 
 
 def _show(axis: Axes, image: Image, title: str) -> None:
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")  # grey is a matter of one channel
+    axis.imshow(
+        image, cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+    )  # the colour map applies to one channel only
     axis.set_title(title, fontsize=7)

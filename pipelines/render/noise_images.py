@@ -1,4 +1,4 @@
-"""Images of noise alone: what a generator can begin with instead of random numbers."""
+"""Images that contain only noise, as inputs of generators instead of random numbers."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ MID_GREY = 128
 
 
 class NoiseLevels(Settings):
-    """The noises of a file of conf/noise/, by variant name; calling it draws images."""
+    """The noises of a file in conf/noise/ by variant name; calling the object draws images."""
 
     noises: Annotated[dict[str, Noise], PlainValidator(levels_of)]
 
@@ -29,7 +29,7 @@ class NoiseLevels(Settings):
 
     @classmethod
     def read(cls, path: Path) -> "NoiseLevels":
-        """Raises SettingsError."""
+        """Reads a file of conf/noise/. Raises SettingsError."""
         return load(cls, path)
 
     def __call__(

@@ -1,4 +1,4 @@
-"""Which sizes × noises × levels a run makes: the settings of jobs/make_noisy_datasets.py."""
+"""The settings of jobs/make_noisy_datasets.py: which sizes, noises and levels a run makes."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from pipelines.datasets import DATASETS, DatasetCard, ImageSource, kind_found
+from pipelines.datasets import DATASETS, DatasetCard, ImageSource, detect_kind
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.noise import NOISES, Noise
 from pipelines.render.rendering import Rendering
@@ -24,13 +24,14 @@ def _dataset(given: object) -> Any:
     if isinstance(given, dict):
         values = {key: value for key, value in given.items() if value is not None}
         kind = values.get("kind", "auto")
-        values["kind"] = kind_found(values) if kind == "auto" else kind
+        values["kind"] = detect_kind(values) if kind == "auto" else kind
         given = values
     return choose(DATASETS, given)
 
 
 def levels_of(given: object) -> dict[str, Noise]:
-    """{"gaussian": {"overflow": …, "levels": {"min": {"std_grey": 5.0}}}} as {"gaussian-min": Gaussian(…)}."""
+    """Builds the noises by variant name: {"gaussian": {"overflow": …, "levels": {"min": {"std_grey": 5.0}}}} becomes
+    {"gaussian-min": Gaussian(…)}."""
     if not isinstance(given, dict):
         raise ValueError("expected a menu of conf/noise/ or noises by name, for example noise=paper")
     noises: dict[str, Noise] = {}
@@ -38,26 +39,26 @@ def levels_of(given: object) -> dict[str, Noise]:
         if kind not in NOISES:
             raise ValueError(f"{kind}: unknown noise; there are: {', '.join(NOISES)}")
         if not isinstance(settings, dict) or not isinstance(settings.get("levels"), dict):
-            raise ValueError(f"{kind}: expected its settings and levels: {{min: {{…}}, …}}, got {settings!r}")
+            raise ValueError(f"{kind}: expected settings with levels: {{min: {{…}}, …}}, got {settings!r}")
         shared = {key: value for key, value in settings.items() if key != "levels"}
         for level, own in settings["levels"].items():
             if not re.fullmatch(r"\w[\w.]*", str(level)) or not isinstance(own, dict | None):
                 raise ValueError(
-                    f"{kind}.levels.{level}: expected a name of letters and digits and its settings, got {own!r}"
+                    f"{kind}.levels.{level}: expected a name of letters and digits with its settings, got {own!r}"
                 )
             noises[f"{kind}-{level}"] = build_member(NOISES[kind], {**shared, **(own or {})}, f"{kind}.levels.{level}.")
     return noises
 
 
 class NoisyDatasets(Settings):
-    """One run: every image of `dataset` in every `variants` at every `sizes_px`.
+    """One run: every image of `dataset` in every one of `variants` and `sizes_px`.
 
-    `noise` is read from the menus in conf/noise/ and held by variant name; `variants` is "all" or some of "clean" and
-    those names. `validation_fraction` of each class's groups become the split validation. `images_per_part` and
-    `images_per_row_group` fix the files by the amount of data, whatever does the work; `partitions` is into how many
-    Spark tasks the parts are dealt (by default one each) and changes no byte. `verify` reads what is there already and
-    makes again what is not as its manifest says. `batch_id`, of the retraining that this is a step of, goes into the
-    manifests."""
+    `noise` comes from the menus in conf/noise/ and maps variant names to noises; `variants` is "all" or a selection of
+    "clean" and these names. `validation_fraction` of each class's groups become the validation split. `images_per_part`
+    and `images_per_row_group` determine the files from the data alone; `partitions` is the number of Spark tasks that
+    share the parts (by default one task per part) and does not change the output. `verify` reads existing variants and
+    makes those again that do not match their manifests. `batch_id` identifies the retraining that the run belongs to,
+    and is recorded in the manifests."""
 
     dataset: Annotated[ImageSource, PlainValidator(_dataset), PlainSerializer(describe)]
     output_root: LocalPath
@@ -84,7 +85,7 @@ class NoisyDatasets(Settings):
     @classmethod
     def _each_once(cls, values: tuple[object, ...] | str) -> tuple[object, ...] | str:
         if isinstance(values, tuple) and len(set(values)) < len(values):
-            raise ValueError("names something twice")
+            raise ValueError("contains duplicates")
         return values
 
     @field_validator("splits")
@@ -96,12 +97,12 @@ class NoisyDatasets(Settings):
     def _variants_exist(self) -> Self:
         known = (CLEAN, *self.noise)
         if self.variants != "all" and (unknown := [name for name in self.variants if name not in known]):
-            raise ValueError(f"variants: {', '.join(unknown)} unknown; with this noise there are: {', '.join(known)}")
+            raise ValueError(f"variants: unknown: {', '.join(unknown)}; with this noise there are: {', '.join(known)}")
         return self
 
     @property
     def chosen(self) -> dict[str, Noise | None]:
-        """The noise of each variant to be made; clean has none."""
+        """The noise of each variant to make; None for clean."""
         all_noises: dict[str, Noise | None] = {CLEAN: None, **self.noise}
         return {name: noise for name, noise in all_noises.items() if self.variants == "all" or name in self.variants}
 
@@ -117,8 +118,8 @@ class NoisyDatasets(Settings):
         return Rendering(self.geometry, self.sizes_px, self.chosen, self.seed, channels)
 
     def fingerprint(self, cell: Cell, source_digest: str, card: DatasetCard) -> dict[str, Any]:
-        """Everything that decides the bytes and the card of a variant, but for the code (schema.FORMAT_VERSION is for
-        that), and how it is shown."""
+        """Everything that determines a variant's bytes and card, and how it is shown. Changes of the code are covered
+        by schema.FORMAT_VERSION."""
         noise = self.chosen[cell.variant]
         shown = Shown() if noise is None else Shown(noise.kind, cell.variant.removeprefix(f"{noise.kind}-"))
         values = self.model_dump(

@@ -1,4 +1,4 @@
-"""The map: images of any size in, every size × variant out. Pure NumPy; each noise is drawn once per image."""
+"""Renders images of any size to every size and variant. Pure NumPy; each noise is drawn once per image."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ __all__ = ["Original", "Rendering"]
 
 
 class Original(NamedTuple):
-    """An image as it goes into the map."""
+    """An input image."""
 
     image_id: str
     pixels: Image
@@ -33,7 +33,7 @@ class Rendering(NamedTuple):
     channels: int = 3
 
     def only(self, cells: Iterable[Cell]) -> "Rendering":
-        """The sizes and variants that `cells` need."""
+        """Reduced to the sizes and variants that `cells` need."""
         needed = list(cells)
         sizes = tuple(size for size in self.sizes_px if any(cell.size_px == size for cell in needed))
         names = {cell.variant for cell in needed}
@@ -42,8 +42,8 @@ class Rendering(NamedTuple):
         )
 
     def cell_rows(self, originals: Sequence[Original]) -> Iterator[NoisyRows]:
-        """The images in every size and variant, in the order given, one noise kind after the other, so that no more
-        than the rows of one kind are in memory."""
+        """The images in every size and variant, in the given order. Noise kinds are rendered one after the other, so
+        that only the rows of one kind are in memory."""
         clean = {size: pixels for (_, size), pixels in self._render({CLEAN: None}, originals).items()}
         signal = {size: energy(pixels) for size, pixels in clean.items()}
         if CLEAN in self.variants:
@@ -63,7 +63,7 @@ class Rendering(NamedTuple):
     def _render(
         self, levels: Mapping[str, Noise | None], originals: Sequence[Original]
     ) -> dict[tuple[str, int], Pixels]:
-        """By variant and size; `levels` are those of one kind."""
+        """The pixels by (variant, size); `levels` are the variants of one kind."""
         out = {
             (variant, size): np.zeros((len(originals), size, size, self.channels), np.uint8)
             for variant in levels
@@ -77,7 +77,7 @@ class Rendering(NamedTuple):
         return {key: images.reshape(len(originals), -1) for key, images in out.items()}
 
     def _noisy(self, levels: Mapping[str, Noise | None], image: Image, image_id: str) -> Iterator[tuple[str, Image]]:
-        """The image at each level of one noise, all from the same draw."""
+        """The image at each level of one noise, all with the same random draw."""
         draw = None
         for variant, noise in levels.items():
             if noise is None:

@@ -1,4 +1,4 @@
-"""What a person reads on the console before and after a run."""
+"""Prints the console output before and after a run."""
 
 import shutil
 from collections import Counter
@@ -15,7 +15,7 @@ from pipelines.datasets import SyntheticSigns
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import to_yaml
 from pipelines.store.schema import Cell, Manifest, Split
-from pipelines.store.writer import damage
+from pipelines.store.writer import find_damage
 
 __all__ = [
     "announce", "announce_replacements", "print_attacks", "print_datasets", "print_plan", "warn_of_small_disk",
@@ -23,12 +23,12 @@ __all__ = [
 
 
 def announce(console: Console, settings: NoisyDatasets) -> None:
-    """Which data the run takes, so that drawn signs and photographs cannot be mistaken for each other."""
+    """Says which data the run uses, so that synthetic signs and photographs cannot be confused."""
     if isinstance(settings.dataset, SyntheticSigns):
         console.print(
             Panel(
-                "DRAWN, SYNTHETIC road signs: good for trying the pipeline, not for judging a classifier.\n"
-                "For the real GTSRB: python jobs/download_dataset.py gtsrb, or dataset.root=<folder that holds it>.",
+                "SYNTHETIC road signs (drawings): suitable for trying the pipeline, not for evaluating a classifier.\n"
+                "For the real GTSRB: python jobs/download_dataset.py gtsrb, or dataset.root=<folder that contains it>.",
                 title=f"dataset: {settings.dataset.kind}",
             ),
             soft_wrap=False,
@@ -42,10 +42,10 @@ def announce(console: Console, settings: NoisyDatasets) -> None:
 
 
 def print_plan(console: Console, settings: NoisyDatasets) -> None:
-    """For --dry-run: the settings in full, what the source lists, and which folders would be made."""
+    """For --dry-run: prints all settings, a summary of the source's listing, and the folders that would be made."""
     console.print(to_yaml(settings))
     if isinstance(settings.dataset, SyntheticSigns):
-        console.print(f"{settings.dataset.root} would be drawn if it is not there")
+        console.print(f"{settings.dataset.root} would be drawn if it does not exist")
     else:
         listing = settings.dataset.listing()
         console.print(
@@ -61,30 +61,30 @@ def print_plan(console: Console, settings: NoisyDatasets) -> None:
 def warn_of_small_disk(
     console: Console, root: Path, cells: Iterable[Cell], counts: Mapping[Split, int], channels: int
 ) -> None:
-    """Says so where the uncompressed pixels would not fit on the disk."""
+    """Warns if the uncompressed pixels would not fit on the disk."""
     need = sum(sum(counts.values()) * cell.image_bytes(channels) for cell in cells)
     free = shutil.disk_usage(root).free
     if need > free:
         console.print(
-            f"up to {need / 1e9:,.1f} GB to write and {free / 1e9:,.1f} GB free on the disk of {root}: "
-            "if it does not fit, nothing is changed; make fewer sizes at a time, e.g. sizes_px=[28]"
+            f"up to {need / 1e9:,.1f} GB to write, but {free / 1e9:,.1f} GB free on the disk of {root}: "
+            "if the space does not suffice, nothing is changed; make fewer sizes at a time, e.g. sizes_px=[28]"
         )
 
 
 def announce_replacements(
     console: Console, root: Path, fingerprints: Mapping[Cell, Mapping[str, Any]], verify: bool = False
 ) -> None:
-    """Says which datasets that are there will be replaced: by which of their settings they differ, or their damage."""
+    """Says which existing datasets will be replaced, and why: the settings in which they differ, or their damage."""
     changes: Counter[str] = Counter()
     for cell, fingerprint in fingerprints.items():
         folder = cell.folder(root)
         manifest = Manifest.read(folder)
         if manifest is None:
-            found = "no manifest that can be read" if folder.is_dir() else None
+            found = "no readable manifest" if folder.is_dir() else None
         else:
-            found = damage(folder, manifest, verify) if manifest.fingerprint == fingerprint else None
+            found = find_damage(folder, manifest, verify) if manifest.fingerprint == fingerprint else None
         if found:
-            console.print(f"made again: {folder}: {found}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"will be made again: {folder}: {found}", markup=False, highlight=False, soft_wrap=True)
         if manifest and manifest.fingerprint != fingerprint:
             keys = sorted(fingerprint.keys() | manifest.fingerprint.keys())
             changed = [key for key in keys if fingerprint.get(key) != manifest.fingerprint.get(key)]
@@ -96,7 +96,7 @@ def announce_replacements(
 
 
 def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
-    """A table with one line per variant, from the manifests."""
+    """Prints a table with one row per variant, from the manifests."""
     console.print(f"{root}/geometry={cells[0].geometry}")
     table = Table(box=SIMPLE_HEAD)
     for heading in ("size_px", "variant", "train", "validation", "test", "MB", "SNR dB", "PSNR dB"):
@@ -117,8 +117,8 @@ def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
 
 
 def print_attacks(console: Console, root: Path, cells: Sequence[Cell]) -> None:
-    """A table with one line per adversarial variant and split, from the manifests; ratios are means over images, and
-    `kept` are those that stayed as they were."""
+    """Prints a table with one row per adversarial variant and split, from the manifests. Ratios are means over images;
+    "kept" counts the images that the attack left unchanged."""
     console.print(f"{cells[0].folder(root).parents[1]}, attacked: {cells[0].attacked}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("variant", "split"):

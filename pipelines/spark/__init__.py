@@ -1,2 +1,2 @@
-"""DataFrame → DataFrame: the session, sources, frames and scoring. The only importer of pyspark besides the writer in
-pipelines.store; imported by jobs alone."""
+"""Spark: the session, sources, frames and scoring. Apart from the writer in pipelines.store the only importer of
+pyspark; imported only by jobs."""

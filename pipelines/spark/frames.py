@@ -1,4 +1,4 @@
-"""DataFrame → DataFrame."""
+"""Functions on Spark DataFrames, and the functions that run in their tasks."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,15 +23,15 @@ from pipelines.store.generated_images import GeneratedRows
 from pipelines.store.schema import AttackedImages, GeneratedImages, SourceImages, Split
 
 __all__ = [
-    "MakeStep", "Reading", "RowGroup", "in_parts", "make_attacker", "make_generator", "make_renderer", "read_image",
-    "row_groups_frame", "rows_frame", "with_pixel_digest",
+    "MakeStep", "ReaderFactory", "RowGroup", "make_attacker", "make_generator", "make_renderer", "partition_by_part",
+    "read_image", "row_groups_frame", "rows_frame", "with_pixel_digest",
 ]  # fmt: skip
 
 _DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.string()), ("reason", pa.string())])
 
 
 def rows_frame(spark: SparkSession, row_type: type[NamedTuple], rows: Sequence[Any]) -> DataFrame:
-    """Named tuples of `row_type` as a frame; an int is int32, everything else a string; None is null."""
+    """Named tuples of `row_type` as a frame; int becomes int32, everything else string, None null."""
     types = {name: pa.int32() if _is_int(hint) else pa.string() for name, hint in get_type_hints(row_type).items()}
     columns = zip(*rows, strict=True) if rows else ([] for _ in types)
     return spark.createDataFrame(pa.table([pa.array(column) for column in columns], schema=pa.schema(types.items())))
@@ -41,23 +41,23 @@ def _is_int(hint: object) -> bool:
     return hint is int or (isinstance(hint, UnionType) and int in get_args(hint))
 
 
-class Reading(NamedTuple):
-    """What a task needs to read images of a source, `channels` of them."""
+class ReaderFactory(NamedTuple):
+    """Opens a reader in a Spark task. `channels` is the number of channels of the images it returns."""
 
     source: ImageSource
     channels: int
 
-    def opened(self) -> "SourceReader":
+    def open(self) -> "SourceReader":
         return SourceReader(self)
 
 
 class SourceReader:
-    """Reads images of a source by their locations; archives and containers are opened once."""
+    """Reads images of a source by location, and opens each archive and container once."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._channels = reading.channels
+    def __init__(self, readers: ReaderFactory) -> None:
+        self._channels = readers.channels
         self._files = FileReader()
-        self._containers = Containers(reading.source)
+        self._containers = Containers(readers.source)
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +69,7 @@ class SourceReader:
         self._containers.close()
 
     def read(self, location: Location) -> Image:
-        """The pixels. Raises UnreadableImageError with the reason, whatever went wrong."""
+        """The pixels. Raises UnreadableImageError with the reason for any failure."""
         if location.index is None:
             return read_image(self._files, location, self._channels)
         try:
@@ -78,14 +78,14 @@ class SourceReader:
             raise UnreadableImageError(str(error)) from None
 
 
-def with_pixel_digest(images: DataFrame, reading: Reading) -> DataFrame:
-    """SourceImage rows → (image_id, pixel_digest, reason): SHA-256 of shape and pixels, or why there are none.
+def with_pixel_digest(images: DataFrame, readers: ReaderFactory) -> DataFrame:
+    """SourceImage rows → (image_id, pixel_digest, reason): SHA-256 of shape and pixels, or why the image is unreadable.
 
-    The digest is of the decoded pixels, so a PNG and a PPM of the same picture have the same.
+    The digest is of the decoded pixels, so it is the same for a PNG and a PPM of one image.
     """
 
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with reading.opened() as reader:
+        with readers.open() as reader:
             for batch in batches:
                 rows = [(row["image_id"], *_digest_or_reason(reader, row)) for row in batch.to_pylist()]
                 yield pa.record_batch([pa.array(column) for column in zip(*rows, strict=True)], schema=_DIGEST_SCHEMA)
@@ -105,19 +105,21 @@ def _digest_or_reason(reader: SourceReader, row: dict[str, Any]) -> tuple[str | 
 
 
 def read_image(reader: FileReader, location: Location, channels: int = 3) -> Image:
-    """The pixels of a source image. Raises UnreadableImageError with the reason, whatever went wrong."""
+    """The pixels of a source image. Raises UnreadableImageError with the reason for any failure."""
     try:
         data = reader.read(location)
-    except Exception as error:  # noqa: BLE001 - file systems and damaged zips fail in many types
+    except Exception as error:  # noqa: BLE001 - file systems and zips raise many exception types
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
     return decode(data, channels)
 
 
-def make_renderer(rendering: Rendering, reading: Reading) -> Callable[[], Callable[[pa.Table], Iterator[NoisyRows]]]:
-    """For writer.write_datasets: PlacedImage rows → blocks, each image decoded once."""
+def make_renderer(
+    rendering: Rendering, readers: ReaderFactory
+) -> Callable[[], Callable[[pa.Table], Iterator[NoisyRows]]]:
+    """For writer.write_datasets: PlacedImage rows → NoisyRows, decoding each image once."""
 
     def make() -> Callable[[pa.Table], Iterator[NoisyRows]]:
-        reader = reading.opened()
+        reader = readers.open()
 
         def expand(rows: pa.Table) -> Iterator[NoisyRows]:
             return rendering.cell_rows([_original(reader, row) for row in rows.to_pylist()])
@@ -132,21 +134,24 @@ def _original(reader: SourceReader, row: dict[str, Any]) -> Original:
     try:
         pixels = reader.read(location)
     except UnreadableImageError as error:
-        raise SourceError(f"{location}: was readable when the run began, and now: {error}; run again") from None
+        raise SourceError(
+            f"{location}: was readable when the run started, but no longer is: {error}; run the job again"
+        ) from None
     corners = [row[name] for name in ("roi_x1", "roi_y1", "roi_x2", "roi_y2")]
     height, width = pixels.shape[:2]
     roi = Roi(0, 0, width - 1, height - 1) if None in corners else Roi(*corners)
     return Original(row["image_id"], pixels, roi)
 
 
-def in_parts(images: DataFrame, partitions: int) -> DataFrame:
-    """Rows with `part` and `position`: every part whole in one of `partitions` partitions, and in order."""
+def partition_by_part(images: DataFrame, partitions: int) -> DataFrame:
+    """Repartitions rows that have `part` and `position`, so that each part is in one of `partitions` partitions, in
+    order."""
     return images.repartitionById(partitions, images["part"] % partitions).sortWithinPartitions("part", "position")
 
 
 class RowGroup(NamedTuple):
-    """The first `rows` rows of row group `position` of the file `path`, which is part `part_in_split` of its split and
-    is to become the same part of another variant; `part` counts over all splits."""
+    """The first `rows` rows of row group `position` in the file `path`. The file is part `part_in_split` of its split,
+    and its rows become the same part of the new variant; `part` counts parts over all splits."""
 
     split: Split
     part: int
@@ -159,14 +164,14 @@ class RowGroup(NamedTuple):
 def row_groups_frame(
     spark: SparkSession, row_groups: Sequence[tuple[Split, str, int, int]], partitions: int | None
 ) -> DataFrame:
-    """For writer.write_datasets, a row for each (split, file, number, rows) of a dataset that is to be attacked, in
-    `partitions` partitions, by default one for each file."""
+    """For writer.write_datasets: one row per (split, file, row group number, rows) of the source dataset, in
+    `partitions` partitions, by default one per file."""
     parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, *_ in row_groups))}
     frame_rows = [
         RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, str(Path(path).absolute()), rows)
         for split, path, number, rows in row_groups
     ]
-    return in_parts(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))
+    return partition_by_part(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))
 
 
 Made = TypeVar("Made", AttackedImages, GeneratedImages)
@@ -175,7 +180,8 @@ AnyRows = TypeVar("AnyRows", AttackedRows, GeneratedRows)
 
 
 class MakeStep(Protocol[Made_co]):
-    """(folder of the session's files on this machine, threads of this task, address of its GPU or None) → step."""
+    """(folder of the session's files on this machine, number of threads of this task, address of its GPU or None) → a
+    function from source images to the images made from them."""
 
     def __call__(
         self, files: Path, threads: int, gpu: str | None, /
@@ -183,19 +189,20 @@ class MakeStep(Protocol[Made_co]):
 
 
 def make_attacker(make_step: MakeStep[AttackedImages]) -> Callable[[], Callable[[pa.Table], Iterator[AttackedRows]]]:
-    """For writer.write_datasets: RowGroup rows → blocks. `make_step` is called once per task, on its executor."""
-    return _make_cell_rows(make_step, AttackedRows.each)
+    """For writer.write_datasets: RowGroup rows → AttackedRows. `make_step` is called once per task, on its executor."""
+    return _make_cell_rows(make_step, AttackedRows.for_each)
 
 
 def make_generator(
     make_step: MakeStep[GeneratedImages],
 ) -> Callable[[], Callable[[pa.Table], Iterator[GeneratedRows]]]:
-    """The same for a generator."""
-    return _make_cell_rows(make_step, GeneratedRows.each)
+    """For writer.write_datasets: RowGroup rows → GeneratedRows. `make_step` is called once per task, on its
+    executor."""
+    return _make_cell_rows(make_step, GeneratedRows.for_each)
 
 
 def _make_cell_rows(
-    make_step: MakeStep[Made], blocks: Callable[[SourceImages, Iterable[Made]], Iterator[AnyRows]]
+    make_step: MakeStep[Made], for_each: Callable[[SourceImages, Iterable[Made]], Iterator[AnyRows]]
 ) -> Callable[[], Callable[[pa.Table], Iterator[AnyRows]]]:
     def make() -> Callable[[pa.Table], Iterator[AnyRows]]:
         task = TaskContext.get()
@@ -206,7 +213,7 @@ def _make_cell_rows(
         def expand(rows: pa.Table) -> Iterator[AnyRows]:
             (row,) = rows.to_pylist()
             source = _source_images(row["path"], row["position"], row["rows"])
-            return blocks(source, step(source))
+            return for_each(source, step(source))
 
         return expand
 
@@ -219,10 +226,10 @@ def _source_images(path: str, number: int, rows: int) -> SourceImages:
             size_px, channels = (int(file.schema_arrow.metadata[name]) for name in (b"size_px", b"channels"))
             columns = ["image_id", "label", "group", "image"]
             table = file.read_row_group(number, columns=columns, use_threads=False)[:rows]
-        pixels = pixels_of(table["image"], size_px**2 * channels).copy()  # torch wants what can be written
+        pixels = pixels_of(table["image"], size_px**2 * channels).copy()  # torch needs writable memory
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise SourceError(
-            f"{path}, row group {number}: cannot be read ({error}); make this variant again, with verify=true"
+            f"{path}, row group {number}: cannot be read ({error}); make this variant again with verify=true"
         ) from None
     images = pixels.reshape(len(table), size_px, size_px, channels)
     return SourceImages(table["image_id"].to_pylist(), table["label"].to_numpy(), table["group"].to_pylist(), images)

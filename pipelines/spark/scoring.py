@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines.errors import SettingsError, SourceError
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.settings import LocalPath, PathOrName, Settings
-from pipelines.spark.frames import in_parts, rows_frame
+from pipelines.spark.frames import partition_by_part, rows_frame
 from pipelines.spark.images_to_score import IMAGE_SUFFIXES, PARQUET, ListedFile, list_folder, suffix
 from pipelines.store.schema import parquet_schema
 
@@ -91,7 +91,7 @@ class ListedImages(NamedTuple):
         tasks = min(len(listed), partitions or TASKS_PER_CORE * spark.sparkContext.defaultParallelism)
         row_type: type[ImageFile] | type[StoredImages] = ImageFile if self.files else StoredImages
         rows = [row_type(number * tasks // len(listed), number, *one) for number, one in enumerate(listed)]
-        return in_parts(rows_frame(spark, row_type, rows), tasks)
+        return partition_by_part(rows_frame(spark, row_type, rows), tasks)
 
 
 def list_images(images: Path, size_px: int, channels: int) -> ListedImages:

@@ -1,4 +1,4 @@
-"""A source made ready: every image opened once and checked, duplicates found, splits and parts assigned."""
+"""Prepares a source: opens and checks every image once, finds duplicates, and assigns splits and parts."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -12,15 +12,24 @@ from pipelines.datasets import ImageSource, Listing, Rejected, SourceImage
 from pipelines.datasets.splits import Duplicates, find_duplicates, validation_groups
 from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
-from pipelines.spark.frames import Reading, in_parts, rows_frame, with_pixel_digest
+from pipelines.spark.frames import ReaderFactory, partition_by_part, rows_frame, with_pixel_digest
 from pipelines.store.schema import MANIFEST_NAME, SPLITS, Manifest, Split
 from pipelines.store.writer import is_current
 
-__all__ = ["PlacedImage", "Source", "is_unchanged", "parts_frame", "prepare_source", "refuse_another", "refuse_damaged"]
+__all__ = [
+    "PlacedImage",
+    "Source",
+    "is_unchanged",
+    "parts_frame",
+    "prepare_source",
+    "refuse_other_dataset",
+    "refuse_unusable",
+]
 
 
 class PlacedImage(NamedTuple):
-    """An image and where it goes: its split, its part file (numbered over all splits) and its position in that."""
+    """An image and its destination: its split, its part file (numbered over all splits) and its position in the
+    part."""
 
     image_id: str
     label: int
@@ -31,7 +40,7 @@ class PlacedImage(NamedTuple):
     group: str
     archive: str
     path: str
-    index: int | None  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int | None  # type: ignore[assignment]  # hides tuple.index, which is not used
     roi_x1: int | None
     roi_y1: int | None
     roi_x2: int | None
@@ -39,18 +48,18 @@ class PlacedImage(NamedTuple):
 
 
 class Source(NamedTuple):
-    """`digest` is of the ids, labels, splits, groups, regions and pixels of all usable images: the same for every
-    layout."""
+    """A prepared source. `digest` covers the ids, labels, splits, groups, regions and pixels of all usable images, so
+    it is the same for every layout."""
 
     listing: Listing
-    reading: Reading
+    readers: ReaderFactory
     digest: str
     usable: int
     placed: list[PlacedImage]
     rejected: list[Rejected]
     duplicates: Duplicates
     lost_classes: list[str]
-    """Splits and labels of which the source has images, all of them unusable."""
+    """The splits and labels whose images are all unusable."""
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -66,16 +75,16 @@ class Source(NamedTuple):
         }
 
     def sentence(self) -> str:
-        """For the console."""
+        """A summary for the console."""
         counts = ", ".join(f"{split} {count:,}" for split, count in self.counts.items())
         across = sum(map(len, self.duplicates.across_splits))
         return (
             f"{self.listing.found}: {len(self.placed):,} images ({counts}), {len(self.rejected)} rejected; "
-            f"{self.duplicates.groups} groups of pixel-identical images, {across} images in those across splits"
+            f"{self.duplicates.groups} groups of pixel-identical images, {across} images in groups that span splits"
         )
 
     def summary(self) -> dict[str, Any]:
-        """What a manifest says of its source."""
+        """The facts about the source that go into a manifest."""
         return {
             "found": self.listing.found,
             "digest": self.digest,
@@ -85,16 +94,16 @@ class Source(NamedTuple):
             "duplicate_images": self.duplicates.images,
             "duplicates_across_splits": self.duplicates.across_splits,
             "remarks": self.listing.remarks,
-            "kind": self.reading.source.kind,
-            "root": str(self.reading.source.root.absolute()),
+            "kind": self.readers.source.kind,
+            "root": str(self.readers.source.root.absolute()),
         }
 
 
 def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDatasets) -> Source:
-    """Opens every listed image on the executors, and places each usable one."""
-    images = [_seen_from_anywhere(image) for image in listing.images]
-    reading = Reading(settings.dataset, listing.card.channels)
-    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images), reading).toArrow().to_pylist()
+    """Opens every listed image on the executors, and assigns a place to each usable one."""
+    images = [_with_absolute_path(image) for image in listing.images]
+    readers = ReaderFactory(settings.dataset, listing.card.channels)
+    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images), readers).toArrow().to_pylist()
     reasons = {row["image_id"]: row["reason"] for row in scanned if row["reason"] is not None}
     digests = {row["image_id"]: row["pixel_digest"] for row in scanned if row["reason"] is None}
     usable = sorted((image for image in images if image.image_id in digests), key=lambda image: image.image_id)
@@ -109,13 +118,13 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     lost = {(image.split, image.label) for image in listing.images} - {(image.split, image.label) for image in usable}
     lost_classes = [f"{split} {label}" for split, label in sorted(lost)]
     return Source(
-        listing, reading, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes
+        listing, readers, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes
     )
 
 
 def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
-    """Whether all variants are there already, as far as can be told without opening an image: their manifests were
-    written for files of the same names, sizes and times of change."""
+    """Whether all variants exist and are up to date, judged without opening an image: their manifests were written for
+    files with the same names, sizes and modification times."""
     root = settings.dataset_folder
     state = listing.state()
     for cell in settings.cells:
@@ -129,8 +138,8 @@ def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
     return True
 
 
-def refuse_another(root: Path, source: ImageSource, listing: Listing) -> None:
-    """Raises StoreError where `root` holds another data set that happens to have the same name."""
+def refuse_other_dataset(root: Path, source: ImageSource, listing: Listing) -> None:
+    """Raises StoreError if `root` contains a different data set with the same name."""
     for path in root.glob(f"geometry=*/size_px=*/variant=*/{MANIFEST_NAME}"):
         manifest = Manifest.read(path.parent)
         if manifest is None or "kind" not in manifest.source:
@@ -139,38 +148,39 @@ def refuse_another(root: Path, source: ImageSource, listing: Listing) -> None:
         moved = about["root"] != str(source.root.absolute())
         if about["kind"] != source.kind or (moved and manifest.card.class_names != listing.card.class_names):
             raise StoreError(
-                f"{root}: holds {about['kind']} {manifest.card.name} of {about['root']}, which is another data set "
-                f"than {source.kind} of {source.root}; set dataset.name or output_root"
+                f"{root}: contains {about['kind']} {manifest.card.name} from {about['root']}, a different data set "
+                f"from {source.kind} in {source.root}; set dataset.name or output_root"
             )
         return
 
 
-def refuse_damaged(source: Source, max_rejected_fraction: float, table: Path) -> None:
-    """Raises SourceError where more is rejected than allowed; `table` is where all of it is listed."""
+def refuse_unusable(source: Source, max_rejected_fraction: float, table: Path) -> None:
+    """Raises SourceError if too many inputs are rejected, or no image of a class or split is usable. `table` is the
+    file that lists all rejected inputs."""
     inputs = len(source.rejected) + source.usable
     if len(source.rejected) > max_rejected_fraction * inputs:
         first = source.rejected[0]
         raise SourceError(
             f"{source.listing.found}: {len(source.rejected)} of {inputs} inputs are unusable, more than "
             f"max_rejected_fraction={max_rejected_fraction}; the first is {first.source}: {first.reason}; "
-            f"all are in {table}"
+            f"all are listed in {table}"
         )
     if source.lost_classes:
         raise SourceError(
-            f"{source.listing.found}: no usable image of class {', '.join(source.lost_classes)}; what is wrong with "
-            f"them is in {table}"
+            f"{source.listing.found}: no usable image of class {', '.join(source.lost_classes)}; the reasons are "
+            f"in {table}"
         )
     if not source.placed:
-        raise SourceError(f"{source.listing.found}: no image in the splits asked for")
+        raise SourceError(f"{source.listing.found}: no image in the requested splits")
 
 
 def parts_frame(spark: SparkSession, source: Source, partitions: int | None) -> DataFrame:
-    """The source's images for writer.write_datasets, in `partitions` partitions, by default one for each part."""
-    return in_parts(rows_frame(spark, PlacedImage, source.placed), partitions or 1 + source.placed[-1].part)
+    """The source's images for writer.write_datasets, in `partitions` partitions, by default one per part."""
+    return partition_by_part(rows_frame(spark, PlacedImage, source.placed), partitions or 1 + source.placed[-1].part)
 
 
-def _seen_from_anywhere(image: SourceImage) -> SourceImage:
-    """With an absolute path: the executors of a cluster run in folders of their own."""
+def _with_absolute_path(image: SourceImage) -> SourceImage:
+    """The image with an absolute path, since the executors of a cluster run in other folders."""
     if image.archive:
         return image._replace(archive=str(Path(image.archive).absolute()))
     return image._replace(path=str(Path(image.path).absolute()))
@@ -186,8 +196,8 @@ def _source_digest(images: Sequence[SourceImage], digests: Mapping[str, str]) ->
 
 
 def _place(images: Sequence[SourceImage], validation: frozenset[str], settings: NoisyDatasets) -> list[PlacedImage]:
-    """Images shuffled by the hash of their id, so that each row group is a fair sample of classes and groups, and cut
-    into parts of settings.images_per_part: the files follow from the data alone."""
+    """Shuffles the images by a hash of their id, so that each row group is a random sample of classes and groups, and
+    cuts them into parts of settings.images_per_part: the files depend only on the data."""
     by_split: defaultdict[Split, list[SourceImage]] = defaultdict(list)
     for image in sorted(images, key=lambda image: hashlib.sha256(image.image_id.encode()).digest()):
         in_validation = image.split == "train" and image.unit in validation

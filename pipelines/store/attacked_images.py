@@ -1,4 +1,4 @@
-"""Adversarial images on their way into a part file: measured against their sources, and counted."""
+"""Converts adversarial images to row groups of a part file, and measures them against their source images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +26,8 @@ __all__ = ["AttackTally", "AttackedRows", "attack_statistics"]
 
 @dataclass
 class AttackTally(Tally):
-    """Sums over adversarial images, in fixed point: those of a row group are added up in float64 and then rounded, so
-    that the sum over row groups does not depend on their order."""
+    """Sums over adversarial images, in fixed point: each row group is summed in float64 and then rounded, so that the
+    total does not depend on the order of the row groups."""
 
     peak: ClassVar[int] = 2**16
     asked: Decibels = field(default_factory=Decibels)
@@ -56,7 +56,7 @@ class AttackTally(Tally):
         self, split: str, ids: Sequence[str], labels: NDArray[np.int32], pixels: NDArray[np.float32],
         snr: NDArray[np.float32], measured: Mapping[str, NDArray[Any]],
     ) -> None:  # fmt: skip
-        """Counts in what the columns of a row group say: `pixels` (N, D), `measured` those of MEASURED."""
+        """Adds the columns of a row group: `pixels` (N, D), `measured` the columns of MEASURED."""
         self.labels.update(labels.tolist())
         self.values_per_channel += pixels.size // self.channels
         self.channel_sum += _fixed(_channel_sums(pixels, self.channels), self.peak)
@@ -89,13 +89,14 @@ class AttackTally(Tally):
 
 
 def attack_statistics(tallies: Mapping[Split, Tally]) -> dict[Split, AttackStatistics] | None:
-    """By split; None where nothing was attacked."""
+    """The statistics of the attack by split; None if nothing was attacked."""
     found = {split: tally.attack() for split, tally in tallies.items() if isinstance(tally, AttackTally)}
     return found or None
 
 
 class AttackedRows(NamedTuple):
-    """A row group of source images, in [0, 1] and with ‖x‖² of each, and what became of it."""
+    """A row group of source images, their pixels in [0, 1] and the ‖x‖² of each, and the adversarial images made from
+    them."""
 
     source: SourceImages
     clean: NDArray[np.float32]
@@ -103,8 +104,8 @@ class AttackedRows(NamedTuple):
     images: AttackedImages
 
     @classmethod
-    def each(cls, source: SourceImages, made: Iterable[AttackedImages]) -> "Iterator[AttackedRows]":
-        """One for each of `made`."""
+    def for_each(cls, source: SourceImages, made: Iterable[AttackedImages]) -> "Iterator[AttackedRows]":
+        """One AttackedRows for each item of `made`."""
         clean = source.pixels.astype(np.float32) / np.float32(255)
         signal = _energies(clean)
         return (cls(source, clean, signal, images) for images in made)
@@ -117,7 +118,7 @@ class AttackedRows(NamedTuple):
     def variant(self) -> str:
         return self.images.variant
 
-    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, AttackTally]:
+    def to_row_group(self, rows: pa.Table, split: Split) -> tuple[pa.Table, AttackTally]:
         source, images = self.source, self.images
         measured = {name: getattr(images, name) for name in MEASURED}
         pixels = images.pixels.reshape(len(source.labels), -1)
@@ -146,7 +147,7 @@ def _energies(images: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _channel_sums(values: NDArray[np.float32], channels: int) -> NDArray[np.float64]:
-    # first down the images, since that loop runs over contiguous values
+    # sum over images first, since that loop runs over contiguous values
     by_value: NDArray[np.float64] = values.reshape(len(values), -1).sum(axis=0, dtype=np.float64)
     sums: NDArray[np.float64] = by_value.reshape(-1, channels).sum(axis=0)
     return sums

@@ -1,4 +1,4 @@
-"""Images of one size and variant on their way from what makes them into a part file."""
+"""Converts images of one size and variant to row groups of a part file."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -20,8 +20,8 @@ class CellRows(Protocol):
     @property
     def variant(self) -> str: ...
 
-    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
-        """The row group and its sums; `rows` are those of the frame that it was made from."""
+    def to_row_group(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
+        """The row group and its sums; `rows` are the frame's rows that it was made from."""
 
 
 class NoisyRows(NamedTuple):
@@ -33,7 +33,7 @@ class NoisyRows(NamedTuple):
     signal: Energies
     noise: Energies
 
-    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
+    def to_row_group(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
         channels = self.pixels.shape[1] // self.size_px**2
         tally = Tally(channels)
         ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
@@ -44,7 +44,7 @@ class NoisyRows(NamedTuple):
 
 
 def binary_column(pixels: NDArray[Any]) -> pa.Array:
-    """Of (N, …) pixels, N binary values, without a copy."""
+    """(N, …) pixels as a column of N binary values, without a copy."""
     size = pixels[:1].nbytes
     offsets = pa.array(range(0, pixels.nbytes + 1, size), pa.int32())
     return pa.BinaryArray.from_buffers(pa.binary(), len(pixels), [None, offsets.buffers()[1], pa.py_buffer(pixels)])

@@ -1,7 +1,7 @@
-"""What is in a variant's files, counted again from their rows and compared with what its manifest says.
+"""Recomputes the digest, counts and statistics of a variant from its rows, and compares them with its manifest.
 
-Pages have checksums, so readers are told of damage to what they read. Here every row is read, which finds the rest:
-files of another run, rows that were lost or came twice, a manifest that was changed."""
+Page checksums reveal damage only in the pages that are read. Reading every row also finds files of another run, lost or
+repeated rows, and a manifest that was changed."""
 
 import math
 from collections import Counter
@@ -21,13 +21,13 @@ from pipelines.store.statistics import Tally
 
 __all__ = ["Recount", "check_files", "check_rows", "pixels_of"]
 
-NOT_IN_THE_ROWS = {"snr_db", "psnr_db", "black", "unchanged"}
-"""Of the manifest's statistics: for these the images that noise or an attack was added to would be needed."""
-SAME = 1e-6
+NOT_RECOMPUTABLE = {"snr_db", "psnr_db", "black", "unchanged"}
+"""Statistics in the manifest that cannot be recomputed from the rows alone: they need the source images."""
+TOLERANCE = 1e-6
 
 
 class Recount:
-    """Of one variant: add all row groups of all its files, then check."""
+    """Recomputes the facts of one variant: call `add` for every row group of every file, then `check`."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -37,7 +37,7 @@ class Recount:
         self._groups: dict[Split, set[tuple[int, str]]] = {}
 
     def add(self, split: Split, row_group: pa.Table) -> None:
-        """`row_group` has all columns. Raises ValueError that says which row is not as the contract has it."""
+        """Adds a row group with all its columns. Raises ValueError, which names a row that violates the contract."""
         metadata = row_group.schema.metadata
         dtype = metadata[b"pixel_dtype"].decode()
         values = int(metadata[b"size_px"]) ** 2 * self.manifest.card.channels
@@ -57,7 +57,7 @@ class Recount:
             attacked.add_stored(split, ids, labels, pixels, snr, measured)
 
     def check(self) -> None:
-        """Raises ValueError that says in what the rows differ from the manifest."""
+        """Raises ValueError, which says how the rows differ from the manifest."""
         digest = f"{sum(tally.digest for tally in self._tallies.values()) % DIGEST_MODULUS:064x}"
         facts: dict[str, tuple[Any, Any]] = {"content digest": (digest, self.manifest.content_digest)}
         for split in SPLITS:
@@ -69,7 +69,7 @@ class Recount:
                 facts[f"groups_per_class.{split}"] = groups, self.manifest.groups_per_class.get(split, {})
         for fact, (found, expected) in facts.items():
             if found != expected:
-                raise ValueError(f"{fact} {found}, its manifest says {expected}")
+                raise ValueError(f"{fact} is {found}, but the manifest says {expected}")
         for split, tally in self._tallies.items():
             self._check_statistics(split, tally)
 
@@ -79,23 +79,25 @@ class Recount:
         ]
         if self._attacked and isinstance(tally, AttackTally):
             if split not in (self.manifest.attack or {}):
-                raise ValueError(f"attack: its manifest has none of split {split}")
+                raise ValueError(f"attack: the manifest has no entry for split {split}")
             pairs.append(("attack", tally.attack(), (self.manifest.attack or {})[split]))
         for name, found, expected in pairs:
-            promised = dict(_numbers(expected.model_dump(mode="json")))
+            expected_numbers = dict(_numbers(expected.model_dump(mode="json")))
             for key, number in _numbers(found.model_dump(mode="json")):
-                if key not in NOT_IN_THE_ROWS and not _same(number, promised.get(key)):
-                    raise ValueError(f"{name}.{split}.{key} {number}, its manifest says {promised.get(key)}")
+                if key not in NOT_RECOMPUTABLE and not _is_close(number, expected_numbers.get(key)):
+                    raise ValueError(
+                        f"{name}.{split}.{key} is {number}, but the manifest says {expected_numbers.get(key)}"
+                    )
 
     def _add_ids(self, ids: Sequence[str]) -> None:
         for image_id in ids:
             if image_id in self._ids:
-                raise ValueError(f"image_id {image_id} is there twice")
+                raise ValueError(f"image_id {image_id} occurs twice")
             self._ids.add(image_id)
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Reads the files of a variant's folder. Raises ValueError that says what is not as the manifest has it."""
+    """Reads all files in a variant's folder. Raises ValueError, which says what differs from the manifest."""
     recount = Recount(manifest)
     for part in manifest.parts:
         path = folder / part.path
@@ -110,7 +112,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def pixels_of(column: pa.ChunkedArray, image_bytes: int) -> NDArray[np.uint8]:
-    """(N, image_bytes), without a copy. Raises ValueError where an image has another length or is null."""
+    """The pixels (N, image_bytes), without a copy. Raises ValueError if an image is null or has another length."""
     array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
     if array.null_count:
         raise ValueError(f"{array.null_count} images are null")
@@ -126,17 +128,17 @@ def check_rows(
     ids: Sequence[str] | NDArray[np.object_], labels: NDArray[np.integer], pixels: NDArray[Any],
     classes: Collection[int],
 ) -> None:  # fmt: skip
-    """Raises ValueError that names an image whose label is none of the `classes` that the manifest counts, or whose
-    float pixels are not all in [0, 1]."""
+    """Raises ValueError, which names an image whose label is not one of the manifest's `classes`, or whose float pixels
+    are not all in [0, 1]."""
     known = np.zeros(max(classes, default=0) + 1, bool)
     known[list(classes)] = True
     inside = (labels >= 0) & (labels < len(known))
     if not inside.all() or not known[labels].all():
         row = int(np.flatnonzero(~(inside & known[np.where(inside, labels, 0)]))[0])
         raise ValueError(
-            f"image {ids[row]} has label {labels[row]}, which is none of the {len(classes)} classes in its manifest"
+            f"image {ids[row]} has label {labels[row]}, which is not one of the {len(classes)} classes in its manifest"
         )
-    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):  # False where one is NaN
+    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):  # False if a pixel is NaN
         wrong = ~((pixels >= 0) & (pixels <= 1)).reshape(len(pixels), -1).all(axis=1)
         row = int(np.flatnonzero(wrong)[0])
         raise ValueError(f"image {ids[row]} has pixels that are not finite or not in [0, 1]")
@@ -147,7 +149,7 @@ def _check_schema(schema: pa.Schema, manifest: Manifest) -> None:
     size_px, channels = manifest.fingerprint["size_px"], manifest.card.channels
     expected = parquet_schema(size_px, channels, "float32" if attacked else "uint8", attacked)
     if not schema.equals(expected, check_metadata=True):
-        raise ValueError("its schema is not the contract's")
+        raise ValueError("its schema does not match the contract")
 
 
 def _numbers(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, float | None]]:
@@ -160,7 +162,7 @@ def _numbers(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, flo
             yield at + name, value
 
 
-def _same(found: float | None, expected: float | None) -> bool:
+def _is_close(found: float | None, expected: float | None) -> bool:
     if found is None or expected is None:
         return found is expected
-    return math.isclose(found, expected, rel_tol=SAME, abs_tol=SAME)
+    return math.isclose(found, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)

@@ -1,4 +1,4 @@
-"""Folders for one writer at a time, whose contents appear in one step."""
+"""Locks a folder for one writer, and replaces its contents in one step."""
 
 import fcntl
 import os
@@ -12,19 +12,19 @@ __all__ = ["lock_folder", "staging_folder", "swap", "write_durably"]
 
 
 def staging_folder(folder: Path) -> Path:
-    """Beside `folder`, so that no pattern under it matches a file that is being written; on the same file system."""
+    """A sibling of `folder`: on the same file system, but not matched by patterns for files under `folder`."""
     return folder.with_name(f".{folder.name}.staging")
 
 
 @contextmanager
 def lock_folder(folder: Path, shown: Path, key: str) -> Iterator[None]:
-    """Makes `folder` where it is missing and holds it; the lock goes with the process, however it ends. Raises
-    StoreError, which names `shown` and the setting that says where it is."""
+    """Creates `folder` if it is missing and locks it; the lock ends with the process, however it ends. Raises
+    StoreError, which names the path `shown` and the setting `key` that determines it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise StoreError(f"{shown}: cannot be made or opened ({error.strerror}); choose another {key}") from None
+        raise StoreError(f"{shown}: cannot be created or opened ({error.strerror}); choose another {key}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,7 +36,7 @@ def lock_folder(folder: Path, shown: Path, key: str) -> Iterator[None]:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Returns when the disk has it."""
+    """Writes `text` and returns when it is on the disk."""
     with path.open("w") as file:
         file.write(text)
         file.flush()
@@ -44,7 +44,7 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def swap(new: Path, target: Path, old: Path) -> None:
-    """Moves `new` to `target`, and what was there to `old`."""
+    """Moves `new` to `target`, and an existing `target` to `old`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         old.parent.mkdir(parents=True, exist_ok=True)

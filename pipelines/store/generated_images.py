@@ -1,4 +1,4 @@
-"""Generated images on their way into a part file."""
+"""Converts generated images to row groups of a part file."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -14,14 +14,14 @@ __all__ = ["GeneratedRows"]
 
 
 class GeneratedRows(NamedTuple):
-    """A row group of source images, and those that a generator has put in their places, under the same labels."""
+    """A row group of source images, and the generated images that take their places, with the same labels."""
 
     source: SourceImages
     images: GeneratedImages
 
     @classmethod
-    def each(cls, source: SourceImages, made: Iterable[GeneratedImages]) -> "Iterator[GeneratedRows]":
-        """One for each of `made`."""
+    def for_each(cls, source: SourceImages, made: Iterable[GeneratedImages]) -> "Iterator[GeneratedRows]":
+        """One GeneratedRows for each item of `made`."""
         return (cls(source, images) for images in made)
 
     @property
@@ -32,8 +32,9 @@ class GeneratedRows(NamedTuple):
     def variant(self) -> str:
         return self.images.variant
 
-    def counted(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
-        """snr_db is NaN: a generated image is no noisy version of the image whose place it has."""
+    def to_row_group(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
+        """The row group and its sums. snr_db is NaN, since a generated image is not a noisy version of the source image
+        with its id."""
         ids, labels = self.source.image_ids, self.source.labels
         pixels = self.images.pixels.reshape(len(labels), -1)
         channels = self.images.pixels.shape[-1]

@@ -1,4 +1,4 @@
-"""One Parquet file of a dataset, and the rows that go into it."""
+"""Writes one Parquet file of a dataset."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +11,11 @@ from pipelines.store.schema import Cell, Part, Split
 __all__ = ["PartFile", "by_part"]
 
 ZSTD_LEVEL = -5
-"""Costs hardly more time than no compression and halves the bytes; noise leaves little for higher levels to find."""
+"""Halves the size and takes hardly more time than no compression; higher levels gain little on noisy images."""
 
 
 class PartFile:
-    """One Parquet file being written. It makes no folders: where `attempt` is gone, the run that wanted it is over."""
+    """One Parquet file being written. It creates no folders: if `attempt` is missing, the run has ended."""
 
     def __init__(self, attempt: Path, cell: Cell, channels: int, split: Split, number: int, compression: str) -> None:
         self.split = split
@@ -47,7 +47,7 @@ class PartFile:
 
 
 def by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows of each part, from batches sorted by part."""
+    """Yields the rows of each part, from batches sorted by part."""
     pending: list[pa.RecordBatch] = []
     for batch in batches:
         parts = batch["part"].to_numpy()

@@ -1,4 +1,4 @@
-"""Which code, on which libraries, made something."""
+"""Records which versions of the code and the libraries made a result."""
 
 import hashlib
 import platform
@@ -13,8 +13,8 @@ _LIBRARIES = ("numpy", "pillow", "pyarrow", "pyspark")
 
 
 def code_version() -> str:
-    """The commit of the checkout that this file lies in, "-dirty" where it has been changed, or the installed
-    version."""
+    """The commit of the checkout that contains this file, with "-dirty" if it has uncommitted changes; otherwise the
+    installed version."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -26,8 +26,8 @@ def code_version() -> str:
 
 
 def code_digest() -> str:
-    """SHA-256 of our packages' sources, as they are installed, and of the versions of the libraries that decide bytes
-    and weights: the same wherever this code is installed."""
+    """SHA-256 of the installed sources of pipelines and training, and of the versions of the libraries that affect
+    bytes and weights. It does not depend on where the code is installed."""
     digest = hashlib.sha256()
     for package in _PACKAGES:
         folder = Path(__file__).parents[2] / package
@@ -39,7 +39,7 @@ def code_digest() -> str:
 
 
 def made_by(batch_id: str | None = None) -> dict[str, str]:
-    """For a manifest: code, Python, libraries, and the retraining, if any, that it was made in."""
+    """For a manifest: the versions of code, Python and libraries, and the id of the retraining, if any."""
     libraries = {name: version(name) for name in _LIBRARIES}
     of_batch = {"batch_id": batch_id} if batch_id else {}
     return {"code": code_version(), "python": platform.python_version(), **libraries, **of_batch}

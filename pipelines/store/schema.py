@@ -1,22 +1,22 @@
-"""THE CONTRACT between what makes a dataset and what reads it.
+"""THE CONTRACT between the writers and the readers of a dataset.
 
-* An image is uint8, height × width × channels (RGB, or one: grey), raw bytes in a `binary` column; it is square,
-  `size_px` on a side.
-* `group` names the object that an image shows: images of one group are one observation, and all in one split. It is
-  the image's own id where the image is a group of its own, and where the card says that the groups of the split are
-  unknown.
+* An image is uint8, height × width × channels (3: RGB, 1: grey), stored as raw bytes in a `binary` column; it is
+  square, with side `size_px`.
+* `group` identifies the object that an image shows: images of one group count as one observation and are all in one
+  split. It is the image's own id if the image is a group of its own, or if the card says that the groups of the split
+  are unknown.
 * `image_id` is stable across layouts, sizes, variants and runs. `split` is train, validation or test.
-* On disk, Hive style, so that Spark, DuckDB, polars and pandas read it unaided:
+* The layout on disk is Hive style, so that Spark, DuckDB, polars and pandas can read it directly:
   <root>/<dataset>/geometry=crop_or_pad/size_px=40/variant=gaussian-max/split=test/part-00000.parquet
-  and one _manifest.json beside the split= folders of each variant.
-* What is known of the data set besides its pixels is on its card, in every manifest.
+  and one _manifest.json next to the split= folders of each variant.
+* Everything known about the data set apart from its pixels is on its card, which is in every manifest.
 * Row i of a part file is the same image in every size and variant of one source.
-* A folder is there with all its rows or not at all.
-* Adversarial images are float32 in [0, 1] in the same layout, for uint8 would round the perturbation away; they have
-  the columns of MEASURED besides, and a folder for the network that was attacked:
+* A variant's folder has all its rows or does not exist.
+* Adversarial images are float32 in [0, 1] in the same layout, since rounding to uint8 would destroy the perturbation.
+  They also have the columns of MEASURED, and a folder for the attacked network:
   …/variant=fgsm-snr33/attacked=0f3a5c7e9b1d/split=test/part-00000.parquet
-* Generated images stand in the places of the images whose labels they were made for, under their ids: row i of
-  variant=gan-conditional has the label of row i of variant=clean and is another sign. Their snr_db is NaN.
+* Generated images take the places and ids of the images whose labels they were generated for: row i of
+  variant=gan-conditional has the label of row i of variant=clean but shows another object. Their snr_db is NaN.
 """
 
 import hashlib
@@ -44,17 +44,17 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CLEAN = "clean"
 MANIFEST_NAME = "_manifest.json"
 HUGGING_FACE_NAME = ".huggingface.yaml"
-"""Tells Hugging Face's load_dataset which files are of which split. A README.md would tell it too, but Spark and pandas
-would take that for Parquet."""
+"""Tells Hugging Face's load_dataset which files belong to which split. A README.md could do so too, but Spark and
+pandas would try to read it as Parquet."""
 FORMAT_VERSION = 3
-"""Raised whenever the same settings and source would give other bytes; older datasets are then made again. 2: pages of
-Parquet files have checksums. 3: rows have a group, manifests a card."""
+"""Raised whenever the same settings and source would give different bytes, so that older datasets are made again. 2:
+Parquet pages have checksums. 3: rows have a group, manifests have a card."""
 DIGEST_MODULUS = 2**256
 ATTACKED = "attacked"
-"""Of an adversarial variant: the folder's key, and the fingerprint's, where it is the whole digest of the weights."""
+"""The key of an adversarial variant's folder (first digits of the weights' digest) and fingerprint (whole digest)."""
 ATTACKED_DIGITS = 12
 GENERATED = "generated"
-"""The key in the fingerprint of a generated variant: the digest of the generator's weights."""
+"""The key in a generated variant's fingerprint for the digest of the generator's weights."""
 MEASURED = {
     "snr_db_asked": pa.float32(),
     "snr_db_before_clamp": pa.float32(),
@@ -62,14 +62,14 @@ MEASURED = {
     "prediction_before": pa.int32(),
     "prediction_after": pa.int32(),
 }
-"""What is known of each adversarial image besides its snr_db. `snr_db_asked` is NaN where no ratio was asked for;
-`snr_db_before_clamp` is the perturbation's before it was cut to [0, 1], `snr_db_uint8` what rounding to 256 grey levels
-would leave; the predictions are the attacked network's, of the image before the attack and of the stored one."""
+"""The additional columns of adversarial images. `snr_db_asked` is the requested ratio, NaN if none was requested;
+`snr_db_before_clamp` the ratio before clipping to [0, 1]; `snr_db_uint8` the ratio after rounding to 256 grey levels.
+The predictions are the attacked network's, for the image before the attack and for the stored one."""
 
 
 class Cell(NamedTuple):
-    """One dataset on disk: a variant at a size under a geometry; of adversarial images also the digest of the network
-    that was attacked, of which the first 12 digits suffice to find the folder."""
+    """One dataset on disk: a variant at a size under a geometry, and for adversarial images the digest of the attacked
+    network, of which the first 12 digits suffice to find the folder."""
 
     geometry: str
     size_px: int
@@ -81,7 +81,7 @@ class Cell(NamedTuple):
         return folder / f"{ATTACKED}={self.attacked[:ATTACKED_DIGITS]}" if self.attacked else folder
 
     def schema(self, channels: int) -> pa.Schema:
-        """The schema of its part files."""
+        """The schema of the part files."""
         dtype = "float32" if self.attacked else "uint8"
         return parquet_schema(self.size_px, channels, dtype, attacked=self.attacked is not None)
 
@@ -90,7 +90,8 @@ class Cell(NamedTuple):
 
 
 class SourceImages(NamedTuple):
-    """N images of a dataset that are to be attacked: `labels` (N,), `pixels` (N, S, S, channels), uint8."""
+    """N images of the source dataset of an attack or a generator: `labels` (N,), `pixels` (N, S, S, channels),
+    uint8."""
 
     image_ids: list[str]
     labels: NDArray[np.int32]
@@ -99,8 +100,8 @@ class SourceImages(NamedTuple):
 
 
 class AttackedImages(NamedTuple):
-    """What an attack has made of N source images: `pixels` (N, S, S, channels), float32 in [0, 1], and (N,) of each
-    column of the contract. `snr_db` is NaN where the source is black."""
+    """The adversarial images of N source images: `pixels` (N, S, S, channels), float32 in [0, 1], and the columns of
+    the contract, each (N,). `snr_db` is NaN if the source image is black."""
 
     variant: str
     pixels: NDArray[np.float32]
@@ -113,21 +114,21 @@ class AttackedImages(NamedTuple):
 
 
 class GeneratedImages(NamedTuple):
-    """What a generator has made for the labels of N source images: `pixels` (N, S, S, channels), uint8."""
+    """Images generated for the labels of N source images: `pixels` (N, S, S, channels), uint8."""
 
     variant: str
     pixels: NDArray[np.uint8]
 
 
 class Scores(NamedTuple):
-    """What a classifier says of N images: `predictions` (N,), classes, and `confidences` (N,), their probabilities."""
+    """A classifier's `predictions` (N,), the classes of N images, and `confidences` (N,), their probabilities."""
 
     predictions: NDArray[np.int32]
     confidences: NDArray[np.float32]
 
 
 def parquet_schema(size_px: int, channels: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:
-    """Columns of a part file; `pixel_dtype`, `size_px`, `channels` and `layout` are in the schema's metadata."""
+    """The schema of a part file; `pixel_dtype`, `size_px`, `channels` and `layout` are in the schema's metadata."""
     columns = [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("label", pa.int32(), nullable=False),
@@ -145,10 +146,11 @@ def parquet_schema(size_px: int, channels: int, pixel_dtype: str = "uint8", atta
 def row_digest(
     split: str, image_id: str, label: int, snr: np.float32, pixels: NDArray[Any], *measured: np.generic
 ) -> int:
-    """SHA-256 of one row as an integer; `measured` in the order of MEASURED. The group is not part of it, so that the
-    same images have one digest however they are grouped. A dataset's digest is the sum of its rows'
-    digests modulo 2²⁵⁶, so it does not depend on their order or on files (M. Bellare, D. Micciancio, "A new paradigm
-    for collision-free hashing", 1997)."""
+    """SHA-256 of one row as an integer; `measured` in the order of MEASURED.
+
+    The group is not included, so that the digest does not depend on how images are grouped. A dataset's digest is the
+    sum of its rows' digests modulo 2²⁵⁶, so it does not depend on their order or on the files (M. Bellare, D.
+    Micciancio, "A new paradigm for collision-free hashing", 1997)."""
     digest = hashlib.sha256(f"{split}\0{image_id}\0{label}\0".encode())
     digest.update(snr.tobytes())
     digest.update(pixels.data)
@@ -162,7 +164,7 @@ class _Record(BaseModel):
 
 
 class Part(_Record):
-    """One Parquet file, its path relative to the manifest's folder."""
+    """One Parquet file; `path` is relative to the manifest's folder."""
 
     path: str
     split: Split
@@ -172,15 +174,16 @@ class Part(_Record):
     @model_validator(mode="after")
     def _inside_its_folder(self) -> Self:
         if not re.fullmatch(rf"split={self.split}/part-\d{{5,}}\.parquet", self.path):
-            raise ValueError(f"{self.path!r} is not the name of a part, split={self.split}/part-00000.parquet")
+            raise ValueError(f"{self.path!r} is not the path of a part such as split={self.split}/part-00000.parquet")
         return self
 
 
 class VariantStatistics(_Record):
-    """Over all pixels and images of the variant. A ratio that is infinite or undefined is null.
+    """Statistics over all pixels and images of a variant's split. A ratio that is infinite or undefined is null.
 
-    snr_db and psnr_db are of the pooled energies (all images as one signal); the snr_db_* are of the images' own
-    values, of which `snr_db_infinite` are infinite because nothing was changed and are left out of the mean."""
+    snr_db and psnr_db are computed from the pooled energies (all images as one signal), the snr_db_* from the ratios of
+    single images. `snr_db_infinite` counts the unchanged images, whose ratio is infinite; they are excluded from the
+    mean."""
 
     channel_mean: tuple[float, ...] = Field(min_length=1)
     channel_std: tuple[float, ...] = Field(min_length=1)
@@ -193,7 +196,7 @@ class VariantStatistics(_Record):
 
 
 class Spread(_Record):
-    """Of images' finite values; `infinite` of them have no noise at all. Null where there is no finite one."""
+    """The spread of the images' finite values, null if there are none; `infinite` counts the images without noise."""
 
     mean: float | None
     min: float | None
@@ -202,13 +205,13 @@ class Spread(_Record):
 
 
 class AttackStatistics(_Record):
-    """What an attack did to the images of a split. Decibels over images whose ratio is defined; the stored images' own
-    are in VariantStatistics.
+    """The effect of an attack on the images of a split. Ratios are over the images for which they are defined; the
+    ratios of the stored images are in VariantStatistics.
 
-    `success_rate` is the share fooled of the images that were predicted rightly, null where there was none. `black`
-    images have no ratio to reach: asked for one, they stay as they are. `unchanged` are the others that stayed as they
-    were: with a gradient that is zero everywhere or, under an attack that seeks the smallest perturbation, predicted
-    wrongly already or not fooled."""
+    `success_rate` is the fraction of the correctly predicted images that were fooled, null if there were none. `black`
+    images have no defined ratio, so an attack at a ratio leaves them unchanged. `unchanged` counts the other images
+    that were left unchanged: their gradient is zero everywhere or, for an attack that seeks the smallest perturbation,
+    they were already misclassified or could not be fooled."""
 
     snr_db_asked: float | None
     snr_db_before_clamp: Spread
@@ -222,7 +225,7 @@ class AttackStatistics(_Record):
 
 
 class Manifest(_Record):
-    """What a variant is, where it came from and what is in it; reading it is enough to trust or refuse the folder."""
+    """A variant's settings, origin and contents; it suffices to decide whether its folder can be used."""
 
     card: DatasetCard
     fingerprint: dict[str, Any]
@@ -242,29 +245,30 @@ class Manifest(_Record):
     @model_validator(mode="after")
     def _numbers_agree(self) -> Self:
         if len({part.path for part in self.parts}) < len(self.parts):
-            raise ValueError("parts: names a file twice")
+            raise ValueError("parts: contains duplicates")
         for split in SPLITS:
             counts = self.counts.get(split, 0)
             rows = sum(part.rows for part in self.parts if part.split == split)
             of_classes = sum(self.counts_per_class.get(split, {}).values())
             if not counts == rows == of_classes:
                 raise ValueError(
-                    f"split {split}: counts says {counts} images, its parts have {rows} and its classes {of_classes}"
+                    f"split {split}: {counts} images in counts, {rows} in parts and {of_classes} in counts_per_class"
                 )
             if counts and split not in self.statistics:
-                raise ValueError(f"statistics: has none of split {split}")
+                raise ValueError(f"statistics: no entry for split {split}")
             if outside := [label for label in self.counts_per_class.get(split, {}) if label >= self.card.num_classes]:
                 raise ValueError(
-                    f"split {split}: counts images of class {outside[0]}, its card has {self.card.num_classes} classes"
+                    f"split {split}: counts_per_class has class {outside[0]}, but the card has "
+                    f"{self.card.num_classes} classes"
                 )
         for split, statistics in self.statistics.items():
             if {len(statistics.channel_mean), len(statistics.channel_std)} != {self.card.channels}:
-                raise ValueError(f"statistics.{split}: not of {self.card.channels} channels, which its card says")
+                raise ValueError(f"statistics.{split}: expected {self.card.channels} channels, as on the card")
         return self
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
-        """The manifest in `folder`, or None where there is none or it does not follow this contract."""
+        """The manifest in `folder`, or None if there is none or it does not follow this contract."""
         try:
             return cls.model_validate_json((folder / MANIFEST_NAME).read_text())
         except (OSError, ValueError):
@@ -272,7 +276,7 @@ class Manifest(_Record):
 
 
 def hugging_face_config(manifest: Manifest) -> str:
-    """The text of HUGGING_FACE_NAME for a variant."""
+    """The contents of a variant's HUGGING_FACE_NAME file."""
     splits = [split for split in SPLITS if manifest.counts.get(split)]
     files = "".join(f"  - split: {split}\n    path: split={split}/*.parquet\n" for split in splits)
     return f"configs:\n- config_name: default\n  data_files:\n{files}"

@@ -1,5 +1,5 @@
-"""Exact sums over images, and what follows from them. Integers throughout, so that no order of adding changes a
-digit."""
+"""Exact sums over images, and the statistics computed from them. The sums are integers, so they do not depend on the
+order of summation."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from pipelines.store.schema import DIGEST_MODULUS, Spread, VariantStatistics, ro
 __all__ = ["Decibels", "Tally", "difference_energy", "energy", "snr_db"]
 
 Pixels = NDArray[np.uint8]
-"""(N, D): D = size_px × size_px × channels values of N images."""
+"""(N, D): the D = size_px × size_px × channels values of N images."""
 Energies = NDArray[np.uint64]
 """(N,): sums of squared grey levels."""
 
@@ -39,7 +39,7 @@ def difference_energy(pixels: Pixels, others: Pixels) -> Energies:
 
 
 def _in_cache(pixels: Pixels) -> Iterator[Pixels]:
-    """Runs of images that stay in a core's cache while several operations pass over them."""
+    """Splits images into slices that fit in a core's cache during several operations."""
     images = max(1, CACHE_BYTES // pixels.shape[1])
     return (pixels[start : start + images] for start in range(0, len(pixels), images))
 
@@ -53,7 +53,7 @@ def _row_sums(squares: NDArray[np.uint16]) -> Energies:
 def snr_db(signal: Energies, noise: Energies) -> NDArray[np.float32]:
     """10 log₁₀(‖x‖² / ‖x' − x‖²), the signal-to-noise ratio of each image (Parseval report, equation 2, squared norms).
 
-    +inf where nothing was changed; −inf where the clean image is all black.
+    +inf for an unchanged image; −inf if the clean image is all black.
     """
     ratio = np.full(len(signal), np.inf)
     with np.errstate(divide="ignore"):
@@ -64,7 +64,7 @@ def snr_db(signal: Energies, noise: Energies) -> NDArray[np.float32]:
 
 @dataclass
 class Decibels:
-    """Sums over images' ratios; `+=` with those of other images. A ratio that is undefined is left out."""
+    """Sums over the ratios of images; `+=` adds those of other images. Undefined ratios are left out."""
 
     finite: int = 0
     infinite: int = 0
@@ -95,9 +95,9 @@ class Decibels:
 
 @dataclass
 class Tally:
-    """Sums over the images of one variant in one split; `+=` with the tally of other images.
+    """Sums over the images of one variant in one split; `+=` adds the tally of other images.
 
-    `peak` is what white counts for in the sums, energies in its square."""
+    `peak` is the value of white in the sums; energies are in units of the squared values."""
 
     peak: ClassVar[int] = 255
     channels: int
@@ -116,7 +116,7 @@ class Tally:
     def add(
         self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, signal: Energies, noise: Energies
     ) -> NDArray[np.float32]:
-        """Counts N images in; returns their snr_db."""
+        """Adds N images; returns their snr_db."""
         snr = snr_db(signal, noise)
         self.signal += int(signal.sum())
         self.noise += int(noise.sum())
@@ -126,7 +126,7 @@ class Tally:
     def add_with_snr(
         self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, snr: NDArray[np.float32]
     ) -> None:
-        """Counts N images in whose snr_db is known, or NaN."""
+        """Adds N images whose snr_db is given; it may be NaN."""
         self.labels.update(labels)
         self.values_per_channel += pixels.size // self.channels
         sums, square_sums = _channel_sums(pixels, self.channels)
@@ -152,7 +152,7 @@ class Tally:
         return self.labels.total()
 
     def statistics(self) -> VariantStatistics:
-        """The tally in the units of the manifest: channels on the [0, 1] scale, ratios in dB."""
+        """The statistics in the units of the manifest: channels in [0, 1], ratios in dB."""
         mean = self.channel_sum / max(1, self.values_per_channel) / self.peak
         variance = self.channel_square_sum / max(1, self.values_per_channel) / self.peak**2 - mean**2
         std = np.sqrt(np.maximum(0, variance))
@@ -171,8 +171,8 @@ class Tally:
 
 
 def _channel_sums(pixels: Pixels, channels: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Sums of x and of x² over images and places, per channel."""
-    # first down the images, since that loop runs over contiguous values; 2³² / 255² = 66,051 images fit
+    """Sums of x and x² over images and positions, per channel."""
+    # sum over images first, since that loop runs over contiguous values; 2³² / 255² = 66,051 images fit
     sums, square_sums = np.zeros((2, pixels.shape[1]), np.uint32)
     for some in _in_cache(pixels):
         sums += some.sum(axis=0, dtype=np.uint32)

@@ -1,7 +1,7 @@
-"""Writes datasets so that each becomes visible in one step, and reads their manifests. The only writer of datasets.
+"""Writes datasets so that each becomes visible in one step. The only writer of datasets.
 
-Executors write into a hidden staging folder through a Spark Data Source; its commit, on the driver, moves whole
-variants into place. What a killed run leaves lies in the staging folder alone, and the next run removes it."""
+Executors write to a hidden staging folder through a Spark data source; its commit, on the driver, moves complete
+variants into place. A killed run leaves files only in the staging folder, and the next run removes them."""
 
 import contextlib
 import csv
@@ -30,10 +30,10 @@ from pipelines.store.part_files import PartFile, by_part
 from pipelines.store.schema import HUGGING_FACE_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, hugging_face_config
 from pipelines.store.statistics import Tally
 
-__all__ = ["Plan", "cause_of", "damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
+__all__ = ["Plan", "cause_of", "find_damage", "is_current", "locked", "outdated", "write_datasets", "write_rejected"]
 
 Expand = Callable[[pa.Table], Iterator[CellRows]]
-"""Turns rows of the frame into blocks, one per cell."""
+"""Turns rows of the frame into CellRows, one per cell."""
 MakeExpand = Callable[[], Expand]
 """Called once per task."""
 Key = TypeVar("Key")
@@ -41,7 +41,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Plan:
-    """What write_datasets shall make: fingerprints by cell, rows by split, and the facts that go into every
+    """What write_datasets makes: the fingerprint of each cell, the number of rows per split, and the facts for every
     manifest."""
 
     root: Path
@@ -51,11 +51,11 @@ class Plan:
     source: Mapping[str, Any]
     made_by: Mapping[str, str]
     rows_per_row_group: int
-    """Of the frame: so many become one row group in each cell."""
+    """The number of the frame's rows that become one row group in each cell."""
     compression: str
     groups_per_class: Mapping[Split, Mapping[int, int]] | None = None
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
-    """Keeps what is left alive of a killed run out of the way of the next one."""
+    """Separates this run's staging files from those of surviving tasks of a killed run."""
 
     @property
     def staging(self) -> Path:
@@ -64,25 +64,29 @@ class Plan:
 
 @dataclass
 class Written(WriterCommitMessage):
-    """What one task has written: its files in the staging folder, and their sums."""
+    """The files that one task wrote to the staging folder, and their sums."""
 
     parts: list[tuple[Cell, Part, str]] = field(default_factory=list)
     tallies: dict[tuple[Cell, Split], Tally] = field(default_factory=dict)
 
 
 def is_current(folder: Path, fingerprint: Mapping[str, Any], verify: bool = False) -> bool:
-    """Whether `folder` holds a whole dataset made with `fingerprint`: the manifest says so and `damage` finds none."""
+    """Whether `folder` contains a complete dataset with this fingerprint: its manifest has it and `find_damage` finds
+    none."""
     manifest = Manifest.read(folder)
-    return manifest is not None and manifest.fingerprint == fingerprint and damage(folder, manifest, verify) is None
+    return (
+        manifest is not None and manifest.fingerprint == fingerprint and find_damage(folder, manifest, verify) is None
+    )
 
 
-def damage(folder: Path, manifest: Manifest, verify: bool = False) -> str | None:
-    """Which file is not as the manifest says: by its size, or where `verify` by all of its rows."""
+def find_damage(folder: Path, manifest: Manifest, verify: bool = False) -> str | None:
+    """Describes the first difference from the manifest, or None: in the files' sizes and, with `verify`, in their
+    rows."""
     for part in manifest.parts:
         path = folder / part.path
         size = path.stat().st_size if path.is_file() else None
         if size != part.bytes:
-            return f"{path}: {'missing' if size is None else f'{size} bytes'}, its manifest says {part.bytes}"
+            return f"{path}: {'missing' if size is None else f'{size} bytes'}, but the manifest says {part.bytes} bytes"
     try:
         if verify:
             check_files(folder, manifest)
@@ -94,20 +98,21 @@ def damage(folder: Path, manifest: Manifest, verify: bool = False) -> str | None
 def outdated(
     root: Path, fingerprints: Mapping[Cell, dict[str, Any]], verify: bool = False
 ) -> dict[Cell, dict[str, Any]]:
-    """Those of `fingerprints` whose datasets have to be made."""
+    """The entries of `fingerprints` whose datasets must be made."""
     return {cell: wanted for cell, wanted in fingerprints.items() if not is_current(cell.folder(root), wanted, verify)}
 
 
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Holds `root` for one writer, without what a killed one has left in the staging folder. Raises StoreError."""
+    """Locks `root` for one writer and empties the staging folder, where a killed run may have left files. Raises
+    StoreError."""
     with lock_folder(root, root, "output_root"):
         shutil.rmtree(staging_folder(root), ignore_errors=True)
         yield
 
 
 def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
-    """The table of what could not be used, and why; none where nothing was rejected."""
+    """Writes the table of rejected inputs with reasons, or removes it if nothing was rejected. Returns its path."""
     path = root / "_rejected.csv"
     if not rejected:
         path.unlink(missing_ok=True)
@@ -120,11 +125,10 @@ def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
 
 
 def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> None:
-    """Writes what `make_expand` makes of the frame's rows, and publishes every cell of the plan.
+    """Writes the CellRows that `make_expand` makes from the frame's rows, and publishes every cell of the plan.
 
-    `frame` has image_id, label, group, split, part, part_in_split, in order of part within its partitions
-    (frames.in_parts).
-    Raises StoreError; then nothing that was visible has changed.
+    `frame` has the columns image_id, label, group, split, part and part_in_split, and is sorted by part within its
+    partitions (frames.partition_by_part). Raises StoreError; in that case no visible dataset has changed.
     """
 
     class PlannedSource(DataSource):
@@ -146,22 +150,22 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
 
 
 def _clear(plan: Plan) -> None:
-    """Removes the staging folder. Spark fails a job while other tasks of it still write: those that find the folder
-    renamed fail, and nothing of theirs comes after it."""
-    with contextlib.suppress(OSError):  # where it could not be made
+    """Removes the staging folder. When Spark fails a job, its other tasks may still be writing: the folder is renamed
+    first, so that they fail and write nothing afterwards."""
+    with contextlib.suppress(OSError):  # if it could not be created
         plan.staging.rename(plan.staging.with_name("cleared"))
     shutil.rmtree(staging_folder(plan.root), ignore_errors=True)
 
 
 def cause_of(error: Exception) -> str:
-    """The line of a Python worker's traceback that says what went wrong, and what to do."""
+    """One line with the cause of the failure, from the traceback of a Python worker, and a remedy if one is known."""
     text = str(error)
     if "No space left on device" in text:
         return "no space left on its disk; free some, or make fewer sizes at a time (sizes_px=[28])"
     if missing := re.search(r"^ModuleNotFoundError: No module named '([\w.]+)'", text, re.MULTILINE):
         return (
-            f"an executor's Python has no {missing[1]}; install the project there (uv sync), or say in PYSPARK_PYTHON "
-            "which Python has it"
+            f"an executor's Python has no {missing[1]}; install the project there (uv sync), or set PYSPARK_PYTHON "
+            "to a Python that has it"
         )
     found = re.findall(r"^(?:[\w.]*(?:Error|Exception)): .+$", text, re.MULTILINE)
     java = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
@@ -169,12 +173,12 @@ def cause_of(error: Exception) -> str:
 
 
 class StagingWriter(DataSourceArrowWriter):
-    """write runs on executors, once per task; commit on the driver."""
+    """`write` runs on executors, once per task; `commit` runs on the driver."""
 
     def __init__(self, plan: Plan, make_expand: MakeExpand) -> None:
         self.plan = plan
         self.make_expand = make_expand
-        self.staging = plan.staging.absolute()  # the executors of a cluster run in folders of their own
+        self.staging = plan.staging.absolute()  # the executors of a cluster run in other folders
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> Written:
         attempt = self.staging / f"attempt-{uuid.uuid4().hex}"
@@ -197,15 +201,15 @@ class StagingWriter(DataSourceArrowWriter):
             files: dict[Cell, PartFile] = {}
             for start in range(0, len(rows), self.plan.rows_per_row_group):
                 group = rows.slice(start, self.plan.rows_per_row_group)
-                for block in expand(group):
-                    cell = cells.get((block.size_px, block.variant))
+                for cell_rows in expand(group):
+                    cell = cells.get((cell_rows.size_px, cell_rows.variant))
                     if cell is None:
                         continue
                     if cell not in files:
                         files[cell] = stack.enter_context(PartFile(attempt, cell, channels, split, number, compression))
-                    row_group, tally = block.counted(group, split)
+                    row_group, tally = cell_rows.to_row_group(group, split)
                     files[cell].write(row_group)
-                    _add(written.tallies, (cell, split), tally)
+                    _add_tally(written.tallies, (cell, split), tally)
         written.parts += [(cell, file.part(), str(file.path)) for cell, file in files.items()]
 
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
@@ -213,14 +217,14 @@ class StagingWriter(DataSourceArrowWriter):
 
 
 def publish(plan: Plan, messages: Sequence[Written]) -> None:
-    """Moves what the tasks wrote into place, one rename per cell, each with its manifest. Raises StoreError."""
+    """Moves the files that the tasks wrote into place, one rename per cell, with its manifest. Raises StoreError."""
     parts: defaultdict[Cell, list[tuple[Part, str]]] = defaultdict(list)
     tallies: defaultdict[Cell, dict[Split, Tally]] = defaultdict(dict)
     for message in messages:
         for cell, part, path in message.parts:
             parts[cell].append((part, path))
         for (cell, split), tally in message.tallies.items():
-            _add(tallies[cell], split, tally)
+            _add_tally(tallies[cell], split, tally)
     for cell in plan.fingerprints:
         made = {split: tally.images for split, tally in tallies[cell].items()}
         if made != dict(plan.counts):
@@ -238,7 +242,7 @@ def publish(plan: Plan, messages: Sequence[Written]) -> None:
         swap(cell.folder(whole), cell.folder(plan.root), cell.folder(plan.staging / "replaced"))
 
 
-def _add(tallies: dict[Key, Tally], key: Key, tally: Tally) -> None:
+def _add_tally(tallies: dict[Key, Tally], key: Key, tally: Tally) -> None:
     if key in tallies:
         tallies[key] += tally
     else:

@@ -42,7 +42,7 @@ def make_bucket(stack: Stack) -> None:
     subprocess.run(command, env=stack.variables("s3-bucket"), check=True, timeout=60)
 
 
-def test_artefacts_lie_in_the_bucket_and_come_from_it_to_those_who_have_mlflows_password_alone(
+def test_artefacts_are_in_the_bucket_and_served_only_with_mlflows_password(
     stack: Stack, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_bucket(stack)

@@ -31,14 +31,14 @@ def stack() -> Iterator[Stack]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_mlflow_tells_nothing_to_those_without_the_password(stack: Stack) -> None:
+def test_mlflow_refuses_requests_without_the_password(stack: Stack) -> None:
     assert stack.status(SEARCH) == 401
     assert stack.status(SEARCH, USER, "guess") == 401
     assert stack.status(SEARCH, "admin", "password1234") == 401
     assert stack.status(SEARCH, USER, PASSWORD) == 200
 
 
-def test_mlflow_answers_to_its_own_host_names_alone(stack: Stack) -> None:
+def test_mlflow_answers_only_to_its_own_host_names(stack: Stack) -> None:
     port = stack.ports["mlflow"]
     for host, status in ((f"localhost:{port}", 200), ("roadsign.example", 403), (f"roadsign.example:{port}", 403)):
         assert stack.status(SEARCH, USER, PASSWORD, host=host) == status, host
@@ -59,21 +59,21 @@ def test_another_user_sees_nothing_that_was_not_granted(stack: Stack) -> None:
         assert stack.post(what, {**answer, "new_name": "taken"}, *other)[0] == 403
 
 
-def test_sparks_processes_are_told_to_encrypt(stack: Stack) -> None:
+def test_sparks_processes_are_configured_to_encrypt(stack: Stack) -> None:
     for name in ("spark-master", "worker-1", "worker-2"):
         conf = (stack.folder / f"run-{name}" / "spark" / "spark-defaults.conf").read_text()
         assert "spark.network.crypto.enabled true\n" in conf, name
 
 
 def command_line(process: psutil.Process) -> str:
-    """Nothing of one that has ended meanwhile."""
+    """The command line of a process; empty if it has ended meanwhile."""
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
 
 
-def test_no_secret_stands_on_a_command_line_or_in_a_log(stack: Stack) -> None:
+def test_no_secret_is_on_a_command_line_or_in_a_log(stack: Stack) -> None:
     secrets = [(stack.folder / name).read_text().strip() for name in ("db", "mlflow", "spark")]
     for name, process in stack.running.items():
         commands = [command_line(one) for one in (psutil.Process(process.pid), *job_runs.descendants(process))]
@@ -102,7 +102,7 @@ def test_a_driver_without_sparks_secret_gets_no_executor(stack: Stack) -> None:
     assert said is not None and len(said["completedapps"]) + len(said["activeapps"]) == 1
 
 
-def test_what_was_done_outlives_a_killed_server_its_killed_database_and_a_killed_worker(stack: Stack) -> None:
+def test_finished_work_survives_killing_the_server_its_database_and_a_worker(stack: Stack) -> None:
     root = "data.root=data/datasets/synthetic_signs"
     done = stack.run_job("train_classifier", root, "data.size_px=28", "epochs=1", "device=cpu")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -125,7 +125,7 @@ RETRAIN = (
 )  # fmt: skip
 
 
-def test_a_retraining_outlives_a_worker_the_server_and_its_database(
+def test_a_retraining_survives_killing_a_worker_the_server_and_its_database(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"

@@ -1,4 +1,4 @@
-"""compose.yaml, read as data: there may be no container engine where tests run."""
+"""compose.yaml, read as data, since a container engine may not be available."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ FOREIGN = {"postgres", "s3"}
 
 
 def started(service: dict[str, Any]) -> list[str]:
-    """What start.sh is given, which is the images' entry point."""
+    """The arguments of start.sh, the entry point of the images."""
     command = [*service.get("entrypoint", ["start.sh"]), *service["command"]]
     return command[1 + next(place for place, word in enumerate(command) if word.endswith("start.sh")) :]
 
@@ -29,21 +29,21 @@ def script(service: dict[str, Any]) -> Path:
     return DOCKER / "services" / f"{started(service)[0]}.sh"
 
 
-def test_these_are_the_services_and_those_on_demand() -> None:
+def test_the_services_and_the_services_on_demand_are_these() -> None:
     default = {name for name, service in SERVICES.items() if "profiles" not in service}
     assert default == {"spark-master", "spark-worker", "mlflow", "postgres", "scheduler"}
     assert SERVICES.keys() - default == {"trainer", "s3", "s3-bucket"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_ports_are_published_on_loopback_alone(name: str) -> None:
+def test_ports_are_published_only_on_loopback(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert str(port).startswith("127.0.0.1:"), port
     assert SERVICES[name].get("network_mode") != "host"
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nothing_secret_stands_in_the_file(name: str) -> None:
+def test_there_is_no_secret_in_the_file(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if re.search("PASSWORD|SECRET|KEY$|KEY_FILE|TOKEN", variable):
             assert variable.endswith("_FILE"), variable
@@ -54,7 +54,7 @@ def test_nothing_secret_stands_in_the_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_starts_again_holds_no_privilege_and_has_a_health(name: str) -> None:
+def test_a_service_restarts_has_no_privilege_and_a_health_check(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == {"trainer": "no", "s3-bucket": "on-failure"}.get(name, "unless-stopped")
     assert service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
@@ -84,7 +84,7 @@ def test_what_is_built_is_there() -> None:
         assert set(build["args"]) <= set(arguments)
 
 
-def test_what_services_wait_for_has_a_health_and_volumes_are_declared() -> None:
+def test_dependencies_have_health_checks_and_volumes_are_declared() -> None:
     for service in SERVICES.values():
         for awaited in service.get("depends_on", {}):
             other = SERVICES[awaited]
@@ -94,14 +94,14 @@ def test_what_services_wait_for_has_a_health_and_volumes_are_declared() -> None:
             assert source[0] in "./$" or source in COMPOSE["volumes"], volume
 
 
-def test_data_and_runs_outlive_their_containers() -> None:
+def test_data_and_runs_survive_their_containers() -> None:
     kept = {volume.split(":")[1] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert {"/var/lib/postgresql/data", "/srv/mlflow/artifacts", "/srv/roadsign/data"} <= kept
 
 
 @pytest.mark.parametrize("name", ["mlflow", "postgres", "spark-master", "spark-worker", "scheduler", "s3-bucket"])
-def test_a_script_is_given_what_it_insists_on(name: str) -> None:
-    """Variables without a default, and secrets, of the script and of what it sources."""
+def test_a_script_gets_the_variables_that_it_requires(name: str) -> None:
+    """Variables without a default, and secrets, in the script and the files that it sources."""
     own = script(SERVICES[name]).read_text()
     if "trainer.sh" in own:
         own = (DOCKER / "services" / "trainer.sh").read_text()
@@ -113,7 +113,7 @@ def test_a_script_is_given_what_it_insists_on(name: str) -> None:
         assert f"{secret}_FILE" in given, secret
 
 
-def test_secrets_are_made_once_and_only_their_owner_comes_to_them(tmp_path: Path) -> None:
+def test_secrets_are_made_once_and_readable_only_by_their_owner(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     command = ["bash", str(DOCKER / "make_secrets.sh"), str(folder)]
     subprocess.run(command, check=True)
@@ -125,5 +125,5 @@ def test_secrets_are_made_once_and_only_their_owner_comes_to_them(tmp_path: Path
     assert {path.name: path.read_text() for path in folder.iterdir()} == first
 
 
-def test_git_knows_no_secret() -> None:
+def test_no_secret_is_in_git() -> None:
     assert "/docker/secrets/" in (DOCKER.parent / ".gitignore").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The Dockerfiles, read as text: there may be no container engine where tests run."""
+"""The Dockerfiles, read as text, since a container engine may not be available."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ LABELS = ("title", "description", "licenses", "revision", "base.name")
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
-    """(FROM, what follows), … with continued lines joined."""
+    """(FROM, its arguments), …, with continued lines joined."""
     lines = path.read_text().replace("\\\n", " ").splitlines()
     return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines if line and line[0] != "#")]
 
@@ -25,7 +25,7 @@ def last_stage(path: Path) -> list[tuple[str, str]]:
 
 
 def sent_to_the_builder(path: str) -> bool:
-    """By .dockerignore, which refuses all and then names what goes."""
+    """Evaluates .dockerignore, which excludes everything except the listed paths."""
     rules = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert rules[0] == "*"
     allowed = [rule[1:] for rule in rules if rule.startswith("!")]
@@ -38,7 +38,7 @@ def test_there_are_three_images() -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-def test_what_is_copied_is_there_and_goes_to_the_builder(path: Path) -> None:
+def test_copied_files_exist_and_are_sent_to_the_builder(path: Path) -> None:
     copied = [rest.split()[:-1] for name, rest in instructions(path) if name == "COPY" and "--from=" not in rest]
     assert copied
     for source in (name for names in copied for name in names):
@@ -59,7 +59,7 @@ def test_an_image_is_the_locked_environment_without_the_sources(path: Path) -> N
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
-def test_an_image_runs_as_nobody_special_says_what_it_is_and_can_be_asked_for_its_health(path: Path) -> None:
+def test_an_image_runs_without_root_has_labels_and_a_health_check(path: Path) -> None:
     final = last_stage(path)
     users = [rest for name, rest in final if name == "USER"]
     assert users == ["10001:10001"]
@@ -78,7 +78,7 @@ def test_bases_are_arguments_with_a_pinned_default(path: Path) -> None:
     assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base)
 
 
-def test_all_images_have_one_base_for_spark_wants_the_same_python_everywhere() -> None:
+def test_all_images_have_one_base_since_spark_needs_one_python_version() -> None:
     bases = {rest for path in DOCKERFILES for name, rest in instructions(path) if rest.startswith("BASE_IMAGE=")}
     assert len(bases) == 1
 
@@ -89,13 +89,13 @@ def test_uv_is_the_locked_one() -> None:
     assert used == {f"UV_VERSION={locked}"}
 
 
-def test_where_images_can_be_built_each_is_and_its_services_are_started() -> None:
+def test_images_are_built_and_their_services_started_where_possible() -> None:
     """By `make test-images`."""
     tried = re.findall(r"^try_(\w+)\(\)", BUILDER.read_text(), re.MULTILINE)
     assert tried == [path.name.removesuffix(".Dockerfile") for path in DOCKERFILES]
 
 
-def test_where_images_cannot_be_built_it_is_said_what_is_missing(tmp_path: Path) -> None:
+def test_what_is_missing_to_build_images_is_reported(tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None
     done = subprocess.run([bash, BUILDER], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The manifests against Kubernetes' own schema, and against one another."""
+"""The manifests, checked against Kubernetes' schema and against each other."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def name_of(manifest: dict[str, Any]) -> str:
 
 
 def pods() -> dict[str, dict[str, Any]]:
-    """Specifications of pods by the name of what makes them."""
+    """The pod specifications by the name of their controller."""
     found = {}
     for manifest in MANIFESTS:
         spec = manifest.get("spec", {})
@@ -43,15 +43,15 @@ def test_a_manifest_follows_the_schema(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, "1.32", strict=True)
 
 
-def test_a_wrong_manifest_would_be_noticed() -> None:
+def test_a_wrong_manifest_is_detected() -> None:
     wrong = {**MANIFESTS[0], "metadata": {"nome": "roadsign"}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, "1.32", strict=True)
 
 
 @pytest.mark.parametrize("name", pods())
-def test_a_pod_may_do_no_more_than_it_must(name: str) -> None:
-    """What the namespace's pod security standard `restricted` asks for."""
+def test_a_pod_has_no_more_privileges_than_needed(name: str) -> None:
+    """The requirements of the namespace's pod security standard `restricted`."""
     pod = pods()[name]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -60,7 +60,7 @@ def test_a_pod_may_do_no_more_than_it_must(name: str) -> None:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_namespace_is_restricted_and_reached_from_nowhere_else() -> None:
+def test_the_namespace_is_restricted_and_unreachable_from_others() -> None:
     (namespace,) = [manifest for manifest in MANIFESTS if manifest["kind"] == "Namespace"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     policies = [manifest for manifest in MANIFESTS if manifest["kind"] == "NetworkPolicy"]
@@ -72,7 +72,7 @@ def test_the_namespace_is_restricted_and_reached_from_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("name", pods())
-def test_a_pod_mounts_what_there_is(name: str) -> None:
+def test_a_pod_mounts_only_what_is_declared(name: str) -> None:
     claims = {manifest["metadata"]["name"] for manifest in MANIFESTS if manifest["kind"] == "PersistentVolumeClaim"}
     pod = pods()[name]
     volumes = {volume["name"] for volume in pod.get("volumes", [])}

@@ -1,4 +1,4 @@
-"""The examples for schedulers: what they call is there and takes their arguments, and schedulers understand them."""
+"""The examples for schedulers: they call existing jobs with valid arguments, and the schedulers accept them."""
 
 import ast
 import configparser
@@ -47,7 +47,7 @@ def unit(name: str) -> configparser.ConfigParser:
 
 
 def called(function: str) -> dict[str, Any]:
-    """The keywords of the one call of `function` in the DAG's file."""
+    """The keyword arguments of the only call of `function` in the DAG's file."""
     (call,) = [
         node
         for node in ast.walk(ast.parse(DAG_FILE.read_text()))
@@ -82,19 +82,19 @@ def test_every_scheduler_calls_the_job_with_arguments_that_it_takes(scheduler: s
     load(Retrain, REPOSITORY / "conf" / "retrain.yaml", shlex.split(" ".join(arguments)))
 
 
-def test_cron_understands_its_line() -> None:
+def test_cron_accepts_its_line() -> None:
     *when, user, command = cron_line().split(None, 6)
     assert all(re.fullmatch(r"\d+|\*", field) for field in when) and len(when) == 5
     assert user == "roadsign"
     assert "%" not in command, "to cron that is the end of the line"
 
 
-def test_systemd_makes_up_for_a_missed_night_and_takes_no_offence_where_another_one_is_running() -> None:
+def test_systemd_catches_up_on_a_missed_night_and_accepts_that_another_batch_is_running() -> None:
     assert unit("roadsign-retrain.timer")["Timer"]["Persistent"] == "true"
     assert str(BusyError.exit_code) in unit("roadsign-retrain.service")["Service"]["SuccessExitStatus"].split()
 
 
-def test_systemd_has_nothing_to_say_of_its_units(tmp_path: Path) -> None:
+def test_systemd_reports_no_problem_with_its_units(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
@@ -106,14 +106,14 @@ def test_systemd_has_nothing_to_say_of_its_units(tmp_path: Path) -> None:
     assert done.returncode == 0 and "roadsign" not in done.stderr, done.stderr
 
 
-def test_the_dag_does_one_batch_at_a_time_and_makes_up_for_all_missed_ones_by_one() -> None:
+def test_the_dag_runs_one_batch_at_a_time_and_one_for_all_missed_ones() -> None:
     dag, operator = called("DAG"), called("BashOperator")
     assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
     assert operator["skip_on_exit_code"] == BusyError.exit_code
 
 
 def in_airflow(*command: str) -> subprocess.CompletedProcess[str]:
-    """In an environment of its own: Airflow's requirements do not go together with ours."""
+    """In a separate environment, since Airflow's requirements conflict with this project's."""
     uv = str(Path(sys.executable).with_name("uv"))
     return subprocess.run(
         [uv, "run", "--isolated", "--no-project", "--python", sys.executable, "--with", AIRFLOW, "python", *command],
@@ -122,7 +122,7 @@ def in_airflow(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_airflow_imports_the_dag_and_skips_where_another_one_is_running(
+def test_airflow_imports_the_dag_and_skips_if_another_batch_is_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""What the services' scripts do before there is anything to serve; tests/cluster starts the services themselves."""
+"""The scripts of the services before they serve anything; tests/cluster starts the services."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ SERVICES = DOCKER / "services"
 SCRIPTS = sorted(DOCKER.rglob("*.sh"))
 
 
-def test_shellcheck_has_nothing_to_say() -> None:
+def test_shellcheck_reports_no_problem() -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run([shellcheck, "--external-sources", *SCRIPTS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -53,7 +53,7 @@ def test_start_runs_the_service_that_is_named(tmp_path: Path) -> None:
 
 
 def jobs(folder: Path, source: str = "") -> dict[str, str]:
-    """An environment in which the only job is retrain, with that source."""
+    """An environment whose only job is retrain, with this source."""
     (folder / "jobs").mkdir()
     (folder / "jobs" / "retrain.py").write_text(source)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -63,7 +63,7 @@ def jobs(folder: Path, source: str = "") -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_a_job_finds_sparks_secret_in_a_file_that_nobody_else_can_read(tmp_path: Path) -> None:
+def test_a_job_reads_sparks_secret_from_a_file_only_its_user_can_read(tmp_path: Path) -> None:
     source = "import os, sys; print(sys.argv[1:], os.environ['SPARK_CONF_DIR'])"
     environment = {**jobs(tmp_path, source), "SPARK_MASTER_URL": "spark://m:7077"}
     command = [SERVICES / "trainer.sh", "retrain", "seed=1"]
@@ -84,7 +84,7 @@ def test_the_scheduler_is_the_job_itself_and_so_gets_its_signals(tmp_path: Path)
 
 
 def test_sparks_connections_are_authenticated_and_encrypted(tmp_path: Path) -> None:
-    """In the file that drivers, the master and workers start with; executors have it from their driver."""
+    """In the configuration file of drivers, master and workers; executors get it from their driver."""
     subprocess.run([SERVICES / "trainer.sh", "retrain"], env=jobs(tmp_path), capture_output=True, check=True)
     conf = (tmp_path / "run" / "spark" / "spark-defaults.conf").read_text().splitlines()
     assert {"spark.authenticate true", "spark.network.crypto.enabled true"} < set(conf)
@@ -95,10 +95,10 @@ def test_sparks_connections_are_authenticated_and_encrypted(tmp_path: Path) -> N
     [({}, "localhost:*,127.0.0.1:*"), ({"ROADSIGN_ALLOWED_HOSTS": "mlflow:5000"}, "mlflow:5000")],
     ids=["default", "named"],
 )
-def test_mlflow_asks_for_a_password_grants_nothing_unasked_and_knows_its_host_names(
+def test_mlflow_requires_a_password_grants_nothing_by_default_and_checks_host_names(
     tmp_path: Path, variables: dict[str, str], hosts: str
 ) -> None:
-    """By the settings that mlflow.sh starts the server with; tests/cluster asks the server itself."""
+    """In the settings with which mlflow.sh starts the server; tests/cluster tests the running server."""
     (tmp_path / "mlflow").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\ncat "$MLFLOW_AUTH_CONFIG_PATH"\n')
     (tmp_path / "mlflow").chmod(0o755)
     environment = {

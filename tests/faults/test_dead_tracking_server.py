@@ -1,4 +1,4 @@
-"""A tracking server killed or stopped in mid-run, a run killed in mid-work: nothing is lost, nothing comes twice."""
+"""A tracking server or a run is killed or stopped while working: nothing is lost or duplicated."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 
 @pytest.fixture
 def server(store: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> MlflowServer:
-    """Answering, whatever the test before did to it."""
+    """A running server, whatever the previous test did to it."""
     if not store.answers():
         store.kill()
         store.start()
@@ -55,7 +55,7 @@ def begin(folder: Path, run_id: str | None = None) -> AbstractContextManager[Tra
 
 
 def log_epochs(run: TrackedRun, epochs: range, checkpoint: Path) -> float:
-    """Seconds that the slowest call took."""
+    """Logs epochs; returns the seconds of the slowest call."""
     slowest = 0.0
     for epoch in epochs:
         began = time.monotonic()
@@ -90,7 +90,7 @@ def assert_whole(client: MlflowClient, run_id: str, epochs: int, folder: Path) -
     assert Path(path).read_bytes() == MODEL + bytes([epochs - 1])
 
 
-def test_a_server_killed_in_mid_run_costs_no_time_and_sync_sends_the_rest(
+def test_a_server_killed_during_a_run_costs_no_time_and_sync_sends_the_rest(
     server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "runs" / "one"
@@ -119,7 +119,7 @@ def test_a_server_killed_in_mid_run_costs_no_time_and_sync_sends_the_rest(
     assert "nothing to send" in sync(tmp_path / "runs").stdout
 
 
-def test_a_server_that_comes_back_in_mid_run_gets_all_without_a_word(
+def test_a_server_that_returns_during_a_run_gets_everything(
     server: MlflowServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "training.tracking"), begin(tmp_path / "run") as run:
@@ -133,7 +133,7 @@ def test_a_server_that_comes_back_in_mid_run_gets_all_without_a_word(
     assert_whole(MlflowClient(server.uri), run.run_id, 5, tmp_path / "download")
 
 
-def test_a_server_that_hangs_holds_nobody_up(server: MlflowServer, tmp_path: Path) -> None:
+def test_a_hanging_server_does_not_delay_a_run(server: MlflowServer, tmp_path: Path) -> None:
     processes = server.processes()
     with begin(tmp_path / "run") as run:
         wait_until_sent(tmp_path / "run")
@@ -149,7 +149,7 @@ def test_a_server_that_hangs_holds_nobody_up(server: MlflowServer, tmp_path: Pat
     assert_whole(MlflowClient(server.uri), run.run_id, 3, tmp_path / "download")
 
 
-def test_a_killed_run_is_sent_as_far_as_it_came_and_can_be_resumed(server: MlflowServer, tmp_path: Path) -> None:
+def test_a_killed_run_is_sent_up_to_its_last_event_and_can_be_resumed(server: MlflowServer, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "victim"
     victim = subprocess.Popen([sys.executable, "-c", TRAINING, str(folder)], stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None

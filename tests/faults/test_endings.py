@@ -1,4 +1,4 @@
-"""Jobs in the C locale and ended by SIGTERM, as processes: what goes where, and what is left."""
+"""Jobs as processes, in the C locale and ended by SIGTERM: their output and leftovers."""
 
 import signal
 import subprocess
@@ -41,7 +41,7 @@ def variables(folder: Path) -> dict[str, str]:
 
 
 def said(*command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """With both outputs in one: spark-submit makes one of a job's two."""
+    """With stdout and stderr combined, as spark-submit combines those of a job."""
     return subprocess.run(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", check=False
     )

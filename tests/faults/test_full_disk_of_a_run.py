@@ -1,4 +1,4 @@
-"""A disk that is full when a training begins: one line, no run, and nothing that stops the next one."""
+"""A full disk at the start of a training gives one line and no run, and does not stop the next one."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ echo "exit $?"; ls -A "$RUNS" | wc -l
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare to mount a small disk of its own")
-def test_a_full_disk_at_a_runs_start_is_named_and_the_next_run_begins(tmp_path: Path) -> None:
+def test_a_full_disk_at_a_runs_start_is_reported_and_the_next_run_starts(tmp_path: Path) -> None:
     root, runs = write_dataset(tmp_path / "gtsrb"), tmp_path / "runs"
     runs.mkdir()
     command = [

@@ -45,7 +45,7 @@ def train(cwd: Path, program: tuple[str, ...], root: Path, *overrides: str) -> T
     return TrainedGan.read(model, torch.device("cpu"))
 
 
-def test_killed_and_resumed_it_gives_the_same_generator_bit_for_bit(root: Path, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_training_gives_the_same_generator_bit_for_bit(root: Path, tmp_path: Path) -> None:
     settings = ("gan=dcgan", "gan.channels=4", "epochs=40", "batch_size=8", "checkpoint_every_steps=5", "resume=auto")
     straight = train(tmp_path / "straight", (sys.executable,), root, *settings)
     cwd = tmp_path / "killed"
@@ -61,8 +61,8 @@ def test_killed_and_resumed_it_gives_the_same_generator_bit_for_bit(root: Path, 
 
 
 def test_two_ranks_learn_what_one_with_their_joint_batch_size_learns(root: Path, tmp_path: Path) -> None:
-    """Without batch norm, whose statistics are of each rank's own images; 94 images, so that the last batch of an epoch
-    has filling, on the second rank alone."""
+    """Without batch norm, whose statistics are computed per rank. With 94 images the last batch of an epoch is padded,
+    on the second rank only."""
     weights = []
     for name, program, batch_size in (("one", (sys.executable,), 16), ("two", TORCHRUN, 8)):
         output = tmp_path / f"{name}.pt"
@@ -76,7 +76,7 @@ def test_two_ranks_learn_what_one_with_their_joint_batch_size_learns(root: Path,
 
 
 def test_two_ranks_of_the_job_write_one_generator(root: Path, tmp_path: Path) -> None:
-    """Whoever starts them. The latent needs noise images, which have to come to Spark's executors."""
+    """With each launcher. The latent needs noise images, which must be shipped to Spark's executors."""
     latent = "gan.latent={kind: noise_image, noise: gaussian, level: max}"
     settings = ("gan=wgan_gp", "gan.n_critic=2", "epochs=3", "ema_decay=0.0", latent)
     one = train(tmp_path / "one", (sys.executable,), root, *settings, "batch_size=16")

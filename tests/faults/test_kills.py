@@ -1,4 +1,4 @@
-"""kill -9 in mid-write, then a rerun: the same digests as an undisturbed run, nothing half visible, no leftovers."""
+"""kill -9 while writing, then a rerun: the digests of an undisturbed run, no partial datasets, no leftovers."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def python_worker(job: subprocess.Popen[bytes]) -> psutil.Process:
-    """A Python worker that has files of a dataset open."""
+    """The pid of a Python worker with open files of a dataset."""
     return _first(job, lambda process: any(file.path.endswith(".parquet") for file in process.open_files()))
 
 
@@ -61,7 +61,7 @@ def java_driver(job: subprocess.Popen[bytes]) -> psutil.Process:
     return psutil.Process(job.pid)
 
 
-def test_one_core_makes_the_same(raw: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
+def test_one_core_makes_the_same_datasets(raw: Path, undisturbed: dict[str, str], tmp_path: Path) -> None:
     arguments = (f"dataset.root={raw}", f"output_root={tmp_path / 'out'}", *SETTINGS)
     job = job_runs.start(tmp_path / "log", *arguments, submit=("--master", "local[1]"))
     assert job_runs.finish(job) == 0, (tmp_path / "log").read_text()
@@ -89,7 +89,7 @@ def test_a_killed_local_run_leaves_nothing_and_a_rerun_makes_the_same(
 def test_ctrl_c_ends_a_run_with_130_in_one_line_and_a_rerun_makes_the_same(
     raw: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
-    """As a terminal does it: every process of the job is interrupted."""
+    """As in a terminal, every process of the job is interrupted."""
     arguments = (f"dataset.root={raw}", f"output_root={tmp_path / 'out'}", *SETTINGS)
     with (tmp_path / "log").open("wb") as out:
         job = subprocess.Popen(
@@ -125,7 +125,7 @@ def test_a_killed_run_over_an_older_dataset_leaves_the_older_one(
     assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
 
 
-def test_a_cluster_makes_the_same_and_goes_on_when_an_executor_is_killed(
+def test_a_cluster_makes_the_same_datasets_and_continues_after_an_executor_is_killed(
     cluster: str, raw: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = (f"dataset.root={raw}", f"output_root={tmp_path / 'out'}", *SETTINGS)

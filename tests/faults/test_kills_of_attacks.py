@@ -1,4 +1,4 @@
-"""kill -9 while adversarial datasets are written, then a rerun: nothing half visible, the same bytes, no leftovers."""
+"""kill -9 while adversarial datasets are written, then a rerun: no partial datasets, the same bytes, no leftovers."""
 
 import subprocess
 from collections.abc import Callable
@@ -17,7 +17,7 @@ STRENGTHS = ("attack=pgd", "eps=[0.01,0.02]")
 
 
 def python_worker(job: subprocess.Popen[bytes]) -> psutil.Process:
-    """One that has files of a dataset open."""
+    """The pid of a Python worker with open files of a dataset."""
     return next(
         process for process in job_runs.descendants(job)
         if any(".staging" in file.path for file in process.open_files())

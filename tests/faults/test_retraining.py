@@ -1,4 +1,4 @@
-"""Whole batches of retraining: what they leave behind, how they are refused, and what a kill at every step costs."""
+"""Complete retraining batches: their results, refusals, and the effect of a kill at every step."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def place(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """With a champion that was trained for four epochs. Tests of this module go on from one to the next."""
+    """A place with a champion trained for four epochs. The tests of this module build on each other."""
     made = Place(tmp_path_factory.mktemp("service"), raw)
     done = made.run()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -96,7 +96,7 @@ def test_a_better_challenger_takes_the_champions_place_and_can_be_taken_back(pla
     assert place.aliases() == {"champion": "1"}
 
 
-def test_the_status_tells_what_was_and_what_will_be(place: Place) -> None:
+def test_the_status_reports_the_last_and_the_next_batch(place: Place) -> None:
     said = place.run("--status").stdout
     assert "nothing has changed" in said.splitlines()[0]
     assert [line.partition(":")[0] for line in said.splitlines()] == [
@@ -158,7 +158,7 @@ def test_a_run_that_newer_settings_have_overtaken_does_not_count_as_running(raw:
     }
 
 
-def test_of_two_at_once_one_is_told_to_wait(place: Place, tmp_path: Path) -> None:
+def test_of_two_simultaneous_batches_one_is_refused(place: Place, tmp_path: Path) -> None:
     log = tmp_path / "log"
     first = place.start(log, epochs=2)
     wait_for(log, "$ python jobs/train_classifier.py", first)
@@ -169,7 +169,7 @@ def test_of_two_at_once_one_is_told_to_wait(place: Place, tmp_path: Path) -> Non
     assert first.wait(600) == 0, log.read_text()
 
 
-def test_a_schedule_that_is_stopped_goes_on_when_it_is_started_again(raw: Path, tmp_path: Path) -> None:
+def test_a_stopped_schedule_continues_when_restarted(raw: Path, tmp_path: Path) -> None:
     place = Place(tmp_path / "scheduled", raw)
     log = tmp_path / "log"
     job = place.start(log, "--scheduled", "schedule.every_h=24", epochs=2)
@@ -187,7 +187,7 @@ def test_a_schedule_that_is_stopped_goes_on_when_it_is_started_again(raw: Path, 
 
 
 def other_signs(raw: Path, folder: Path, *, dark: bool) -> Path:
-    """Others of the same kind, or the same in the dark."""
+    """Other signs of the same kind, or the same signs in the dark."""
     if not dark:
         return SyntheticSigns(root=folder / "signs", test_images_per_class=4, drawing_seed=1).ensure()
     copy = Path(shutil.copytree(raw, folder / "signs"))

@@ -126,7 +126,7 @@ def test_sparks_executors_train_the_same_network(root: Path, tmp_path: Path) -> 
         assert ours == pytest.approx(expected, rel=1e-3), name
 
 
-def test_a_second_process_cannot_go_on_with_a_run_that_is_at_work(root: Path, tmp_path: Path) -> None:
+def test_a_second_process_cannot_resume_a_running_run(root: Path, tmp_path: Path) -> None:
     settings = ("epochs=100000", "batch_size=8", "resume=auto")
     first = start(tmp_path, (sys.executable,), root, *settings)
     try:

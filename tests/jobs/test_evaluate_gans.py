@@ -1,4 +1,4 @@
-"""The evaluation of generators as a user types it."""
+"""The evaluation job for generators on the command line."""
 
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +21,7 @@ MODELS = ("conditional", "vanilla", "real training images", "uniform noise")
 
 @pytest.fixture
 def cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a dataset, two generators and a classifier, none of which was trained."""
+    """A folder with a dataset, two untrained generators and an untrained classifier."""
     parts = {"train": [[100, 60]], "validation": [[90]], "test": [[150]]}
     Small(parts, size_px=untrained_gans.SIZE_PX).write(tmp_path / "signs")
     untrained_gans.write_models(tmp_path)

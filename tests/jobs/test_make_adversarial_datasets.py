@@ -31,6 +31,7 @@ from training.streams.stream import Data, open_stream
 from training.tracking import find_models
 
 Make = Callable[..., Path]
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 ASKED = (50.0, 33.0)
 
 
@@ -209,7 +210,7 @@ def test_noisy_images_can_be_attacked(make: Make, model: Classifier, tmp_path: P
         assert row["snr_db"] == pytest.approx(snr_db(source, row["image"]), abs=1e-3)
 
 
-def test_it_is_streamed_as_any_variant(made: Path, model: Classifier) -> None:
+def test_adversarial_images_are_streamed_like_any_variant(made: Path, model: Classifier) -> None:
     root = str(made.parents[1])
     names = ["fgsm-snr33", f"fgsm-snr50/attacked={model.digest[:4]}"]
     data = Data(root=root, size_px=SIZE_PX, mixture=dict.fromkeys(names, 0.5), verify=True)
@@ -230,17 +231,19 @@ def test_it_is_streamed_as_any_variant(made: Path, model: Classifier) -> None:
         open_stream(mixed, "test", seed=0, batch_size=8)
 
 
-def test_evaluation_tells_white_box_from_transfer(repository: Path, make: Make, tmp_path: Path) -> None:
+def test_evaluation_distinguishes_white_box_from_transfer(
+    run_here: RunHere, evaluate_classifiers: ModuleType, make: Make, tmp_path: Path
+) -> None:
     """The accuracies are those of the predictions that the job has stored."""
     root = write_signs(tmp_path / "signs")
     model, other = classifier(0), classifier(1)
     for attacked in (model, other):
         made = make(root, attacked, "attack=fgsm", "snr_db=[20]")
     model.write(tmp_path / "model.pt")
-    arguments = ("evaluate_classifiers", "models=model.pt", "data.root=signs", "device=cpu")
-    refused = run(repository, tmp_path, *arguments, "variants=[fgsm-snr3]").stderr
+    arguments = ("models=model.pt", "data.root=signs", "device=cpu")
+    refused = run_here(evaluate_classifiers, tmp_path, *arguments, "variants=[fgsm-snr3]").stderr
     assert all(f"fgsm-snr20/attacked={attacked.digest[:12]}" in refused for attacked in (model, other))
-    done = run(repository, tmp_path, *arguments, "variants=[clean,fgsm-snr20]")
+    done = run_here(evaluate_classifiers, tmp_path, *arguments, "variants=[clean,fgsm-snr20]")
     assert done.returncode == 0, done.stderr
     (table,) = (tmp_path / "data" / "evaluations").glob("*/evaluation.parquet")
     accuracy = pl.read_parquet(table).filter(pl.col("metric") == "accuracy")
@@ -254,12 +257,14 @@ def test_evaluation_tells_white_box_from_transfer(repository: Path, make: Make, 
         open_stream(Data(root=str(root), size_px=SIZE_PX, mixture={"fgsm-snr20": 1.0}), "test", seed=0, batch_size=8)
 
 
-def test_the_command_as_typed_and_a_second_run(repository: Path, tmp_path: Path) -> None:
+def test_the_command_as_typed_and_a_second_run(
+    repository: Path, run_here: RunHere, make_adversarial_datasets: ModuleType, tmp_path: Path
+) -> None:
     root = write_signs(tmp_path / "signs")
     model = classifier()
     model.write(tmp_path / "model.pt")
     arguments = ("model=model.pt", "attack=fgsm", "snr_db=[50,45,40,33]", "data.root=signs", f"data.size_px={SIZE_PX}")
-    dry = run(repository, tmp_path, "make_adversarial_datasets", "--dry-run", *arguments)
+    dry = run_here(make_adversarial_datasets, tmp_path, "--dry-run", *arguments)
     assert f"signs/geometry=crop_or_pad/size_px=8/variant=fgsm-snr45/attacked={model.digest[:12]}" in dry.stdout
     assert "test: 16 of 16 images" in dry.stdout
     assert not list(root.rglob("attacked=*"))
@@ -268,7 +273,7 @@ def test_the_command_as_typed_and_a_second_run(repository: Path, tmp_path: Path)
     assert "fgsm-snr40" in done.stdout
     assert [path.name for path in tmp_path.iterdir() if "staging" in path.name] == []
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    again = run(repository, tmp_path, "make_adversarial_datasets", *arguments)
+    again = run_here(make_adversarial_datasets, tmp_path, *arguments)
     assert "0 datasets made, 4 were there already, unchanged" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
@@ -340,7 +345,7 @@ def test_bad_input_is_named_without_a_traceback(
     assert "Traceback" not in said
 
 
-def test_the_manifest_of_a_noisy_dataset_says_nothing_of_attacks(tmp_path: Path) -> None:
+def test_the_manifest_of_a_noisy_dataset_has_no_attack(tmp_path: Path) -> None:
     folder = Cell("crop_or_pad", SIZE_PX, "clean").folder(write_signs(tmp_path / "signs"))
     assert "attack" not in json.loads((folder / MANIFEST_NAME).read_text())
 
@@ -359,7 +364,7 @@ def test_other_readers_find_both_kinds_by_the_patterns_of_the_docs(made: Path, s
     assert reader.parquet(f"{root}/*/*/variant=clean/split=*").count() == 22
 
 
-def test_what_a_generator_makes_is_a_variant_of_its_own(make: Make, model: Classifier, tmp_path: Path) -> None:
+def test_a_generator_attack_is_a_separate_variant(make: Make, model: Classifier, tmp_path: Path) -> None:
     gan = Adversarial(snr_db=30)
     shape = GanShape(SIZE_PX, 43, tuple(range(43)))
     generator = TrainedGan(shape.build(gan, seed=0).generator.eval(), gan, shape, {"run_id": "r1"})

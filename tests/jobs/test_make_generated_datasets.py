@@ -82,7 +82,7 @@ def test_every_byte_is_the_same_on_any_partitioning(make: Make, made: Path, tmp_
     assert first is not None and first == second
 
 
-def test_it_is_mixed_into_training_with_clean_images_while_validation_stays_real(made: Path) -> None:
+def test_generated_images_are_mixed_with_clean_ones_while_validation_stays_real(made: Path) -> None:
     mixture = {"clean": 0.5, "gan-conditional": 0.5}
     data = Data(
         root=str(made.parents[1]), size_px=8, mixture=mixture, validation_mixture={"clean": 1.0}, verify=True
@@ -102,7 +102,7 @@ def test_it_is_mixed_into_training_with_clean_images_while_validation_stays_real
         open_stream(data, "validation", seed=0, batch_size=9)
 
 
-def test_an_evaluation_of_all_variants_leaves_it_out_where_it_has_no_images(made: Path) -> None:
+def test_an_evaluation_of_all_variants_skips_generated_variants_without_images(made: Path) -> None:
     data = Data(root=str(made.parents[1]), size_px=8)
     assert variants_of(data, "test") == ["clean"]
     assert variants_of(data, "train") == ["clean", "gan-conditional"]

@@ -1,10 +1,12 @@
-"""The main job as a user types it."""
+"""The main job on the command line."""
 
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import fake_gtsrb
@@ -13,22 +15,17 @@ import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
-PLAIN = {**os.environ, "COLUMNS": "200"}
-
-
-def run(repository: Path, cwd: Path, *arguments: str, submit: bool = False) -> subprocess.CompletedProcess[str]:
-    """jobs/make_noisy_datasets.py by python, or by spark-submit."""
-    program = Path(sys.executable).with_name("spark-submit") if submit else Path(sys.executable)
-    command = [str(program), str(repository / "jobs" / "make_noisy_datasets.py"), *arguments]
-    environment = PLAIN | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+RunHere = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def no_arguments(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working directory in which the job was submitted with no argument at all."""
     cwd = tmp_path_factory.mktemp("cwd")
-    done = run(repository, cwd, submit=True)
+    program = Path(sys.executable).with_name("spark-submit")
+    environment = {**os.environ, "COLUMNS": "200", "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [str(program), str(repository / "jobs" / "make_noisy_datasets.py")]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     (cwd / "stdout").write_text(done.stdout)
     return cwd
@@ -36,14 +33,14 @@ def no_arguments(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_without_arguments_it_makes_synthetic_signs_and_says_so(no_arguments: Path) -> None:
     said = (no_arguments / "stdout").read_text()
-    assert "DRAWN, SYNTHETIC road signs" in said
+    assert "SYNTHETIC road signs (drawings)" in said
     assert "python jobs/download_dataset.py gtsrb" in said
     assert "40 datasets made, 0 were there already" in said
     assert re.search(r"40\s+gaussian-max\s+1,290\s+1,290\s+430", said)
     assert not list(no_arguments.glob("data/datasets/gtsrb*"))
 
 
-def test_the_pictures_lie_beside_the_data(no_arguments: Path) -> None:
+def test_figures_are_saved_next_to_the_data(no_arguments: Path) -> None:
     folder = no_arguments / "data/datasets/synthetic_signs/geometry=crop_or_pad/_figures"
     assert {path.name for path in folder.iterdir()} == {
         "images_per_class.png",
@@ -53,9 +50,9 @@ def test_the_pictures_lie_beside_the_data(no_arguments: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
 
 
-def test_a_second_run_does_nothing(repository: Path, no_arguments: Path) -> None:
+def test_a_second_run_does_nothing(run_here: RunHere, make_noisy_datasets: ModuleType, no_arguments: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in no_arguments.rglob("*")}
-    done = run(repository, no_arguments)
+    done = run_here(make_noisy_datasets, no_arguments)
     assert "0 datasets made, 40 were there already, unchanged" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in no_arguments.rglob("*")} == before
 
@@ -79,11 +76,10 @@ def test_four_other_readers_see_the_same_counts(no_arguments: Path, spark: Spark
     assert {row["split"]: row["count"] for row in in_spark.groupBy("split").count().collect()} == expected
 
 
-def test_dry_run_makes_nothing(repository: Path, tmp_path: Path) -> None:
+def test_dry_run_makes_nothing(run_here: RunHere, make_noisy_datasets: ModuleType, tmp_path: Path) -> None:
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())
-    done = run(
-        repository, tmp_path, "--dry-run", f"dataset.root={tmp_path / 'raw'}", "sizes_px=[28]", *fake_gtsrb.ITS_CLASSES
-    )
+    arguments = ("--dry-run", f"dataset.root={tmp_path / 'raw'}", "sizes_px=[28]", *fake_gtsrb.ITS_CLASSES)
+    done = run_here(make_noisy_datasets, tmp_path, *arguments)
     assert done.returncode == 0
     assert "22 images listed, 0 lines or files rejected" in done.stdout
     assert "data/datasets/gtsrb/geometry=crop_or_pad/size_px=28/variant=periodic-avg" in done.stdout
@@ -95,35 +91,33 @@ def test_dry_run_makes_nothing(repository: Path, tmp_path: Path) -> None:
     [
         (["sizes=[28]"], 2, "sizes: unknown key; there are: dataset, output_root,"),
         (["seed=many"], 2, "seed: Input should be a valid integer, got 'many'"),
-        (["variants=[gaussian-huge]"], 2, "variants: gaussian-huge unknown; with this noise there are: clean,"),
+        (["variants=[gaussian-huge]"], 2, "variants: unknown: gaussian-huge; with this noise there are: clean,"),
         (["noise=nothing"], 2, "there are: paper, proposal"),
         (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: Input should be greater"),
         (["geometry=stretch"], 2, "expected one of crop_or_pad, resize, roi_resize, got 'stretch'"),
         (["--config", "missing.yaml"], 2, "missing.yaml: no such file"),
-        (["dataset.root=nowhere"], 1, "nowhere: there is no such folder; check dataset.root"),
-        (["output_root=/proc/nothing"], 1, "cannot be made or opened"),
+        (["dataset.root=nowhere"], 1, "nowhere: no such folder; check dataset.root"),
+        (["output_root=/proc/nothing"], 1, "cannot be created or opened"),
     ],
 )
 def test_bad_input_is_named_without_a_traceback(
-    repository: Path, tmp_path: Path, arguments: list[str], exit_code: int, message: str
-) -> None:
-    done = run(repository, tmp_path, *arguments)
+    run_here: RunHere, make_noisy_datasets: ModuleType, tmp_path: Path, arguments: list[str], exit_code: int,
+    message: str,
+) -> None:  # fmt: skip
+    done = run_here(make_noisy_datasets, tmp_path, *arguments)
     assert done.returncode == exit_code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_takes_no_file_is_named_without_a_traceback(repository: Path, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named_without_a_traceback(
+    run_here: RunHere, make_noisy_datasets: ModuleType, tmp_path: Path
+) -> None:
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images())
     in_the_way = tmp_path / "out" / "gtsrb" / "_rejected.csv"
     in_the_way.mkdir(parents=True)
-    done = run(
-        repository,
-        tmp_path,
-        f"dataset.root={tmp_path / 'raw'}",
-        f"output_root={tmp_path / 'out'}",
-        *fake_gtsrb.ITS_CLASSES,
-    )
+    arguments = (f"dataset.root={tmp_path / 'raw'}", f"output_root={tmp_path / 'out'}", *fake_gtsrb.ITS_CLASSES)
+    done = run_here(make_noisy_datasets, tmp_path, *arguments)
     assert done.returncode == 1
     assert f"error: {in_the_way}: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -44,7 +44,7 @@ def score(spark: SparkSession, score_images: ModuleType) -> Score:
 
 
 def draw(folder: Path, count: int = 5) -> dict[str, np.ndarray]:
-    """Images of several sizes and formats, by name: the first is flat, the others are noise."""
+    """Images of several sizes and formats by name: the first has one colour, the others are noise."""
     drawn = np.random.default_rng(1)
     images = {}
     for number in range(count):

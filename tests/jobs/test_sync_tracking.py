@@ -1,4 +1,4 @@
-"""jobs/sync_tracking.py where there is no server; with one: tests/faults/test_dead_tracking_server.py."""
+"""jobs/sync_tracking.py without a server; tests/faults/test_dead_tracking_server.py has tests with one."""
 
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +10,7 @@ from training.tracking import Spool
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """A run's folder, with two events for a server that is not there."""
+    """A run's folder with two events for an unreachable server."""
     with Spool.opened(tmp_path / "run" / "tracking") as spool:
         spool.about = {"uri": "http://127.0.0.1:9", "run_id": "r"}
         for step in range(2):
@@ -59,7 +59,7 @@ def test_a_run_that_is_still_in_progress_is_left_alone(
     assert "still in progress" in capsys.readouterr().out
 
 
-def test_a_damaged_spool_does_not_hold_the_others_up(
+def test_a_damaged_spool_does_not_delay_the_others(
     sync_tracking: ModuleType, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged = kept / "a" / "tracking"
@@ -71,7 +71,7 @@ def test_a_damaged_spool_does_not_hold_the_others_up(
     assert said.err == f"error: {damaged / 'journal.jsonl'}: corrupt before byte 2; remove that line\n"
 
 
-def test_a_password_goes_to_no_server_that_a_folder_names(
+def test_no_password_is_sent_to_a_server_named_in_a_folder(
     sync_tracking: ModuleType, kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")

@@ -1,4 +1,4 @@
-"""The job in this process; as many processes in tests/distributed and tests/faults."""
+"""The job in this process; tests/faults runs it as several processes."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cwd(train_classifier: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the job has been run once."""
+    """A working directory in which the job has run once."""
     cwd = tmp_path_factory.mktemp("cwd")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
@@ -47,7 +47,7 @@ def only_run(cwd: Path) -> mlflow.entities.Run:
     return run
 
 
-def test_the_model_lies_in_the_runs_folder(cwd: Path, root: Path) -> None:
+def test_the_model_is_in_the_runs_folder(cwd: Path, root: Path) -> None:
     (folder,) = (cwd / "data" / "runs").iterdir()
     classifier = Classifier.read(folder / "model.pt", torch.device("cpu"))
     assert (classifier.shape.size_px, classifier.shape.num_classes) == (8, 43)
@@ -55,7 +55,7 @@ def test_the_model_lies_in_the_runs_folder(cwd: Path, root: Path) -> None:
     assert classifier.about["run_id"] == only_run(cwd).info.run_id
 
 
-def test_the_run_says_all_that_is_needed_to_repeat_it(cwd: Path, root: Path) -> None:
+def test_the_run_records_everything_needed_to_repeat_it(cwd: Path, root: Path) -> None:
     run = only_run(cwd)
     assert run.info.status == "FINISHED"
     assert run.data.params["data.mixture.clean"] == "1.0"
@@ -148,13 +148,13 @@ def test_a_tracking_server_that_is_not_there_is_named(
     assert "error: http://127.0.0.1:9: no tracking server" in capsys.readouterr().err
 
 
-def test_the_same_command_with_resume_auto_trains_what_a_killed_run_had_left(
+def test_the_same_command_with_resume_auto_resumes_a_killed_run(
     train_classifier: ModuleType,
     root: Path,
     here: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The kill itself is in tests/faults; here the record says that the run has not finished."""
+    """Here the record says that the run has not finished; tests/faults kills a real run."""
     command = [f"data.root={root}", *SMALL, "resume=auto"]
     assert train_classifier.main(command) == 0
     (folder,) = (here / "data" / "runs").iterdir()

@@ -1,4 +1,4 @@
-"""The job in this process; as many processes in tests/faults."""
+"""The job in this process; tests/faults runs it as several processes."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cwd(train_gan: ModuleType, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the job has been run once."""
+    """A working directory in which the job has run once."""
     cwd = tmp_path_factory.mktemp("cwd")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
@@ -60,7 +60,7 @@ def only_run(cwd: Path) -> mlflow.entities.Run:
     return run
 
 
-def test_the_generator_lies_in_the_runs_folder_and_can_be_drawn_from(cwd: Path, root: Path) -> None:
+def test_the_generator_is_in_the_runs_folder_and_generates_images(cwd: Path, root: Path) -> None:
     (folder,) = (cwd / "data" / "runs").iterdir()
     trained = TrainedGan.read(folder / "model.pt", torch.device("cpu"))
     assert (trained.shape.size_px, trained.shape.num_classes, trained.shape.classes) == (8, 43, tuple(range(43)))
@@ -69,7 +69,7 @@ def test_the_generator_lies_in_the_runs_folder_and_can_be_drawn_from(cwd: Path, 
     assert trained.sample(torch.tensor([5, 7]), torch.Generator()).shape == (2, 3, 8, 8)
 
 
-def test_a_generator_is_kept_after_an_epoch_that_was_named(cwd: Path) -> None:
+def test_a_generator_is_saved_after_each_requested_epoch(cwd: Path) -> None:
     (folder,) = (cwd / "data" / "runs").iterdir()
     early, last = (TrainedGan.read(folder / name, torch.device("cpu")) for name in ("epoch-0001.pt", "model.pt"))
     assert early.digest != last.digest
@@ -95,7 +95,7 @@ def test_the_run_has_pictures_losses_and_what_is_needed_to_repeat_it(cwd: Path, 
 
 
 def test_a_collapse_is_a_tag_and_a_metric(cwd: Path) -> None:
-    """Here images are called the same whatever they are."""
+    """Here any two images count as duplicates."""
     run = only_run(cwd)
     assert run.data.tags["warning"] == "the generator has collapsed: 100% of its samples are duplicates of others"
     assert run.data.metrics["samples/duplicates"] == 1
@@ -158,7 +158,7 @@ def test_a_classifier_that_is_not_for_these_images_or_targets_is_named(
     assert train_gan.main([*adversarial, f"gan.classifier={here / '8-43.pt'}"]) == 0
 
 
-def test_the_same_command_with_resume_auto_resumes_what_a_killed_run_had_left(
+def test_the_same_command_with_resume_auto_resumes_a_killed_training(
     train_gan: ModuleType, root: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [f"data.root={root}", *DCGAN, *SMALL, "resume=auto"]

@@ -1,4 +1,4 @@
-"""Paths in settings: the home folder, URLs of local files, and URLs of what is not local."""
+"""Paths in settings: the home folder, URLs of local files, and URLs of other schemes."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -32,7 +32,7 @@ def test_schemes_are_refused_by_name_in_paths(scheme: str, after: str) -> None:
 
 
 @given(segments=SEGMENTS)
-def test_file_urls_are_the_paths_that_other_programs_mean(segments: list[str]) -> None:
+def test_file_urls_are_decoded_as_by_other_programs(segments: list[str]) -> None:
     path = "/" + "/".join(segments)
     for begin in ("file:", "file://", "FILE://", "file://localhost"):
         assert read_path(begin + quote(path)) == Path(path) or path.startswith("//")
@@ -47,11 +47,11 @@ def test_file_urls_are_the_paths_that_other_programs_mean(segments: list[str]) -
         ("file:///x#2", "use the path itself"), ("a\0b", "NUL"),
     ],
 )  # fmt: skip
-def test_what_is_no_path_is_refused(text: str, why: str) -> None:
+def test_a_value_that_is_not_a_path_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         read_path(text)
 
 
 @pytest.mark.parametrize("text", ["C:/x", "run:1", "a:b/c", "x/s3://y", "./s3://y", "models:1"])
-def test_a_colon_alone_makes_no_scheme_of_paths(text: str) -> None:
+def test_a_colon_does_not_make_a_path_a_url(text: str) -> None:
     assert read_path(text) == Path(text)

@@ -1,4 +1,4 @@
-"""Recipes: what a menu's file changes of the defaults of other keys, and what is laid over it."""
+"""Recipes: a menu file changes defaults of other keys, which later settings override."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +55,7 @@ def read(conf: Path, *arguments: str, own: str | None = None) -> Run:
     return parse_arguments(Run, conf / "run.yaml", "", given)[0]
 
 
-def test_without_a_recipe_there_are_the_defaults(conf: Path) -> None:
+def test_without_a_recipe_the_defaults_apply(conf: Path) -> None:
     assert read(conf) == Run(
         model={"kind": "small", "width": 1}, epochs=40, lr=0.003, shares={"clean": 1.0},
         change=Change(turn=10.0, zoom=0.3),
@@ -78,7 +78,7 @@ def test_a_recipe_is_laid_over_the_defaults_key_by_key_and_in_place_of_mappings(
         ("model: small\nepochs: 3\n", [], 3, 0.1, 10.0, 0.5),
     ],
 )
-def test_defaults_then_recipe_then_config_then_what_is_typed(
+def test_precedence_is_defaults_recipe_config_command_line(
     conf: Path, own: str | None, typed: list[str], epochs: int, lr: float, turn: float, zoom: float
 ) -> None:
     found = read(conf, "model=large", *typed, own=own)
@@ -86,7 +86,7 @@ def test_defaults_then_recipe_then_config_then_what_is_typed(
     assert found.shares == {"noisy": 1.0}
 
 
-def test_the_recipe_is_of_the_file_that_is_chosen_in_the_end(conf: Path) -> None:
+def test_the_recipe_is_that_of_the_finally_chosen_file(conf: Path) -> None:
     assert read(conf, own="model: large\n").epochs == 90
     assert read(conf, "model=small", own="model: large\n").epochs == 40
     assert read(conf, own="model: {kind: mine}\n").model == {"kind": "mine"}
@@ -99,11 +99,11 @@ def test_recipes_of_several_files_are_laid_over_one_another_in_their_order(conf:
     assert read(conf, "model=[long,large]").epochs == 90
 
 
-def test_shares_in_a_config_take_the_place_of_those_before_them(conf: Path) -> None:
+def test_a_mapping_in_a_config_replaces_the_earlier_mapping(conf: Path) -> None:
     assert read(conf, "model=large", own="shares: {other: 1.0}\n").shares == {"other": 1.0}
 
 
-def test_what_a_dry_run_prints_gives_the_same_as_a_config(conf: Path) -> None:
+def test_the_output_of_a_dry_run_works_as_a_config(conf: Path) -> None:
     for typed in (["model=large"], ["model=[large,long]", "shares={}"], ["change.zoom=0.25"]):
         settings = read(conf, *typed)
         assert read(conf, own=to_yaml(settings)) == settings
@@ -143,8 +143,8 @@ def test_an_unknown_key_of_a_config_is_refused_with_its_name(conf: Path) -> None
         read(conf, own="epoch: 3\n")
 
 
-def test_the_recipes_of_the_menus_hold_nothing_that_is_the_default(repository: Path) -> None:
-    """So that a default is changed in one place."""
+def test_recipes_in_the_menus_do_not_repeat_defaults(repository: Path) -> None:
+    """So that a default can be changed in one place."""
     import yaml
 
     for job, menu in (("train_classifier", "model"), ("train_gan", "gan")):

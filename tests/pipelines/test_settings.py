@@ -16,7 +16,7 @@ class Camera(Settings):
 
 
 class Trip(Settings):
-    """What a job's settings look like: values, a nested object, a list, a path, and a menu."""
+    """Typical settings of a job: values, a nested object, a list, a path and a menu."""
 
     seed: int
     speed: float = 1.5
@@ -52,7 +52,7 @@ def _refused(config: Path, *overrides: str) -> str:
 
 
 def test_a_file_becomes_typed_settings(config: Path) -> None:
-    """Numbers, nested objects and paths have their types; what the file leaves out has its default."""
+    """Numbers, nested objects and paths have their types; keys that are not in the file have their defaults."""
     trip = load(Trip, config)
     assert trip == Trip(
         seed=1,
@@ -64,7 +64,7 @@ def test_a_file_becomes_typed_settings(config: Path) -> None:
 
 
 def test_settings_cannot_be_changed(config: Path) -> None:
-    """Settings are a value, all the way down."""
+    """Settings are immutable, including nested ones."""
     trip = load(Trip, config)
     for settings, key in ((trip, "seed"), (trip.camera, "width_px")):
         with pytest.raises(ValidationError, match="frozen"):
@@ -108,8 +108,8 @@ def test_an_override_may_name_another_key(config: Path, overrides: tuple[str, ..
     assert load(Tour, config, overrides).stops == (8,)
 
 
-def test_an_override_inside_of_a_named_mapping_is_laid_over_it_and_leaves_what_was_named(config: Path) -> None:
-    """In whichever order they are typed, where what is named is in a menu."""
+def test_an_override_inside_a_named_mapping_changes_only_that_key(config: Path) -> None:
+    """In any order of the overrides, if the named mapping is in a menu."""
     config.write_text(CONFIG.replace("{width_px: 640}", "${wheels.front}"))
     (config.parent / "wheels" / "small.yaml").write_text("front: {width_px: 1, name: x}\n")
     for overrides in (["camera.name=y", "wheels.front.width_px=3"], ["wheels.front.width_px=3", "camera.name=y"]):
@@ -119,11 +119,11 @@ def test_an_override_inside_of_a_named_mapping_is_laid_over_it_and_leaves_what_w
 
 
 def test_the_last_of_several_overrides_wins(config: Path) -> None:
-    """As on any command line."""
+    """As usual on command lines."""
     assert load(Trip, config, ["seed=7", "speed=3", "seed=8"]).seed == 8
 
 
-def test_a_mapping_takes_the_place_of_the_files(config: Path) -> None:
+def test_a_mapping_replaces_the_mapping_in_the_file(config: Path) -> None:
     with pytest.raises(SettingsError, match=r"camera.width_px: missing"):
         load(Trip, config, ["camera={name: rear}"])
     assert load(Trip, config, ["camera={width_px: 320}"]).camera == Camera(width_px=320)
@@ -132,7 +132,7 @@ def test_a_mapping_takes_the_place_of_the_files(config: Path) -> None:
 
 @pytest.mark.parametrize("how", ["file", "override"])
 def test_a_list_of_menus_is_merged_in_its_order(config: Path, how: str) -> None:
-    """[small, large]: large lies over small, key by key; [large, small] the other way round."""
+    """[small, large]: large overrides small, key by key; [large, small]: the reverse."""
     merged = {}
     for order in ("[small, large]", "[large, small]"):
         if how == "file":
@@ -144,8 +144,8 @@ def test_a_list_of_menus_is_merged_in_its_order(config: Path, how: str) -> None:
     }
 
 
-def test_a_mapping_stands_for_itself_where_there_is_a_menu(config: Path) -> None:
-    """The file may say what it wants instead of naming a menu's member."""
+def test_a_mapping_can_be_given_instead_of_a_menus_member(config: Path) -> None:
+    """The file may contain the settings instead of the name of a menu's member."""
     config.write_text(CONFIG.replace("small ", "{rim: 3} "))
     assert load(Trip, config).wheels == {"rim": 3}
     assert load(Trip, config, ["wheels.tyre=hard"]).wheels == {"rim": 3, "tyre": "hard"}
@@ -160,7 +160,7 @@ def test_a_value_may_name_another_key(config: Path) -> None:
 @pytest.mark.parametrize("name", ["tiny", "../trip", "small.yaml", "SMALL"])
 @pytest.mark.parametrize("form", ["{}", "[small, {}]"])
 def test_an_unknown_member_lists_the_menu(config: Path, name: str, form: str) -> None:
-    """The message has the key, the folder, what was asked for and what there is."""
+    """The message has the key, the folder, the requested name and the existing ones."""
     message = _refused(config, f"wheels={form.format(name)}")
     assert message == f"wheels={name}: not in {config.parent / 'wheels'}; there are: large, small"
 
@@ -185,23 +185,23 @@ def test_an_unknown_member_lists_the_menu(config: Path, name: str, form: str) ->
         ("folder=s3a://bucket/x", "folder: s3a: is not supported yet; use a local folder, or ./s3a://bucket/x for"),
     ],
 )
-def test_a_value_that_does_not_fit_is_named_with_its_file_and_key(config: Path, override: str, told: str) -> None:
-    """Unknown key, wrong type or out of range: the file, the overrides, the key, what was expected and what was got."""
+def test_an_invalid_value_is_named_with_its_file_and_key(config: Path, override: str, told: str) -> None:
+    """For unknown keys, wrong types and values out of range: file, overrides, key, expected and actual value."""
     message = _refused(config, override)
     assert message.startswith(f"{config} with [{override!r}]:" if "'" in override else f"{config} with ['{override}']:")
     assert f"\n  {told}" in message
     assert len(message.splitlines()) == 2
 
 
-def test_every_problem_is_told_at_once(config: Path) -> None:
-    """One line for each, so that one run is enough to mend a file."""
+def test_all_problems_are_reported_at_once(config: Path) -> None:
+    """One line for each problem, so that one run suffices to correct a file."""
     config.write_text("sed: 1\ncamera: {width_px: x, hight: 2}\nwheels: small\n")
     told = {line.strip().partition(":")[0] for line in _refused(config).splitlines()[1:]}
     assert told == {"seed", "sed", "camera.width_px", "camera.hight", "folder"}
 
 
 def test_what_is_missing_is_named(config: Path) -> None:
-    """A key that has no default and is not there."""
+    """A missing key without a default is named."""
     config.write_text(CONFIG.replace("seed: 1\n", "").replace("width_px", "name").replace("640", "rear"))
     message = _refused(config)
     asked = ("seed: missing; give seed=…", "camera.width_px: missing; give camera.width_px=…")
@@ -210,13 +210,13 @@ def test_what_is_missing_is_named(config: Path) -> None:
 
 @pytest.mark.parametrize("override", ["seed", "=7", "==7", "", "--seed", "seed:7"])
 def test_an_override_without_key_and_value_is_refused(config: Path, override: str) -> None:
-    """The message shows it and an example of one."""
+    """The message shows the argument and an example of an override."""
     assert _refused(config, override) == f"{override!r}: expected key=value, e.g. seed=7"
 
 
 @pytest.mark.parametrize("override", ["stops=[1", "stops={a", 'seed="1', "camera={a: {b}"])
-def test_an_override_that_is_no_yaml_is_named(config: Path, override: str) -> None:
-    """A bracket that was left open, for instance."""
+def test_an_override_that_is_not_yaml_is_named(config: Path, override: str) -> None:
+    """For example an unclosed bracket."""
     assert repr(override) in _refused(config, override)
 
 
@@ -239,20 +239,21 @@ def test_an_override_that_is_no_yaml_is_named(config: Path, override: str) -> No
         b"stops: " + b"{a: " * 100_000,
     ],
 )
-def test_a_file_that_is_no_yaml_is_named(config: Path, content: bytes) -> None:
-    """Brackets, a key twice or not text, bytes that are none, code, aliases that explode: the file and the reason."""
+def test_a_file_that_is_not_yaml_is_named(config: Path, content: bytes) -> None:
+    """For brackets, duplicate and non-string keys, bytes that are not text, code and exponential aliases: file and
+    reason."""
     config.write_bytes(content)
     assert _refused(config).startswith(f"{config}: not readable as YAML: ")
 
 
-def test_a_menus_file_that_is_no_yaml_is_named(config: Path) -> None:
-    """The file to mend is the menu's."""
+def test_a_menus_file_that_is_not_yaml_is_named(config: Path) -> None:
+    """The message names the menu's file."""
     (config.parent / "wheels" / "small.yaml").write_text("rim: [")
     assert _refused(config).startswith(f"{config.parent / 'wheels' / 'small.yaml'}: not readable as YAML: ")
 
 
 def test_a_list_where_keys_were_expected_is_named(config: Path) -> None:
-    """Valid YAML of the wrong form, in the config and in a menu."""
+    """Valid YAML of the wrong type, in the config and in a menu."""
     (config.parent / "wheels" / "small.yaml").write_text("- 1\n")
     assert _refused(config) == f"{config.parent / 'wheels' / 'small.yaml'}: holds a list, expected key: value lines"
     config.write_text("- 1\n")
@@ -261,15 +262,15 @@ def test_a_list_where_keys_were_expected_is_named(config: Path) -> None:
     assert _refused(config).startswith(f"{config}: not readable as YAML: ")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """With what to give instead; a folder is no file either."""
+def test_a_missing_file_is_named_with_a_remedy(tmp_path: Path) -> None:
+    """The message says what to give instead; a folder is refused too."""
     message = _refused(tmp_path / "no.yaml")
     assert message == f"{tmp_path / 'no.yaml'}: no such file; --config takes a YAML file such as those in conf/"
     assert _refused(tmp_path).startswith(f"{tmp_path}: not readable as YAML: ")
 
 
-def test_a_key_that_is_left_to_whoever_runs_the_job_is_asked_for(config: Path) -> None:
-    """??? in the config, in a menu and as the menu itself; the message says what to type."""
+def test_a_required_key_without_a_value_is_asked_for(config: Path) -> None:
+    """??? in the config, in a menu and as the menu itself; the message says what to add to the command."""
     config.write_text(CONFIG.replace("640", "'???'"))
     (config.parent / "wheels" / "small.yaml").write_text("rim: ???")
     told = [line.strip() for line in _refused(config).splitlines()[1:]]
@@ -279,15 +280,15 @@ def test_a_key_that_is_left_to_whoever_runs_the_job_is_asked_for(config: Path) -
     assert _refused(config).endswith("wheels: missing; give wheels=…")
 
 
-def test_a_value_that_names_a_key_that_is_not_there_is_refused(config: Path) -> None:
-    """${nowhere} inside a nested value: the file and the name."""
+def test_a_reference_to_a_missing_key_is_refused(config: Path) -> None:
+    """For ${nowhere} in a nested value, the message has the file and the name."""
     config.write_text(CONFIG.replace("640", "'${nowhere}'"))
     message = _refused(config)
     assert str(config) in message and "nowhere" in message
 
 
 def test_a_settings_error_has_the_exit_code_of_wrong_usage() -> None:
-    """2, as argparse has it; anything else that is the user's to mend has 1."""
+    """2, as for argparse; other errors that the user can correct have 1."""
     assert (SettingsError.exit_code, RoadsignError.exit_code) == (2, 1)
     assert issubclass(SettingsError, RoadsignError)
 
@@ -316,7 +317,7 @@ def test_every_job_takes_the_same_three_arguments(config: Path, arguments: list[
 def test_help_says_what_the_job_does_and_which_config_it_takes(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--help exits with 0 and has the description, the default config and an override."""
+    """--help exits with 0 and shows the description, the default config and an example of an override."""
     with pytest.raises(SystemExit) as left:
         parse_arguments(Trip, config, "Goes on a trip.", ["--help"])
     told = capsys.readouterr().out
@@ -328,7 +329,7 @@ def test_help_says_what_the_job_does_and_which_config_it_takes(
 def test_an_unknown_option_ends_with_the_exit_code_of_wrong_usage(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """argparse names it."""
+    """argparse names the option."""
     with pytest.raises(SystemExit) as left:
         parse_arguments(Trip, config, "Goes on a trip.", ["--fast"])
     assert left.value.code == 2
@@ -336,7 +337,7 @@ def test_an_unknown_option_ends_with_the_exit_code_of_wrong_usage(
 
 
 def test_settings_as_yaml_give_the_same_settings_again(config: Path) -> None:
-    """What a dry run prints can be saved and used."""
+    """The output of a dry run can be saved and used as a config."""
     trip = load(Trip, config, ["wheels=[small, large]", "stops=[7]"])
     saved = config.parent / "elsewhere" / "saved.yaml"
     saved.parent.mkdir()
@@ -358,7 +359,7 @@ class WithText(Settings):
     geometry: dict[str, float | str]
 
 
-def test_a_key_that_is_plain_text_has_no_menu_and_a_mapping_takes_a_menus_place(tmp_path: Path) -> None:
+def test_a_text_key_has_no_menu_and_a_mapping_can_replace_a_menu(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("noise: latest\ngeometry: resize\n")
     for menu in ("noise", "geometry"):
         (tmp_path / menu).mkdir()

@@ -1,4 +1,4 @@
-"""What stands in a settings file or behind the = of an override: text stays as it was written."""
+"""Text in a settings file or after the = of an override is taken literally."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ class Inner(Settings):
 
 
 class Outer(Settings):
-    """Every form in which text is declared, beside what is not text."""
+    """Every declared form of text, and other types."""
 
     name: str
     perhaps: str | None = None
@@ -62,18 +62,18 @@ def value_of(config: Path, override: str, key: str) -> object:
 
 
 def is_plain_path(text: str) -> bool:
-    """No form that paths have of their own: ~ for home, NUL, file:/ and other schemes."""
+    """False for special forms of paths: ~ for home, NUL, file:/ and other schemes."""
     return "\0" not in text and not text.startswith("~") and ":/" not in text
 
 
 @pytest.mark.parametrize("key", ["name", "inner.name"])
-def test_text_in_names_is_taken_as_it_stands(config: Path, key: str) -> None:
+def test_text_in_names_is_taken_literally(config: Path, key: str) -> None:
     for text in HOSTILE:
         assert value_of(config, f"{key}={text}", key) == text
 
 
 @pytest.mark.parametrize("key", ["place", "perhaps_place", "inner.place"])
-def test_text_in_paths_is_taken_as_it_stands(config: Path, key: str) -> None:
+def test_text_in_paths_is_taken_literally(config: Path, key: str) -> None:
     for text in filter(is_plain_path, HOSTILE):
         expected = None if (key, text) == ("perhaps_place", "null") else Path(text)
         assert value_of(config, f"{key}={text}", key) == expected
@@ -86,7 +86,7 @@ def test_text_in_paths_is_taken_as_it_stands(config: Path, key: str) -> None:
 @example("\\${")
 @example("\\\\???")
 def test_any_text_comes_through_names_and_paths_silently_unchanged(config: Path, text: str) -> None:
-    """By override, by a YAML file that another writer made, and by our own YAML."""
+    """By an override, by a YAML file written by another library, and by this project's own YAML."""
     overrides = [f"name={text}", f"inner.name={text}", f"perhaps=x{text}"]
     if is_plain_path(text):
         overrides.append(f"place={text}")
@@ -112,7 +112,7 @@ def test_any_text_comes_through_names_and_paths_silently_unchanged(config: Path,
         ("inners={a: {place: 0x1/a, name: 'yes'}}", {"a": Inner(place=Path("0x1/a"), name="yes")}),
     ],
 )  # fmt: skip
-def test_only_what_is_declared_as_something_else_is_parsed(config: Path, override: str, expected: object) -> None:
+def test_only_values_of_other_types_are_parsed(config: Path, override: str, expected: object) -> None:
     assert value_of(config, override, override.partition("=")[0]) == expected
 
 
@@ -125,10 +125,10 @@ def test_only_what_is_declared_as_something_else_is_parsed(config: Path, overrid
         ("name: x\ninner: {{place: x, name: {}}}", "inner.name"),
     ],
 )  # fmt: skip
-def test_text_in_a_file_that_yaml_takes_for_something_else_is_never_silently_that(
+def test_text_that_yaml_reads_as_another_type_is_never_converted_silently(
     tmp_path: Path, text: str, line: str, key: str
 ) -> None:
-    """The message says what YAML made of it and what to write; what it says, works."""
+    """The message says how YAML reads the text and what to write instead, and that form works."""
     (tmp_path / "a.yaml").write_text(line.format(text))
     with pytest.raises(SettingsError, match=rf" {key}: Input .*, got .*; for text write it in quotes"):
         load(Outer, tmp_path / "a.yaml")
@@ -145,7 +145,7 @@ def test_a_list_behind_the_equals_sign_has_the_rules_of_a_file(config: Path) -> 
 @pytest.mark.parametrize(
     "outside", ["oc.env:HOME", "oc.env:ROADSIGN,x", "oc.decode:1", "oc.select:name", "${name}:x", "${name}"]
 )
-def test_nothing_outside_of_the_settings_can_be_named(
+def test_nothing_outside_the_settings_can_be_referenced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
 ) -> None:
     monkeypatch.setenv("ROADSIGN", "secret")
@@ -158,13 +158,13 @@ def test_nothing_outside_of_the_settings_can_be_named(
 @pytest.mark.parametrize(
     "override", ["count=${oc.env:HOME}", "inners={a: '${oc.env:HOME}'}", "names=['${oc.env:HOME}']"]
 )
-def test_no_override_names_anything_outside_of_the_settings(config: Path, override: str) -> None:
+def test_no_override_can_reference_anything_outside_the_settings(config: Path, override: str) -> None:
     with pytest.raises(SettingsError, match="nothing outside of the settings can be named") as refused:
         load(Outer, config, [override])
     assert os.environ["HOME"] not in str(refused.value)
 
 
-def test_a_backslash_makes_text_of_what_names_another_key(tmp_path: Path) -> None:
+def test_a_backslash_escapes_a_reference(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(
         "name: 'a\\${oc.env:HOME}'\nperhaps: \\???\nreference: 'b\\\\${mode}'\nmode: 'yes'\n"
     )
@@ -172,7 +172,7 @@ def test_a_backslash_makes_text_of_what_names_another_key(tmp_path: Path) -> Non
     assert (found.name, found.perhaps, found.reference) == ("a${oc.env:HOME}", "???", "b\\yes")
 
 
-def test_a_key_can_be_named_alone_or_within_text_and_not_in_a_circle(tmp_path: Path) -> None:
+def test_a_key_can_be_referenced_alone_or_in_text_but_not_in_a_cycle(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(
         "name: a\nperhaps: ${inner.name}\ninner: {place: '${name}/${count}', name: b}\ncount: 3\n"
     )
@@ -184,18 +184,18 @@ def test_a_key_can_be_named_alone_or_within_text_and_not_in_a_circle(tmp_path: P
 
 
 @pytest.mark.parametrize("depth", [250, 500])
-def test_deep_nesting_is_an_error_of_ours(config: Path, depth: int) -> None:
+def test_deep_nesting_is_a_settings_error(config: Path, depth: int) -> None:
     for text in ("[" * depth, "[" * depth + "]" * depth, "{a: " * depth + "}" * depth):
         with pytest.raises(SettingsError):
             load(Outer, config, [f"count={text}"])
 
 
-def test_bytes_that_are_no_text_are_named(config: Path) -> None:
+def test_bytes_that_are_not_text_are_named(config: Path) -> None:
     with pytest.raises(SettingsError, match=r"x\\udcdf': is not UTF-8"):
         load(Outer, config, ["name=x\udcdf"])
 
 
-def test_the_plan_goes_to_the_folder_that_was_typed() -> None:
+def test_the_plan_names_the_folder_as_typed() -> None:
     found = load(
         NoisyDatasets,
         CONF / "make_noisy_datasets.yaml",

@@ -1,4 +1,4 @@
-"""On the real GTSRB, whole or the first images of each class, in the folder that ROADSIGN_REAL_DATA names."""
+"""Tests on the real GTSRB, complete or the first images of each class, in the folder ROADSIGN_REAL_DATA."""
 
 import os
 import zipfile
@@ -99,7 +99,7 @@ def test_no_track_is_in_train_and_in_validation(made: Path) -> None:
 
 
 def test_noise_has_the_strength_that_its_name_says(made: Path) -> None:
-    """Clipped at 0 and 255, so that the change is a little weaker than unclipped noise of 5, 25 and 50 grey levels."""
+    """Clipping at 0 and 255 makes the change slightly weaker than 5, 25 and 50 grey levels."""
     for level, std_grey in (("min", 5), ("avg", 25), ("max", 50)):
         manifest = Manifest.read(Cell("crop_or_pad", 28, f"gaussian-{level}").folder(made))
         assert manifest is not None

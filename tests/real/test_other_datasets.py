@@ -34,12 +34,12 @@ def folder(name: str) -> Path:
         (Cifar10, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616], [5000] * 10),
     ],
 )
-def test_training_images_have_the_statistics_that_are_known_of_them(
+def test_training_images_have_the_known_statistics(
     source: type[ImageSource], mean: list[float], std: list[float], per_class: list[int]
 ) -> None:
-    """Channel means and standard deviations as every tutorial normalizes with, and MNIST's published class counts."""
+    """The well-known channel means and standard deviations, and MNIST's published class counts."""
     made = source(root=folder(source.model_fields["kind"].default))
-    assert source.recognise(made.root)
+    assert source.recognize(made.root)
     listing = made.listing()
     assert listing.remarks == [] and listing.rejected == []
     training = [image for image in listing.images if image.split == "train"]
@@ -60,7 +60,7 @@ def test_a_part_of_tiny_imagenet_is_listed_and_decoded() -> None:
         assert decode(Path(image.path).read_bytes()).shape == (64, 64, 3)
 
 
-def test_a_face_with_a_mask_is_on_the_side_of_the_same_face_without() -> None:
+def test_a_face_with_and_without_a_mask_is_in_one_split() -> None:
     source = ImageFolder(
         root=folder("face-mask-mini"), group_pattern=r"^(?P<group>\d+|augmented_image_\d+)", hflip="all"
     )

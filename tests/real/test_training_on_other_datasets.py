@@ -38,7 +38,7 @@ def test_it_learns_from_the_images_that_the_job_has_stored(
     name: str, size_px: int, steps: int, chance: float, overrides: tuple[str, ...], spark: SparkSession,
     make_noisy_datasets: ModuleType, repository: Path, tmp_path: Path,
 ) -> None:  # fmt: skip
-    """Better than chance on test images that it has not seen, by the classes of the data set's card."""
+    """Better than chance on unseen test images, with the classes on the data set's card."""
     named = os.environ.get("ROADSIGN_REAL_DATA")
     if not named or not (Path(named) / name).is_dir():
         pytest.skip(f"ROADSIGN_REAL_DATA has no {name}")

@@ -1,4 +1,4 @@
-"""A web server that misbehaves on request, as servers do."""
+"""A web server that fails on request in realistic ways."""
 
 import threading
 from collections import defaultdict
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def send_endlessly(self) -> None:
-        """Until the client hangs up, or 1 GB."""
+        """Sends data until the client disconnects, at most 1 GB."""
         try:
             for _ in range(2**14):
                 self.send_body(CHUNK)

@@ -1,4 +1,4 @@
-"""Networks and images for tests of attacks: linear ones that have closed forms, and a small convolutional one."""
+"""Networks and images for tests of attacks: linear networks with closed forms, and a small convolutional one."""
 
 import functools
 
@@ -17,7 +17,7 @@ MEAN, STD = (0.4, 0.45, 0.5), (0.2, 0.25, 0.3)
 
 
 def linear(classes: int, size_px: int = 6, seed: int = 0, scale: float = 1.0) -> nn.Sequential:
-    """Flatten and one dense layer, undecided about a mid-grey image."""
+    """Flatten and one dense layer, with equal logits for a mid-grey image."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * size_px**2, classes))
     drawn = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -27,7 +27,7 @@ def linear(classes: int, size_px: int = 6, seed: int = 0, scale: float = 1.0) ->
 
 
 def weights(network: nn.Sequential) -> NDArray[np.float64]:
-    """(classes, D) of a linear network."""
+    """The weights (classes, D) of a linear network."""
     return network[1].weight.detach().double().numpy()
 
 
@@ -82,7 +82,7 @@ def small_cnn() -> nn.Sequential:
 
 
 def disc_examples(count: int, seed: int = 2) -> LabelledImages:
-    """Discs that the small network predicts rightly."""
+    """Discs that the small network predicts correctly."""
     images, labels = discs(2 * count, seed)
     right = small_cnn()(images).argmax(1) == labels
     assert right.sum() >= count

@@ -68,7 +68,8 @@ def write_attacked(
     small: Small, root: Path, variant: str, network: str, strength: dict[str, float] | None,
     snr_db: float | None = None, recorded: Shown | None = None,
 ) -> None:  # fmt: skip
-    """The test images of `small` with noise that ends; the ratio in each row is `snr_db`, or row number + 20 dB."""
+    """Writes the test images of `small` as adversarial images; the ratio in each row is `snr_db`, or row number + 20
+    dB."""
     cell = Cell("crop_or_pad", small.size_px, variant, network)
     path = cell.folder(root) / "split=test" / "part-00000.parquet"
     path.parent.mkdir(parents=True)

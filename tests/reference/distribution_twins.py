@@ -1,4 +1,4 @@
-"""Slow, plain twins of the measures of distributions."""
+"""Slow reference implementations of the measures of distributions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ def distance(one: Floats, other: Floats) -> float:
 
 
 def reaches(images: Floats, k: int) -> list[float]:
-    """From each image to the k-th nearest of the others."""
+    """The distance from each image to its k-th nearest neighbour."""
     return [
         sorted(distance(one, other) for j, other in enumerate(images) if j != i)[k - 1] for i, one in enumerate(images)
     ]

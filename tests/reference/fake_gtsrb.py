@@ -1,4 +1,4 @@
-"""A GTSRB of a few random images, written in each layout in which people have it."""
+"""A GTSRB with a few random images, written in each common layout."""
 
 import io
 import zipfile
@@ -34,13 +34,14 @@ class FakeImage(NamedTuple):
 
     @property
     def roi(self) -> tuple[int, int, int, int]:
-        """x1, y1, x2, y2: all but a border of 3 pixels at the left, 4 at the top and 5 at the right and bottom."""
+        """x1, y1, x2, y2: everything except a border of 3 pixels at the left, 4 at the top and 5 at the right and
+        bottom."""
         height, width = self.pixels.shape[:2]
         return 3, 4, width - 6, height - 6
 
     @property
     def numbers(self) -> list[int]:
-        """In the order of COLUMNS."""
+        """The numbers in the order of COLUMNS."""
         height, width = self.pixels.shape[:2]
         return [width, height, *self.roi, self.label]
 
@@ -48,7 +49,7 @@ class FakeImage(NamedTuple):
 def make_images(
     labels: Sequence[int] = (0, 14, 42), tracks: int = 2, frames: int = 3, tests: int = 4, seed: int = 0
 ) -> list[FakeImage]:
-    """Random pixels of 15–40 px a side, every image with a size of its own."""
+    """Random images of 15–40 px per side, each with a different size."""
     rng = np.random.default_rng(seed)
 
     def pixels() -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""GANs as one would write them down plainly, to compare with."""
+"""Simple reference implementations of GANs."""
 
 from collections.abc import Callable, Sequence
 

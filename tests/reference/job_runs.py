@@ -1,4 +1,4 @@
-"""The main job as a process of its own, and what lies on disk while it runs and afterwards."""
+"""Runs the main job as a separate process, and inspects the disk during and after the run."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def command(*arguments: str, submit: Sequence[str] = (), job: Path = JOB) -> lis
 
 
 def start(log: Path, *arguments: str, submit: Sequence[str] = (), job: Path = JOB) -> subprocess.Popen[bytes]:
-    """The job under spark-submit with the options `submit`; what it says goes to `log`."""
+    """Starts the job under spark-submit with the options `submit`; its output goes to `log`."""
     with log.open("wb") as out:
         return subprocess.Popen(
             command(*arguments, submit=submit, job=job), stdout=out, stderr=subprocess.STDOUT, env=environment()
@@ -36,7 +36,7 @@ def finish(process: subprocess.Popen[bytes], timeout_s: float = 240) -> int:
 
 
 def digests(root: Path) -> dict[str, str]:
-    """Content digest by variant folder. Fails where a folder that readers see is not whole."""
+    """The content digests by variant folder. Fails if a visible folder is incomplete."""
     found = {}
     variants = sorted(root.glob("geometry=*/size_px=*/variant=*"))
     for folder in (whole for variant in variants for whole in (sorted(variant.glob("attacked=*")) or [variant])):
@@ -51,7 +51,7 @@ def digests(root: Path) -> dict[str, str]:
 
 
 def wait_for_writing(process: subprocess.Popen[bytes], output_root: Path, files: int = 20) -> None:
-    """Returns when `files` files with something in them are staged. Meanwhile nothing half made is visible."""
+    """Waits until `files` non-empty files are staged, and checks that no partial dataset is visible meanwhile."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the job ended before it was killed"

@@ -1,4 +1,4 @@
-"""Measures of predictions, slowly: one loop over the images, and formulas as in the textbooks."""
+"""Slow reference implementations of measures of predictions: loops over the images and textbook formulas."""
 
 import math
 from collections.abc import Sequence

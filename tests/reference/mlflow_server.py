@@ -1,4 +1,4 @@
-"""A real `mlflow server` as a process of its own, which can be killed and started again on the same store."""
+"""A real `mlflow server` in a separate process, which can be killed and restarted on the same store."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ class MlflowServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Starts the server and waits until it answers."""
         command = [
             str(Path(sys.executable).with_name("mlflow")), "server", "--host", "127.0.0.1", "--port", str(self.port),
             "--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}",
@@ -51,7 +51,7 @@ class MlflowServer:
         return [parent, *parent.children(recursive=True)]
 
     def kill(self) -> None:
-        """As kill -9 does: nothing of it can say goodbye."""
+        """Kills the server and its children with SIGKILL."""
         if self._process is None:
             return
         processes = self.processes()

@@ -1,4 +1,4 @@
-"""The noises once more, value by value in plain Python: slow, and easy to check by eye."""
+"""Reference implementations of the noises, value by value in plain Python: slow, but easy to verify."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def periodic(image: Image, vertical: bool, peak_grey: float, period_px: float) -
 
 
 def salt_pepper(image: Image, order: NDArray[np.float32], salt: NDArray[np.bool_], fraction: float) -> Image:
-    """White or black where the pixel's place in the order lies under the fraction."""
+    """Sets a pixel to white or black if its value in the order is below the fraction."""
 
     def value_at(row: int, column: int, channel: int) -> int:
         if order[row, column] < np.float32(fraction):
@@ -58,7 +58,7 @@ def salt_pepper(image: Image, order: NDArray[np.float32], salt: NDArray[np.bool_
 
 
 def random(image: Image, order: NDArray[np.float32], colours: Image, fraction: float) -> Image:
-    """Another colour where the pixel's place in the order lies under the fraction."""
+    """Replaces the colour of a pixel if its value in the order is below the fraction."""
 
     def value_at(row: int, column: int, channel: int) -> int:
         source = colours if order[row, column] < np.float32(fraction) else image

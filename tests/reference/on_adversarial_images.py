@@ -1,4 +1,5 @@
-"""A robust objective as it may lie in training/objectives; test_rooms.py checks it by that room's doors."""
+"""A robust objective as it could be in training/objectives; test_rooms.py checks its imports by the rules of that
+room."""
 
 from typing import Annotated, ClassVar
 
@@ -13,7 +14,7 @@ from training.objectives.contract import Losses, Objective, ObjectiveInputs
 
 
 class OnAdversarialImages(Objective):
-    """Half of the loss on the images, half on adversarial ones, which go through the network together."""
+    """Half of the loss is on the images, half on adversarial ones; both go through the network in one batch."""
 
     kind: ClassVar[str] = "on_adversarial_images"
     parts: ClassVar[tuple[str, ...]] = ("adversarial",)

@@ -34,7 +34,7 @@ def write_mnist(folder: Path, labels: dict[str, list[int]], zipped: bool = True)
 
 
 def python2_pickle(value: Any) -> bytes:
-    """As cPickle of Python 2 writes dicts, lists, strings, whole numbers and uint8 arrays in protocol 2."""
+    """Pickles dicts, lists, strings, integers and uint8 arrays in protocol 2, as cPickle of Python 2 does."""
     return b"\x80\x02" + _python2(value) + b"."
 
 
@@ -115,7 +115,8 @@ TINY_WNIDS = ["n02124075", "n01443537", "n03126707", "n02012849"]
 
 
 def write_tiny_imagenet(folder: Path) -> None:
-    """Four of the classes, two of them called crane, three training and two val images of each, two of test."""
+    """Writes four classes, two of them called crane, with three training and two val images each, and two test
+    images."""
     rng = np.random.default_rng(0)
     words = {"n02124075": "Egyptian cat", "n01443537": "goldfish, Carassius auratus", "n03126707": "crane",
              "n02012849": "crane", "n00000001": "entity"}  # fmt: skip
@@ -135,7 +136,7 @@ def write_tiny_imagenet(folder: Path) -> None:
 
 
 def write_image_folder(root: Path, *names: str) -> None:
-    """Images at these paths."""
+    """Writes images at these paths."""
     rng = np.random.default_rng(0)
     for name in names:
         _write_image(root / name, rng)

@@ -1,4 +1,4 @@
-"""Geometry and rendering once more, pixel by pixel and image by image: slow, and easy to check by eye."""
+"""Reference implementations of geometry and rendering, pixel by pixel: slow, but easy to verify."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ def crop_or_pad(image: Image, size_px: int) -> Image:
 
 
 def _first(have_px: int, want_px: int) -> int:
-    """The pixel of the image that comes first in the square; negative where there is padding before it."""
+    """The first pixel of the image in the square; negative if there is padding before it."""
     remainder = abs(have_px - want_px) // 2
     return remainder if have_px > want_px else -remainder
 
@@ -31,7 +31,7 @@ def _first(have_px: int, want_px: int) -> int:
 def render(
     geometry: Geometry, sizes_px: Sequence[int], variants: Mapping[str, Noise | None], seed: int, original: Original
 ) -> dict[tuple[int, str], Image]:
-    """One image by size and variant, every noise drawn anew for each of them."""
+    """One image by size and variant; the noise is drawn again for each of them."""
     out = {}
     for size_px in sizes_px:
         for variant, noise in variants.items():

@@ -1,4 +1,4 @@
-"""jobs/retrain.py as a process of its own on drawn signs, small enough for a batch to take less than a minute."""
+"""Runs jobs/retrain.py as a separate process on synthetic signs, so small that a batch takes less than a minute."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ LONGEST_S = 600
 
 
 class Place:
-    """The folder that everything lies in: raw signs in `raw`, data/, and MLflow's store where no `uri` is given."""
+    """The working folder: raw signs in `raw`, data/, and MLflow's store if no `uri` is given."""
 
     def __init__(self, folder: Path, raw: Path, uri: str = "") -> None:
         self.folder = folder
@@ -85,11 +85,11 @@ def wait_for(log: Path, text: str, job: subprocess.Popen[bytes]) -> None:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them works any more; who has been killed is not always waited for."""
+    """Whether none of the processes is running; zombies count as ended."""
     psutil.wait_procs(processes, timeout=60)
     return all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in processes)
 
 
 def expired(seconds: float = 5.5) -> None:
-    """The lease of whoever was killed."""
+    """Waits until the lease of the killed process has expired."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""A real S3 server on this machine, which may also be gone: moto's."""
+"""A real local S3 server (moto), which can be stopped."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ import urllib.request
 
 
 class Server:
-    """An S3 server in a process of its own."""
+    """An S3 server in a separate process."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:

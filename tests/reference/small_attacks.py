@@ -1,4 +1,4 @@
-"""A small dataset, an untrained classifier for it, and what adversarial rows must satisfy, in plain NumPy."""
+"""A small dataset, an untrained classifier for it, and the ratios of adversarial rows in plain NumPy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def classifier(seed: int = 0, size_px: int = SIZE_PX, classes: int = 43) -> Clas
 
 
 def rows(folder: Path, dtype: str) -> list[dict[str, Any]]:
-    """All rows in the order of their files, each image (S, S, 3)."""
+    """All rows in file order, each image (S, S, 3)."""
     return [
         {**row, "image": np.frombuffer(row["image"], dtype).reshape(SIZE_PX, SIZE_PX, 3)}
         for path in sorted(folder.glob("split=*/*.parquet"))

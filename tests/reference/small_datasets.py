@@ -1,4 +1,4 @@
-"""Datasets that follow the contract, written row by row without Spark: what the streams are tested on."""
+"""Datasets that follow the contract, written row by row without Spark, for tests of the streams."""
 
 import hashlib
 from collections import Counter
@@ -48,14 +48,14 @@ STATISTICS = VariantStatistics(
 
 
 def shown(variant: str) -> Shown:
-    """What a manifest says of a variant with a name as simple as those of the tests."""
+    """The recorded noise and level of a variant with one of the simple names used in tests."""
     noise, _, level = variant.partition("-")
     return Shown() if variant == "clean" else Shown(noise, level or "none")
 
 
 @dataclass(frozen=True)
 class Small:
-    """`parts`: of each split, the rows of each row group of each file."""
+    """A dataset; `parts` has the number of rows of each row group of each file, by split."""
 
     parts: Mapping[Split, Sequence[Sequence[int]]]
     variants: Sequence[str] = ("clean",)
@@ -76,7 +76,7 @@ class Small:
         return dict(Counter(number % self.card.num_classes for number in range(self.count(split))))
 
     def image(self, variant: str, image_id: str) -> np.ndarray[Any, Any]:
-        """The image that `variant` has under that id."""
+        """The image of `variant` with this id."""
         seed = int.from_bytes(hashlib.sha256(f"{variant} {image_id}".encode()).digest()[:8], "big")
         pixels = np.random.default_rng(seed).integers(
             0, 256, (self.size_px, self.size_px, self.card.channels), np.uint8
@@ -84,7 +84,7 @@ class Small:
         return pixels if self.pixel_dtype == "uint8" else pixels.astype(np.float32) / np.float32(255)
 
     def _statistics(self, variant: str, split: Split) -> VariantStatistics:
-        """What is not finite is left out, so that broken images can be written."""
+        """Leaves out non-finite values, so that broken images can be written."""
         count = self.count(split)
         scale = 255 if self.pixel_dtype == "uint8" else 1
         pixels = np.array([self.image(variant, f"{split}/{number:05d}") for number in range(count)], np.float64) / scale

@@ -1,4 +1,4 @@
-"""A GAN's training of seconds, on the dataset of small_runs."""
+"""A GAN training that takes seconds, on the dataset of small_runs."""
 
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def gan_recipe(root: Path, gan: GanArchitecture | None = None, **fields: Any) ->
 
 
 def stripes(noise: str, level: str, size_px: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """In the place of pipelines.render.noise_images."""
+    """Replaces pipelines.render.noise_images."""
     return random.integers(0, 256, (count, size_px, size_px, 3), np.uint8)
 
 
@@ -61,7 +61,7 @@ def run_epochs(training: GanTraining, epochs: int) -> list[dict[str, float]]:
 
 
 def gan_weights(training: GanTraining) -> dict[str, torch.Tensor]:
-    """Of both players, and of the generator's average."""
+    """The weights of both players and of the generator's average."""
     networks: dict[str, nn.Module] = {**training.players._asdict(), "average": training.average.network}
     return {
         f"{name}.{key}": tensor.clone()

@@ -1,4 +1,4 @@
-"""A training of seconds: settings and a dataset of noise that a network can learn by heart."""
+"""A training that takes seconds: settings, and a dataset of noise that a network can memorize."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def write_dataset(root: Path, **fields: Any) -> Path:
 
 
 def recipe(root: Path, **fields: Any) -> TrainClassifier:
-    """Dropout and augmentation are on, so that all that is random takes part."""
+    """Settings with dropout and augmentation, so that everything random takes part."""
     values: dict[str, Any] = {
         "model": BaselineCnn(dropout=0.25),
         "data": Data(root=str(root), size_px=8),

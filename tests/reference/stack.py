@@ -28,8 +28,8 @@ def free_port() -> int:
 
 
 def postgres_programs() -> Path | None:
-    """Where the distribution has PostgreSQL's programs; None where it is not installed, or where nobody is there to run
-    it: it refuses to be root."""
+    """The folder of PostgreSQL's programs; None if it is not installed or there is no user to run it, since it refuses
+    to run as root."""
     initdb = shutil.which("initdb") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None)
     if initdb is None or (os.geteuid() == 0 and shutil.which("runuser") is None):
         return None
@@ -58,7 +58,7 @@ class Stack:
         return f"sqlite:///{self.folder / 'mlflow.db'}"
 
     def variables(self, name: str) -> dict[str, str]:
-        """What compose.yaml gives to every service, with this machine's addresses."""
+        """The variables that compose.yaml sets for every service, with this machine's addresses."""
         path = [str(Path(sys.executable).parent), *([str(self.postgres)] if self.postgres else []), os.environ["PATH"]]
         inherited = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
         return {
@@ -91,7 +91,7 @@ class Stack:
         }
 
     def start(self, name: str, ready: Callable[[], bool], service: str | None = None) -> None:
-        """Returns when it is ready; `name` tells several processes of one `service` apart."""
+        """Starts a service and waits until it is ready; `name` distinguishes several processes of one `service`."""
         command = [str(self.services / "start.sh"), service or name]
         if name == "postgres" and os.geteuid() == 0:
             self.folder.chmod(0o777)
@@ -123,19 +123,19 @@ class Stack:
         self.start("mlflow", lambda: self.status("/health") == 200)
 
     def start_worker(self, number: int, expected: int) -> None:
-        """Returns when so many workers are alive."""
+        """Starts a worker and waits until this many workers are alive."""
         self.start(f"worker-{number}", lambda: self.alive_workers() >= expected, "spark-worker")
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
     def status(self, path: str, user: str = "", password: str = "", host: str = "") -> int:
-        """MLflow's answer to a GET, 0 where it does not answer; `host` in place of the one that is asked."""
+        """The status of MLflow's response to a GET, 0 without a response; `host` replaces the host header."""
         request = urllib.request.Request(self.mlflow_url + path, headers={"Host": host} if host else {})
         return self._answer(request, user, password)[0]
 
     def post(self, what: str, data: dict[str, Any], user: str, password: str) -> tuple[int, dict[str, Any]]:
-        """MLflow's status, and what it answers where that is 200."""
+        """The status of MLflow's response to a POST, and its body if the status is 200."""
         request = urllib.request.Request(
             f"{self.mlflow_url}/api/2.0/mlflow/{what}", json.dumps(data).encode(), {"Content-Type": "application/json"}
         )
@@ -154,7 +154,7 @@ class Stack:
             return 0, b""
 
     def master(self) -> dict[str, Any] | None:
-        """What Spark's master says of itself."""
+        """The status report of Spark's master."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['master-ui']}/json/", timeout=5) as answer:
                 return dict(json.load(answer))
@@ -166,7 +166,7 @@ class Stack:
         return len([worker for worker in said["workers"] if worker["state"] == "ALIVE"]) if said else 0
 
     def run_job(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A job as the service trainer runs it, in the folder `jobs` of the stack's."""
+        """Runs a job as the service trainer does, in the stack's folder `jobs`."""
         return subprocess.run(
             self._job(*arguments), cwd=self.jobs, env=self._job_variables(**variables), capture_output=True, text=True,
             timeout=900, check=False,
@@ -195,7 +195,7 @@ class Stack:
         }
 
     def kill(self, name: str) -> None:
-        """As kill -9 does, and all that the service started."""
+        """Kills a service and all processes that it started with SIGKILL."""
         process = self.running.pop(name)
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for one in family:

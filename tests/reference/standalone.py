@@ -16,14 +16,14 @@ LOOPBACK = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_MASTER_HOST": "127.0.0.1"}
 
 
 def environment() -> dict[str, str]:
-    """For every process of the cluster and every driver that speaks to it."""
+    """The environment of every process of the cluster and of every driver."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, **LOOPBACK, "PATH": path, "PYSPARK_PYTHON": sys.executable, "COLUMNS": "200"}
 
 
 @contextlib.contextmanager
 def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
-    """The master's URL; everything is stopped at the end."""
+    """Yields the master's URL; stops the cluster at the end."""
     with contextlib.ExitStack() as stack:
         master = ["master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
         url = _start(stack, master, folder / "master.log", r"Starting Spark master at (spark://\S+)")

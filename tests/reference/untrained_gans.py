@@ -1,4 +1,4 @@
-"""Generators that need no training: as they are built, and one that gives back the images that it is shown."""
+"""Untrained generators, and one that returns its input images."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ CLASSES = 43
 
 
 def gan(kind: str = "conditional", seed: int = 0, classes: tuple[int, ...] = tuple(range(CLASSES))) -> TrainedGan:
-    """With its first weights."""
+    """A GAN with its initial weights."""
     settings, shape = GANS[kind](), GanShape(SIZE_PX, CLASSES, classes)
     return TrainedGan(shape.build(settings, seed).generator.eval(), settings, shape)
 
 
 class Echo(nn.Module):
-    """Returns its input, to which `offset` is added."""
+    """Returns its input plus `offset`."""
 
     def __init__(self, offset: float = 0.0) -> None:
         super().__init__()

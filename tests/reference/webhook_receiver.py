@@ -1,4 +1,4 @@
-"""A real HTTP server that takes messages and answers as it is told."""
+"""A real HTTP server that records messages and answers as configured."""
 
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any

@@ -38,20 +38,20 @@ def all_settings(base: type[Settings] = Settings) -> Iterator[type[Settings]]:
 
 
 def mixed(types: Types) -> list[str]:
-    """Keys of a menu that are text in some of its members alone."""
+    """Keys of a menu that are text in only some of its members."""
     own = [type_ for type_ in types if isinstance(type_, type) and issubclass(type_, Settings)]
     found = {key: {is_text(types_at((one,), key)) for one in own if key in one.model_fields} for key in keys_of(types)}
     return [key for key, kinds in found.items() if len(kinds) > 1]
 
 
-def test_no_key_of_a_menu_is_silently_text_in_one_member_and_not_in_another() -> None:
+def test_no_key_of_a_menu_is_text_in_one_member_and_silently_not_in_another() -> None:
     fields = [(one, key, field) for one in all_settings() for key, field in one.model_fields.items()]
     assert len(fields) > 200
     assert [(one, key) for one, key, field in fields if mixed(types_of(field.annotation))] == []
 
 
 def test_all_paths_in_settings_are_local_ones() -> None:
-    """So that ~ and schemes mean the same in each of them."""
+    """So that ~ and schemes mean the same everywhere."""
     paths = 0
     for one in all_settings():
         for key, field in one.model_fields.items():

@@ -28,8 +28,8 @@ def test_a_training_run_keeps_its_fingerprint(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN["other"])
-def test_attacks_gate_and_evaluations_keep_what_their_digests_are_made_of(name: str) -> None:
-    """A batch is not compared anew, and a data set not attacked anew, because a key was added."""
+def test_attacks_gate_and_evaluations_keep_the_inputs_of_their_digests(name: str) -> None:
+    """Adding a key must not cause a batch to be compared or a data set to be attacked again."""
     values = GOLDEN["other"][name]
     found: dict[str, Any] = {}
     if name.startswith("attack"):
@@ -70,13 +70,13 @@ class Outer(Settings):
     folder: str = "x"
 
 
-def test_a_later_key_has_an_effect_where_it_is_not_as_before() -> None:
+def test_a_later_key_changes_the_fingerprint_if_it_has_another_value() -> None:
     assert decisive_values(Outer(), {"folder"}) == {"seed": 0, "inner": {"kind": "inner", "depth": 2}}
     assert decisive_values(Outer(noise=0.5))["noise"] == 0.5
     assert decisive_values(Outer(inner=Inner(width=3)))["inner"] == {"kind": "inner", "depth": 2, "width": 3}
 
 
-def test_another_default_gives_a_fingerprint_of_its_own_and_the_value_of_before_that_of_before() -> None:
+def test_a_changed_default_gives_a_new_fingerprint_and_the_old_value_the_old_one() -> None:
     assert decisive_values(Wider()) != decisive_values(Inner())
     assert decisive_values(Wider(width=1)) == decisive_values(Inner())
     assert decisive_values(Wider()) == decisive_values(Inner(width=8))

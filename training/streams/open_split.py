@@ -128,13 +128,13 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
             dtypes.add(_check_schema(opener, path, cell, manifest.card.channels))
             footer = opener.footer(path)
             if footer.num_rows != part.rows:
-                raise StreamError(f"{path}: {footer.num_rows} rows, its manifest says {part.rows}; {AGAIN}")
+                raise StreamError(f"{path}: {footer.num_rows} rows, but the manifest says {part.rows}; {AGAIN}")
             groups = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
             row_groups += [RowGroup(path, index, rows) for index, rows in enumerate(groups) if rows]
     found = sum(group.rows for group in row_groups)
     if found != manifest.counts[split]:
         raise StreamError(
-            f"{folder}: {found} rows in split {split}, its manifest says {manifest.counts[split]}; {AGAIN}"
+            f"{folder}: {found} rows in split {split}, but the manifest says {manifest.counts[split]}; {AGAIN}"
         )
     if len(dtypes) > 1:
         raise StreamError(f"{folder}: files of {' and '.join(sorted(dtypes))} pixels; {AGAIN}")
@@ -165,7 +165,7 @@ def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:
         size = found.pop(posixpath.join(folder, part.path), None)
         if size != part.bytes:
             got = "is missing" if size is None else f"has {size} bytes"
-            raise StreamError(f"{folder}/{part.path}: {got}, its manifest says {part.bytes} bytes; {AGAIN}")
+            raise StreamError(f"{folder}/{part.path}: {got}, but the manifest says {part.bytes} bytes; {AGAIN}")
     if others := [path for path in sorted(found) if _is_seen(path, folder)]:
         raise StreamError(f"{others[0]}: not in the folder's manifest, but other readers would read it; remove it")
 
@@ -185,8 +185,8 @@ def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
     expected = cell.schema(channels) if cell.attacked else parquet_schema(cell.size_px, channels, pixel_dtype)
     if pixel_dtype not in PIXEL_BYTES or not schema.equals(expected, check_metadata=True):
         raise StreamError(
-            f"{path}: its schema is not the contract's for {cell.size_px} px, {channels} channels and uint8 or float32 "
-            f"pixels; it is:\n"
+            f"{path}: its schema does not match the contract for {cell.size_px} px, {channels} channels and uint8 or "
+            f"float32 pixels; it is:\n"
             f"{schema}\n{AGAIN}"
         )
     return pixel_dtype

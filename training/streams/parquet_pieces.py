@@ -48,10 +48,14 @@ class RangeFile(io.RawIOBase):
 
 
 class Opener:
-    """Opens files of one file system for reading and caches their footers, which petastorm needs for each row group."""
+    """Opens files of one file system for reading and caches their footers, which petastorm needs for each row group.
+
+    `checked` holds what was read with correct page checksums. Later reads of it do not repeat the check, which costs as
+    much as decompression: the files of a dataset are never changed in place."""
 
     def __init__(self, filesystem: AbstractFileSystem) -> None:
         self.filesystem = filesystem
+        self.checked: set[tuple[str, int | None, tuple[str, ...]]] = set()
         self._footers: dict[str, pq.FileMetaData] = {}
         self._lock = threading.Lock()
 
@@ -115,10 +119,13 @@ class ParquetDatasetPiece:
     def read(self, columns: Collection[str], partitions: Partitions | None = None) -> pa.Table:
         """The columns in the order of the file, then one for each partition key."""
         with self._open(self.path) as source:
-            file = pq.ParquetFile(source, metadata=self.get_metadata(), page_checksum_verification=True)
+            what = self.path, self.row_group, tuple(sorted(columns))
+            check = what not in self._open.checked
+            file = pq.ParquetFile(source, metadata=self.get_metadata(), page_checksum_verification=check)
             groups = range(file.num_row_groups) if self.row_group is None else [self.row_group]
             names = [name for name in file.schema_arrow.names if name in columns]
             table = file.read_row_groups(list(groups), columns=names, use_threads=False)
+            self._open.checked.add(what)
         for (name, index), partition in zip(self.partition_keys, partitions or (), strict=True):
             value = partition.dictionary[index]
             table = table.append_column(name, pa.array([value] * len(table), value.type))

@@ -1,4 +1,4 @@
-"""CIFAR's python batches, against torchvision's reader, and pickles that must not be obeyed."""
+"""CIFAR's python batches, compared with torchvision's reader, and malicious pickles, which must not be executed."""
 
 import os
 import pickle
@@ -105,7 +105,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
-def test_a_pickle_that_asks_for_anything_else_is_refused_by_name_and_not_obeyed(
+def test_a_pickle_that_asks_for_any_other_name_is_refused_and_not_executed(
     tmp_path: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -115,7 +115,7 @@ def test_a_pickle_that_asks_for_anything_else_is_refused_by_name_and_not_obeyed(
     assert not Path(MARKER).exists()
 
 
-def test_what_a_pickle_sets_on_an_allowed_name_does_not_outlive_it(tmp_path: Path) -> None:
+def test_attributes_that_a_pickle_sets_on_an_allowed_name_do_not_persist(tmp_path: Path) -> None:
     """The BUILD opcode with a pair of dicts sets attributes of the object under it."""
     (tmp_path / "hostile").write_bytes(b"cnumpy\ndtype\n(N}(S'__defaults__'\nNS'__call__'\nK\x01utb.")
     (tmp_path / "batch").write_bytes(python2_pickle(cifar_batch(IMAGES, labels=[4, 5, 6])))
@@ -134,18 +134,18 @@ def rows(*shape: int, dtype: Any = np.uint8) -> Any:
         ({b"labels": [1], b"data": rows(1, 3071)}, r"'data' is \(1, 3071\) uint8 of 3,071 bytes, expected N × 3072"),
         ({b"labels": [], b"data": rows(0, 3072)}, "expected N × 3072, N > 0"),
         ({b"labels": [1], b"data": rows(1, 3, 1024)}, "the array under 'data' is damaged"),
-        ({b"labels": [1], b"data": rows(1, 3072, dtype=np.int32)}, "holds an array of 'i4', expected uint8"),
-        ({b"labels": [1], b"data": rows(1, 1, dtype=object)}, "holds an array of 'O8', expected uint8"),
-        ({b"labels": [1], b"data": [0] * 3072}, "has no array under 'data'; it has data, labels"),
+        ({b"labels": [1], b"data": rows(1, 3072, dtype=np.int32)}, "contains an array of 'i4', expected uint8"),
+        ({b"labels": [1], b"data": rows(1, 1, dtype=object)}, "contains an array of 'O8', expected uint8"),
+        ({b"labels": [1], b"data": [0] * 3072}, "has no array under 'data'; its keys are data, labels"),
         ({b"labels": [1, 2], b"data": rows(3, 3072)}, "has 2 labels for its 3 images"),
-        ({b"labels": [1.0], b"data": rows(1, 3072)}, "no list of whole numbers under 'labels'"),
-        ({b"labels": [True], b"data": rows(1, 3072)}, "no list of whole numbers under 'labels'"),
-        ({b"fine_labels": [1], b"data": rows(1, 3072)}, "under 'labels'; it has data, fine_labels"),
-        ([1, 2], "holds a list, expected a dict"),
-        ({1: 2}, "holds a dict, expected a dict with keys of text"),
+        ({b"labels": [1.0], b"data": rows(1, 3072)}, "no list of integers under 'labels'"),
+        ({b"labels": [True], b"data": rows(1, 3072)}, "no list of integers under 'labels'"),
+        ({b"fine_labels": [1], b"data": rows(1, 3072)}, "under 'labels'; its keys are data, fine_labels"),
+        ([1, 2], "contains a list, expected a dict"),
+        ({1: 2}, "contains a dict, expected a dict with string keys"),
     ],
 )  # fmt: skip
-def test_a_batch_of_other_content_is_refused(tmp_path: Path, batch: Any, reason: str) -> None:
+def test_a_batch_with_unexpected_contents_is_refused(tmp_path: Path, batch: Any, reason: str) -> None:
     (tmp_path / "batch").write_bytes(pickle.dumps(batch, 4))
     with pytest.raises(SourceError, match=f"batch: .*{reason}"):
         batch_labels(tmp_path / "batch", "labels")
@@ -158,12 +158,12 @@ WHOLE = python2_pickle(cifar_batch(IMAGES[:1], labels=[4]))
 def test_a_truncated_batch_is_refused(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     path = tmp_path_factory.getbasetemp() / "truncated"
     path.write_bytes(WHOLE[:length])
-    with pytest.raises(SourceError, match="truncated, damaged or no pickle"):
+    with pytest.raises(SourceError, match="truncated, damaged or not a pickle"):
         batch_labels(path, "labels")
 
 
 @given(st.integers(0, 300) | st.integers(len(WHOLE) - 200, len(WHOLE) - 1), st.integers(0, 255))
-def test_a_damaged_byte_is_an_error_of_ours_or_other_values(
+def test_a_damaged_byte_gives_a_source_error_or_other_values(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged"
@@ -180,7 +180,7 @@ def test_bytes_after_the_pickle_are_refused(tmp_path: Path) -> None:
         batch_images(tmp_path / "batch")
 
 
-def test_a_label_outside_the_card_is_rejected_and_moves_no_other_image(tmp_path: Path) -> None:
+def test_a_label_outside_the_card_is_rejected_and_shifts_no_other_image(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     path = tmp_path / "data_batch_1"
     path.write_bytes(python2_pickle(cifar_batch(IMAGES, labels=[1, 10, 2])))
@@ -193,20 +193,20 @@ def test_class_names_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "batches.meta"
     for names in (CIFAR10_NAMES[:9], [*CIFAR10_NAMES[:9], "cat"]):
         path.write_bytes(pickle.dumps({"label_names": names}))
-        with pytest.raises(SourceError, match=r"label_names, 9 of them different, expected 10"):
+        with pytest.raises(SourceError, match=r"label_names, 9 of them distinct, expected 10"):
             label_names(path, "label_names", 10)
 
 
 def test_a_missing_batch_is_named(tmp_path: Path) -> None:
     write_cifar10(tmp_path / "cifar-10-batches-py")
     (tmp_path / "cifar-10-batches-py" / "data_batch_3").unlink()
-    with pytest.raises(SourceError, match=r"has no data_batch_3; .* fetch cifar-10-python.tar.gz again"):
+    with pytest.raises(SourceError, match=r"has no data_batch_3; .* download cifar-10-python.tar.gz again"):
         Cifar10(root=tmp_path).listing()
 
 
 def test_an_archive_that_is_still_packed_is_named(tmp_path: Path) -> None:
     (tmp_path / "cifar-100-python.tar.gz").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"holds cifar-100-python.tar.gz; unpack it: tar -xzf"):
+    with pytest.raises(SourceError, match=r"contains cifar-100-python.tar.gz; unpack it: tar -xzf"):
         Cifar100(root=tmp_path).listing()
-    with pytest.raises(SourceError, match=r"holds no cifar-10-batches-py; expected batches.meta"):
+    with pytest.raises(SourceError, match=r"no cifar-10-batches-py found; expected batches.meta"):
         Cifar10(root=tmp_path).listing()

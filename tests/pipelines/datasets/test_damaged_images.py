@@ -1,4 +1,5 @@
-"""Damage that a file's own checksum or size reveals is a reason: the pixels are the original's or there are none."""
+"""Damage that a file's own checksum or size reveals is refused with a reason; otherwise the pixels are the
+original's."""
 
 import io
 import struct
@@ -28,7 +29,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png(pixels: bytes, *, end: bytes = chunk(b"IEND", b""), pieces: int = 1) -> bytes:
-    """40 × 30, RGB, `pixels` as they are to stand in IDAT, in so many pieces."""
+    """A 40 × 30 RGB PNG whose IDAT chunks contain `pixels`, split into several pieces."""
     size = -(-len(pixels) // pieces)
     idat = b"".join(chunk(b"IDAT", pixels[start : start + size]) for start in range(0, len(pixels), size))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 40, 8, 2, 0, 0, 0)) + idat + end
@@ -38,7 +39,7 @@ ROWS = b"".join(b"\0" + row.tobytes() for row in SMOOTH)
 
 
 def outcome(data: bytes) -> str:
-    """The reason, or "" for the original's pixels; anything else fails."""
+    """The reason, or "" for the original pixels; anything else fails."""
     try:
         decoded = decode(data)
     except UnreadableImageError as error:
@@ -49,7 +50,7 @@ def outcome(data: bytes) -> str:
 
 @pytest.mark.parametrize("change", ["one bit", "one byte", "a block", "cut out", "inserted", "truncated"])
 def test_no_damage_of_a_png_passes_silently(change: str) -> None:
-    """150 random damages of each kind, of a file with all that cameras and editors write into one."""
+    """150 random damages of each kind, of a file with all chunks that cameras and editors write."""
     data = png(zlib.compress(ROWS), pieces=3)
     text = chunk(b"tEXt", b"Comment\0a road sign") + chunk(b"tIME", bytes(7))
     data = data[:33] + text + data[33:-12] + text + data[-12:]
@@ -74,23 +75,23 @@ def test_no_damage_of_a_png_passes_silently(change: str) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (png(zlib.compress(ROWS)[:-4] + b"\0\0\0\0"), "cannot be unpacked"),
-        (png(zlib.compress(ROWS)[:-4]), "break off"),
+        (png(zlib.compress(ROWS)[:-4] + b"\0\0\0\0"), "cannot be decompressed"),
+        (png(zlib.compress(ROWS)[:-4]), "end early"),
         (png(zlib.compress(ROWS[:-100])), "truncated"),
-        (png(zlib.compress(ROWS), end=b""), "before its end mark IEND"),
-        (png(zlib.compress(ROWS), end=chunk(b"IEND", b"")[:-1] + b"\0"), "part b'IEND' at byte"),
-        (png(b"\0" * 50), "cannot be unpacked"),
+        (png(zlib.compress(ROWS), end=b""), "before the IEND chunk"),
+        (png(zlib.compress(ROWS), end=chunk(b"IEND", b"")[:-1] + b"\0"), "chunk b'IEND' at byte"),
+        (png(b"\0" * 50), "cannot be decompressed"),
     ],
     ids=["adler", "without adler", "rows missing", "without IEND", "IEND's checksum", "not zlib"],
 )
-def test_what_a_png_promises_of_its_pixels_is_checked(data: bytes, reason: str) -> None:
-    """Also where the checksum of each part is right."""
+def test_the_checksums_of_a_pngs_pixels_are_checked(data: bytes, reason: str) -> None:
+    """Even if the checksum of each chunk is right."""
     assert reason in outcome(data)
 
 
 @pytest.mark.parametrize("file_format", ["PPM", "BMP"])
-def test_no_other_number_of_bytes_passes_silently(file_format: str) -> None:
-    """PPM and BMP have no checksum, but a size: one byte less or more, or a header that says another size."""
+def test_no_wrong_number_of_bytes_passes_silently(file_format: str) -> None:
+    """PPM and BMP have a size but no checksum: one byte less or more, or a wrong size in the header, is refused."""
     data = encoded(file_format)
     assert outcome(data) == ""
     for damaged in (data[:-1], data + b"\n", data[: len(data) // 2], data + data):
@@ -101,7 +102,7 @@ def test_no_other_number_of_bytes_passes_silently(file_format: str) -> None:
 
 
 def test_no_truncated_jpeg_passes_silently() -> None:
-    """Wherever it ends: a reason, or, where only its end mark is lost, the pixels of the whole file."""
+    """Truncated anywhere, it gives a reason, or the whole file's pixels if only the end marker is missing."""
     data = encoded("JPEG")
     whole = decode(data)
     for end in range(len(data) - 2):
@@ -113,7 +114,7 @@ def test_no_truncated_jpeg_passes_silently() -> None:
 
 
 def test_no_damage_of_a_zip_passes_silently(tmp_path: Path) -> None:
-    """The CRC of each member: 100 bytes changed in stored and deflated PPMs, which have no checksum of their own."""
+    """The CRC of each member finds 100 changed bytes in stored and deflated PPMs, which have no checksum themselves."""
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         path = tmp_path / "signs.zip"
         with zipfile.ZipFile(path, "w", method) as archive:

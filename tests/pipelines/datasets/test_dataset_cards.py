@@ -1,4 +1,4 @@
-"""What data sets say of themselves, and the recognition of a folder by looking."""
+"""The cards of data sets, and the recognition of a folder by its files."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from pipelines.datasets.gtsrb import Gtsrb
 from pipelines.datasets.gtsrb_card import GTSRB_CARD, SYNTHETIC_SIGNS_CARD
 from pipelines.datasets.image_folder import ImageFolder
 from pipelines.datasets.mnist import Mnist
-from pipelines.datasets.recognition import recognise
+from pipelines.datasets.recognition import recognize
 from pipelines.datasets.svhn import Svhn
 from pipelines.datasets.synthetic_signs import SyntheticSigns
 from pipelines.datasets.tiny_imagenet_200 import TinyImagenet200
@@ -43,7 +43,7 @@ CARD: dict[str, Any] = {
 
 
 def write(root: Path) -> dict[str, Path]:
-    """One small copy of each data set."""
+    """Writes a small copy of each data set."""
     write_mnist(root / "mnist", {"train": [1], "t10k": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]})
     write_mnist(root / "fashion_mnist", {"train": [1], "t10k": [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]})
     write_cifar10(root / "cifar10")
@@ -54,10 +54,10 @@ def write(root: Path) -> dict[str, Path]:
     return {kind: root / kind for kind in SOURCES}
 
 
-def test_each_data_set_is_recognized_by_looking_and_lists_itself(tmp_path: Path) -> None:
+def test_each_data_set_is_recognized_by_its_files_and_listed(tmp_path: Path) -> None:
     for kind, root in write(tmp_path).items():
-        found = recognise(root, SOURCES)
-        assert found.kind == kind and found.saw
+        found = recognize(root, SOURCES)
+        assert found.kind == kind and found.evidence
         source: Any = SOURCES[kind](root=root)
         card = source.listing().card
         assert card.name == source.dataset_name == kind
@@ -72,38 +72,41 @@ def test_menu_key_file_and_class_have_one_name(kind: str, repository: Path) -> N
     assert SOURCES[kind].model_fields["kind"].default == kind
 
 
-def test_a_folder_that_nobody_knows_is_described(tmp_path: Path) -> None:
+def test_the_contents_of_an_unrecognized_folder_are_described(tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / f"file-{number}").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        SourceError, match=r"holds 1 folder \(empty\) and 9 files \(file-0, .*file-7, …\), which none of"
+        SourceError, match=r"contains 1 folder \(empty\) and 9 files \(file-0, .*file-7, …\), which none of"
     ):
-        recognise(tmp_path, SOURCES)
-    with pytest.raises(SourceError, match=r"there is no such folder; check dataset\.root"):
-        recognise(tmp_path / "nowhere", SOURCES)
+        recognize(tmp_path, SOURCES)
+    (tmp_path / "cats.zip").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"dataset\.root; unpack cats\.zip$"):
+        recognize(tmp_path, SOURCES)
+    with pytest.raises(SourceError, match=r"no such folder; check dataset\.root"):
+        recognize(tmp_path / "nowhere", SOURCES)
 
 
-def test_a_folder_of_two_data_sets_is_refused_with_both(tmp_path: Path) -> None:
+def test_a_folder_with_two_data_sets_is_refused_and_both_are_named(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     write_svhn(tmp_path, {"train": [1], "test": [3]})
     with pytest.raises(SourceError, match=r"looks like cifar10 \(.*\); svhn \(.*\); set dataset.kind to one of them"):
-        recognise(tmp_path, SOURCES)
+        recognize(tmp_path, SOURCES)
 
 
-def test_damaged_files_are_nobodys(tmp_path: Path) -> None:
+def test_damaged_files_are_not_recognized(tmp_path: Path) -> None:
     write_mnist(tmp_path, {"train": [1], "t10k": [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]})
     (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(b"\x1f\x8bx")
-    assert Mnist.recognise(tmp_path) is None
+    assert Mnist.recognize(tmp_path) is None
 
 
 def test_gtsrb_and_drawn_signs_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "GTSRB" / "Final_Training").mkdir(parents=True)
-    assert Gtsrb.recognise(tmp_path) == Gtsrb.recognise(tmp_path / "GTSRB") == "GTSRB's Final_Training"
-    assert SyntheticSigns.recognise(tmp_path / "GTSRB") is None
+    assert Gtsrb.recognize(tmp_path) == Gtsrb.recognize(tmp_path / "GTSRB") == "GTSRB's Final_Training"
+    assert SyntheticSigns.recognize(tmp_path / "GTSRB") is None
     (tmp_path / "GTSRB" / "synthetic_signs.json").write_bytes(b"")
-    assert Gtsrb.recognise(tmp_path / "GTSRB") is None
-    assert SyntheticSigns.recognise(tmp_path / "GTSRB") == "synthetic_signs.json"
+    assert Gtsrb.recognize(tmp_path / "GTSRB") is None
+    assert SyntheticSigns.recognize(tmp_path / "GTSRB") == "synthetic_signs.json"
 
 
 @pytest.mark.parametrize(
@@ -111,11 +114,11 @@ def test_gtsrb_and_drawn_signs_are_told_apart(tmp_path: Path) -> None:
     [
         ({"class_names": ("one",)}, "at least 2"),
         ({"class_names": ("one", "two", "one")}, "class_names contains duplicates: one"),
-        ({"class_names": ("one", "")}, "class_names contains an empty name, that of label 1"),
+        ({"class_names": ("one", "")}, "class_names contains an empty name for label 1"),
         ({"name": "../signs"}, "name"),
         ({"channels": 4}, "channels"),
         ({"hflip": {0: 3}}, "hflip: 0: 3 is outside the labels 0–2"),
-        ({"vflip": {0: 1}}, "vflip: 0 becomes 1, so 1 must become 0"),
+        ({"vflip": {0: 1}}, "vflip: 0 is mapped to 1, so 1 must be mapped to 0"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -124,14 +127,14 @@ def test_a_card_that_contradicts_itself_is_refused(change: dict[str, Any], reaso
         DatasetCard(**{**CARD, **change})
 
 
-def test_labels_that_json_holds_as_text_come_back_as_numbers() -> None:
+def test_labels_that_are_strings_in_json_are_read_as_integers() -> None:
     card = DatasetCard(**{**CARD, "hflip": {0: 1, 1: 0}})
     assert json.loads(card.model_dump_json())["hflip"] == {"0": 1, "1": 0}
     assert DatasetCard.model_validate_json(card.model_dump_json()) == card
 
 
 @pytest.mark.parametrize("card", [GTSRB_CARD, SYNTHETIC_SIGNS_CARD], ids=lambda card: card.name)
-def test_a_sign_in_the_mirror_has_left_and_right_exchanged_in_its_name(card: DatasetCard) -> None:
+def test_mirrored_signs_have_left_and_right_swapped_in_their_names(card: DatasetCard) -> None:
     exchanged = {"left": "right", "right": "left"}
     for label, mirrored in card.hflip.items():
         name = re.sub(r"\b(left|right)\b", lambda word: exchanged[word[0]], card.class_names[label])
@@ -144,7 +147,7 @@ def test_a_sign_in_the_mirror_has_left_and_right_exchanged_in_its_name(card: Dat
     assert all(label == mirrored for label, mirrored in card.vflip.items())
 
 
-def test_where_to_fetch_is_what_torchvision_has() -> None:
+def test_urls_and_checksums_are_those_of_torchvision() -> None:
     oracles: dict[type[ImageSource], list[tuple[str, str]]] = {
         source: [(f"{oracle.mirrors[0]}{name}", md5) for name, md5 in oracle.resources]
         for source, oracle in ((Mnist, torchvision.datasets.MNIST), (FashionMnist, torchvision.datasets.FashionMNIST))

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from pipelines.datasets.decoding import MOST_PIXELS, UnreadableImageError, decode
-from pipelines.datasets.files import MOST_BYTES, FileReader, Location
+from pipelines.datasets.decoding import MAX_PIXELS, UnreadableImageError, decode
+from pipelines.datasets.files import MAX_BYTES, FileReader, Location
 from pipelines.noise import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
@@ -24,7 +24,7 @@ def _encoded(pixels: NDArray[np.generic], file_format: str, mode: str | None = N
 
 
 def _png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of 8-bit grey whose header claims width × height, by the specification and not by Pillow."""
+    """An 8-bit grey PNG whose header claims width × height, written by the specification without Pillow."""
     every = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), *chunks, (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in every
@@ -39,7 +39,7 @@ def _reason(data: bytes) -> str:
 
 @pytest.mark.parametrize("file_format", ["PPM", "PNG", "BMP"])
 def test_lossless_formats_give_their_pixels(file_format: str) -> None:
-    """height × width × RGB, uint8, to the last digit."""
+    """Lossless formats give exactly the pixels, height × width × RGB, uint8."""
     decoded = decode(_encoded(PIXELS, file_format))
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, PIXELS)
@@ -74,7 +74,7 @@ def test_grey_becomes_three_equal_channels() -> None:
 
 
 def test_a_palette_becomes_its_colours() -> None:
-    """Four colours, told by number."""
+    """Four colours, given by index."""
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]], np.uint8)
     numbers = np.random.default_rng(0).integers(0, 4, (6, 4)).astype(np.uint8)
     image = PillowImage.fromarray(numbers).convert("L")
@@ -87,7 +87,7 @@ def test_a_palette_becomes_its_colours() -> None:
 @pytest.mark.parametrize("file_format", ["PPM", "PNG", "JPEG", "BMP"])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_truncated_file_is_refused(file_format: str, part: float) -> None:
-    """Part of an image is no image, wherever it ends."""
+    """Truncated anywhere, it is refused."""
     data = _encoded(np.tile(PIXELS, (8, 8, 1)), file_format)
     assert _reason(data[: int(part * len(data))])
 
@@ -103,14 +103,14 @@ def test_a_truncated_file_is_refused(file_format: str, part: float) -> None:
     ],
     ids=["empty", "zeros", "text", "csv", "zip"],
 )
-def test_what_is_no_image_is_refused(data: bytes) -> None:
-    """The message lists the formats that we read."""
+def test_a_file_that_is_not_an_image_is_refused(data: bytes) -> None:
+    """The message lists the supported formats."""
     assert _reason(data) == "not a PPM, PNG, JPEG, BMP or WebP image"
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "TIFF", "ICO"])
 def test_other_formats_are_refused_although_pillow_reads_them(file_format: str) -> None:
-    """No more decoders than needed stand open to hostile bytes."""
+    """Only the decoders that are needed are exposed to untrusted bytes."""
     assert _reason(_encoded(PIXELS, file_format)) == "not a PPM, PNG, JPEG, BMP or WebP image"
 
 
@@ -120,13 +120,13 @@ def test_other_formats_are_refused_although_pillow_reads_them(file_format: str) 
     ids=["ppm", "png"],
 )
 def test_a_header_that_claims_60000_squared_is_refused(data: bytes) -> None:
-    """A decompression bomb of some hundred bytes is refused by its header, not by the memory that it would fill."""
+    """A decompression bomb of a few hundred bytes is refused by its header, before memory is allocated."""
     assert "DecompressionBomb" in _reason(data) or "60000 × 60000" in _reason(data)
 
 
-def test_one_row_more_than_the_most_pixels_is_refused_and_the_most_are_not() -> None:
+def test_one_row_more_than_the_pixel_limit_is_refused_and_the_limit_is_not() -> None:
     """4096 × 4096 is read; 4096 × 4097 is not, although Pillow itself would."""
-    assert MOST_PIXELS == 4096 * 4096
+    assert MAX_PIXELS == 4096 * 4096
     rows = zlib.compress(bytes(4097 * 4097), 1)
     assert _reason(_png(4096, 4097, (b"IDAT", rows))) == "claims 4096 × 4097 pixels, more than 16,777,216"
     decoded: Image = decode(_png(4096, 4096, (b"IDAT", rows)))
@@ -134,13 +134,13 @@ def test_one_row_more_than_the_most_pixels_is_refused_and_the_most_are_not() -> 
 
 
 def test_a_png_with_a_swollen_text_chunk_is_refused() -> None:
-    """A megabyte-fold compressed comment is no image data, and is not unpacked without end."""
+    """A highly compressed comment is not unpacked without a limit."""
     text = b"comment\x00\x00" + zlib.compress(bytes(80 * 2**20), 9)
     assert _reason(_png(2, 1, (b"zTXt", text), (b"IDAT", zlib.compress(b"\x00\x10\xf0"))))
 
 
 def _claiming(path: Path, size_bytes: int) -> None:
-    """A zip whose only member is 3 bytes long and says in the directory that it is `size_bytes`."""
+    """A zip whose only member has 3 bytes, while its directory claims `size_bytes`."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.ppm", b"abc")
     data = bytearray(path.read_bytes())
@@ -149,7 +149,7 @@ def _claiming(path: Path, size_bytes: int) -> None:
 
 
 def test_a_reader_reads_files_and_zip_members(tmp_path: Path) -> None:
-    """Both by their location, more than once, and from several zips."""
+    """Files and zip members are read by location, repeatedly and from several zips."""
     (tmp_path / "b.ppm").write_bytes(b"outside")
     for name in ("one", "two"):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
@@ -161,30 +161,30 @@ def test_a_reader_reads_files_and_zip_members(tmp_path: Path) -> None:
 
 
 def test_a_member_that_claims_more_than_the_limit_is_not_unpacked(tmp_path: Path) -> None:
-    """The declared size is looked at before a byte is unpacked; the limit is 256 MiB."""
-    assert MOST_BYTES == 256 * 2**20
-    _claiming(tmp_path / "bomb.zip", MOST_BYTES + 1)
+    """The declared size is checked before a byte is unpacked; the limit is 256 MiB."""
+    assert MAX_BYTES == 256 * 2**20
+    _claiming(tmp_path / "bomb.zip", MAX_BYTES + 1)
     with FileReader() as reader, pytest.raises(ValueError, match="268,435,457 bytes is over the limit of 268,435,456"):
         reader.read(Location(str(tmp_path / "bomb.zip"), "a.ppm"))
 
 
 def test_a_member_that_unpacks_to_another_size_than_it_claims_is_refused(tmp_path: Path) -> None:
-    """A lie below the limit does not pass either."""
+    """A wrong size below the limit is refused too."""
     _claiming(tmp_path / "liar.zip", 2)
     with FileReader() as reader, pytest.raises(zipfile.BadZipFile):
         reader.read(Location(str(tmp_path / "liar.zip"), "a.ppm"))
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
-    """A sparse file of the limit and a byte takes no disk and no memory."""
+    """A sparse file one byte over the limit uses no disk space or memory."""
     with (tmp_path / "huge.ppm").open("wb") as file:
-        file.truncate(MOST_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     with FileReader() as reader, pytest.raises(ValueError, match="268,435,457 bytes is over the limit of 268,435,456"):
         reader.read(Location("", str(tmp_path / "huge.ppm")))
 
 
-def test_what_is_not_there_is_an_error_with_its_name(tmp_path: Path) -> None:
-    """Neither the file nor the zip."""
+def test_a_missing_file_or_zip_is_named(tmp_path: Path) -> None:
+    """For a missing file and for a missing zip."""
     with FileReader() as reader:
         for location in (Location("", str(tmp_path / "no.ppm")), Location(str(tmp_path / "no.zip"), "a.ppm")):
             with pytest.raises(FileNotFoundError, match="no"):
@@ -192,6 +192,6 @@ def test_what_is_not_there_is_an_error_with_its_name(tmp_path: Path) -> None:
 
 
 def test_a_location_is_written_as_a_path_or_as_archive_and_member() -> None:
-    """As messages and the table of rejected images have it."""
+    """The form used in messages and in the table of rejected images."""
     assert str(Location("", "a/b.ppm")) == "a/b.ppm"
     assert str(Location("a.zip", "b.ppm")) == "a.zip!b.ppm"

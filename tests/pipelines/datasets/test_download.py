@@ -1,4 +1,4 @@
-"""The downloader against a real HTTP server that misbehaves as servers do."""
+"""The downloader, tested with a real HTTP server that fails in realistic ways."""
 
 import hashlib
 import io
@@ -102,7 +102,7 @@ def test_the_three_archives_become_one_dataset_and_nothing_else_stays(
     assert server.requests == [(TRAINING, None), (TEST, None), (CLASSES, None)]
 
 
-def test_a_second_run_asks_the_server_for_nothing(server: ArchiveServer, settings: DownloadSettings) -> None:
+def test_a_second_run_sends_no_request(server: ArchiveServer, settings: DownloadSettings) -> None:
     fetch(settings, PUBLISHED)
     server.requests.clear()
     assert not fetch(settings, PUBLISHED)
@@ -130,7 +130,7 @@ def test_a_server_that_ignores_the_range_is_read_from_the_start(
     assert [name for name, _ in server.requests].count(TRAINING) == 2
 
 
-def test_a_stalled_server_is_given_up_and_asked_again(server: ArchiveServer, settings: DownloadSettings) -> None:
+def test_a_stalled_request_is_retried(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TRAINING] = ["stall"]
     started_s = time.monotonic()
     fetch(settings.model_copy(update={"timeout_s": 0.3}), PUBLISHED)
@@ -140,7 +140,7 @@ def test_a_stalled_server_is_given_up_and_asked_again(server: ArchiveServer, set
 
 
 @pytest.mark.parametrize("status", ["503", "500", "429"])
-def test_a_busy_server_is_asked_again(server: ArchiveServer, settings: DownloadSettings, status: str) -> None:
+def test_a_busy_server_is_retried(server: ArchiveServer, settings: DownloadSettings, status: str) -> None:
     server.faults[TEST] = [status, status]
     fetch(settings, PUBLISHED)
     assert_complete(settings)
@@ -156,13 +156,13 @@ def test_a_missing_archive_fails_at_the_first_request(
     assert len(server.requests) == 1
 
 
-def test_a_server_that_is_not_there_is_named(server: ArchiveServer, settings: DownloadSettings) -> None:
+def test_an_unreachable_server_is_named(server: ArchiveServer, settings: DownloadSettings) -> None:
     nobody = settings.model_copy(update={"base_url": "http://127.0.0.1:1/", "attempts": 2})
     with pytest.raises(SourceError, match=rf"http://127.0.0.1:1/{TRAINING}: .*\(2 attempts\); run again later"):
         fetch(nobody, PUBLISHED)
 
 
-def test_wrong_bytes_are_thrown_away_and_fetched_again(server: ArchiveServer, settings: DownloadSettings) -> None:
+def test_wrong_bytes_are_deleted_and_downloaded_again(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TRAINING] = ["corrupt"]
     fetch(settings, PUBLISHED)
     assert_complete(settings)
@@ -177,9 +177,7 @@ def test_bytes_that_stay_wrong_leave_no_dataset(server: ArchiveServer, settings:
     assert list(files_under(settings.folder().parent)) == [f"GTSRB-archives/{TRAINING}"]
 
 
-def test_what_came_before_the_last_attempt_failed_is_resumed_by_the_next_run(
-    server: ArchiveServer, settings: DownloadSettings
-) -> None:
+def test_a_partial_download_is_resumed_by_the_next_run(server: ArchiveServer, settings: DownloadSettings) -> None:
     server.faults[TRAINING] = ["drop"]
     with pytest.raises(SourceError, match=rf"run again to resume .*{TRAINING}\.part"):
         fetch(settings.model_copy(update={"attempts": 1}), PUBLISHED)
@@ -194,7 +192,7 @@ def put(settings: DownloadSettings, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
 
 
-def test_a_part_that_only_lacked_its_verification_is_not_fetched_again(
+def test_a_complete_part_is_verified_without_downloading_it_again(
     server: ArchiveServer, settings: DownloadSettings
 ) -> None:
     put(settings, f"{TRAINING}.part", FILES[TRAINING])
@@ -203,13 +201,15 @@ def test_a_part_that_only_lacked_its_verification_is_not_fetched_again(
     assert server.served_bytes == len(FILES[TEST]) + len(FILES[CLASSES])
 
 
-def test_a_part_that_is_too_long_is_fetched_from_nothing(server: ArchiveServer, settings: DownloadSettings) -> None:
+def test_a_part_that_is_too_long_is_downloaded_from_the_start(
+    server: ArchiveServer, settings: DownloadSettings
+) -> None:
     put(settings, f"{TRAINING}.part", FILES[TRAINING] + b"more")
     fetch(settings, PUBLISHED)
     assert_complete(settings)
 
 
-def test_an_archive_that_is_there_is_fetched_only_if_it_is_damaged(
+def test_an_existing_archive_is_downloaded_again_only_if_it_is_damaged(
     server: ArchiveServer, settings: DownloadSettings
 ) -> None:
     put(settings, TRAINING, FILES[TRAINING])
@@ -219,7 +219,7 @@ def test_an_archive_that_is_there_is_fetched_only_if_it_is_damaged(
     assert [name for name, _ in server.requests] == [TEST, CLASSES]
 
 
-def test_a_run_killed_while_it_unpacked_is_completed_without_the_network(
+def test_a_run_killed_while_unpacking_is_completed_without_the_network(
     server: ArchiveServer, settings: DownloadSettings
 ) -> None:
     kill_at_third_archive = """
@@ -268,11 +268,13 @@ def test_an_empty_destination_is_filled(server: ArchiveServer, settings: Downloa
     assert_complete(settings)
 
 
-def test_too_little_room_is_noticed_before_the_first_byte(
+def test_too_little_disk_space_is_noticed_before_the_first_byte(
     settings: DownloadSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(SourceError, match=rf"{len(FILES[TRAINING]):,} bytes are to come and 1,000 are free; make room"):
+    with pytest.raises(
+        SourceError, match=rf"{len(FILES[TRAINING]):,} more bytes are needed, but 1,000 are free; make room"
+    ):
         fetch(settings, PUBLISHED)
     assert files_under(settings.folder().parent) == {}
 
@@ -299,7 +301,7 @@ def test_a_server_that_sends_without_end_is_stopped_at_the_size_of_the_file(
     assert server.served_bytes < 100 * CHUNK_BYTES
     server.faults[TEST] = ["endless"] * 3
     elsewhere = settings.model_copy(update={"destination": settings.folder().with_name("other")})
-    with pytest.raises(SourceError, match=rf"{TEST}: more came than the file's {len(FILES[TEST]):,} bytes"):
+    with pytest.raises(SourceError, match=rf"{TEST}: received more than the file's {len(FILES[TEST]):,} bytes"):
         fetch(elsewhere, sized)
     assert f"{TEST}.part" not in os.listdir(download.archive_folder(elsewhere.folder()))
 
@@ -308,10 +310,10 @@ EXTRA = Archive("extra.mat", hashlib.md5(b"extra", usedforsecurity=False).hexdig
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_what_is_optional_is_added_to_a_finished_dataset_alone(
+def test_optional_files_are_added_to_a_finished_dataset(
     server: ArchiveServer, settings: DownloadSettings, begun: bool
 ) -> None:
-    """Also where a killed run had put the file there, without its line in download.json."""
+    """Also if a killed run had already stored the file, but without its line in download.json."""
     server.files = {**FILES, EXTRA.name: b"extra"}
     both, more = PUBLISHED._replace(optional=(EXTRA,)), settings.model_copy(update={"optional": True})
     assert fetch(settings, both)
@@ -350,7 +352,7 @@ def test_a_dry_run_says_what_it_would_do_from_any_folder(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_names_what_is_missing_alone(tmp_path: Path) -> None:
+def test_a_dry_run_names_only_what_is_missing(tmp_path: Path) -> None:
     stamp = {archive.name: archive.md5 for archive in Svhn.published.archives}
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits/download.json").write_text(json.dumps({"md5": stamp}))
@@ -365,7 +367,7 @@ def test_a_dry_run_names_what_is_missing_alone(tmp_path: Path) -> None:
     ("name", "reason"),
     [
         ("mnits", "expected one of gtsrb, mnist, fashion_mnist, cifar10, cifar100, svhn, tiny_imagenet_200, got"),
-        ("synthetic_signs", "synthetic_signs is drawn where it is read"),
+        ("synthetic_signs", "synthetic_signs needs no download"),
     ],
 )
 def test_a_name_without_a_publisher_is_refused(name: str, reason: str) -> None:
@@ -373,8 +375,8 @@ def test_a_name_without_a_publisher_is_refused(name: str, reason: str) -> None:
         load(DownloadSettings, REPOSITORY / "conf" / "download_dataset.yaml", [f"dataset={name}"])
 
 
-def test_what_is_optional_is_refused_where_there_is_nothing() -> None:
-    with pytest.raises(SettingsError, match="optional: mnist has nothing optional"):
+def test_optional_is_refused_for_a_data_set_without_optional_files() -> None:
+    with pytest.raises(SettingsError, match="optional: mnist has no optional files"):
         load(DownloadSettings, REPOSITORY / "conf" / "download_dataset.yaml", ["dataset=mnist", "optional=true"])
 
 
@@ -382,7 +384,7 @@ def test_what_is_optional_is_refused_where_there_is_nothing() -> None:
     ("arguments", "exit_code", "message"),
     [
         (["gtsrb", "atempts=3"], 2, "atempts: unknown key"),
-        (["image_folder"], 2, "image_folder reads a folder of your own"),
+        (["image_folder"], 2, "image_folder reads your own folder"),
         (["gtsrb", "base_url=ftp://host/"], 2, "base_url"),
         (["gtsrb", "base_url=http://host:port/"], 1, "check base_url"),
         (["gtsrb", "destination=taken"], 1, "taken: exists"),

@@ -1,4 +1,4 @@
-"""Zips and tar.gz files that mean harm, or are damaged."""
+"""Malicious and damaged zip and tar.gz files."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines.datasets import extraction
-from pipelines.datasets.extraction import MOST_EXTRACTED_BYTES, extract_safely
+from pipelines.datasets.extraction import MAX_EXTRACTED_BYTES, extract_safely
 from pipelines.errors import SourceError
 
 
@@ -31,7 +31,7 @@ from pipelines.errors import SourceError
         ("evil", 0),
     ],
 )
-def test_a_member_that_is_no_plain_file_inside_stops_all(tmp_path: Path, name: str, mode: int) -> None:
+def test_a_member_that_is_not_a_regular_file_inside_stops_extraction(tmp_path: Path, name: str, mode: int) -> None:
     archive = tmp_path / "bad.zip"
     with ZipFile(archive, "w") as opened:
         opened.writestr("GTSRB/good", b"good")
@@ -54,10 +54,10 @@ def write_with_header(archive: Path, change: Callable[[ZipInfo], None]) -> None:
 
 def test_an_archive_that_declares_too_much_is_refused(tmp_path: Path) -> None:
     def declare_too_much(member: ZipInfo) -> None:
-        member.file_size = MOST_EXTRACTED_BYTES - 4
+        member.file_size = MAX_EXTRACTED_BYTES - 4
 
     write_with_header(tmp_path / "bomb.zip", declare_too_much)
-    with pytest.raises(SourceError, match=r"bomb\.zip: would unpack to 4,294,967,297 bytes, over 4,294,967,296"):
+    with pytest.raises(SourceError, match=r"bomb\.zip: would unpack to 4,294,967,297 bytes, more than 4,294,967,296"):
         extract_safely(tmp_path / "bomb.zip", tmp_path / "dataset")
     assert [path.name for path in tmp_path.iterdir()] == ["bomb.zip"]
 
@@ -90,7 +90,7 @@ def test_a_member_compressed_in_an_unusual_way_is_refused(tmp_path: Path) -> Non
         extract_safely(tmp_path / "odd.zip", tmp_path / "dataset")
 
 
-def test_what_is_no_zip_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_zip_is_named(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_bytes(b"<html>")
     with pytest.raises(SourceError, match=r"page\.zip: not a readable zip"):
         extract_safely(tmp_path / "page.zip", tmp_path / "dataset")
@@ -100,7 +100,7 @@ Change = Callable[[tarfile.TarInfo], None]
 
 
 def tar_bytes(*members: tuple[str, bytes], change: Change | None = None, form: int = tarfile.PAX_FORMAT) -> bytes:
-    """`change` is made to the header of the last one."""
+    """A tar.gz of these members; `change` is applied to the header of the last one."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as opened:
         for number, (name, content) in enumerate(members, start=1):
@@ -123,7 +123,7 @@ def assert_refused(archive: Path, reason: str) -> None:
 
 
 def test_a_tar_is_unpacked_without_the_prefix(tmp_path: Path) -> None:
-    """Long names and names of other letters too, which have headers of their own."""
+    """Including long and non-ASCII names, which have additional headers."""
     contents = {f"a/{'b' * 150}/c": b"1" * 70_000, "a/ü": b"", "d": b"2"}
     for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
         packed = tar_bytes(*((f"./top/{name}", content) for name, content in contents.items()), form=form)
@@ -145,9 +145,9 @@ def test_a_tar_with_folders_is_what_the_command_tar_would_make(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/etc/evil", "..\\evil", "C:evil", "\\evil"])
-def test_a_tar_member_that_leads_outside_stops_all(tmp_path: Path, name: str) -> None:
+def test_a_tar_member_outside_the_folder_stops_extraction(tmp_path: Path, name: str) -> None:
     write_tar(tmp_path / "bad.tar.gz", ("good", b"good"), (name, b"evil"))
-    assert_refused(tmp_path / "bad.tar.gz", "member '.*evil' leads outside its folder")
+    assert_refused(tmp_path / "bad.tar.gz", "member '.*evil' is outside the folder")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_tar_member_that_leads_outside_stops_all(tmp_path: Path, name: str) ->
     ],
     ids=["symbolic link", "hard link", "character device", "block device", "pipe", "contiguous", "sparse", "unknown"],
 )  # fmt: skip
-def test_a_tar_member_that_is_no_plain_file_stops_all(tmp_path: Path, kind: bytes) -> None:
+def test_a_tar_member_that_is_not_a_regular_file_stops_extraction(tmp_path: Path, kind: bytes) -> None:
     def change(member: tarfile.TarInfo) -> None:
         member.type, member.linkname, member.size = kind, "good", 0
 
@@ -166,8 +166,8 @@ def test_a_tar_member_that_is_no_plain_file_stops_all(tmp_path: Path, kind: byte
     assert_refused(tmp_path / "bad.tar.gz", "member 'evil' is a link or a special file")
 
 
-def test_a_sparse_member_by_its_extended_header_stops_all(tmp_path: Path) -> None:
-    """It holds 512 bytes and would be 1 TB of zeros."""
+def test_a_sparse_member_by_its_extended_header_stops_extraction(tmp_path: Path) -> None:
+    """It has 512 bytes and would unpack to 1 TB of zeros."""
 
     def change(member: tarfile.TarInfo) -> None:
         member.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.map": "0,3", "GNU.sparse.size": str(2**40)}
@@ -176,9 +176,9 @@ def test_a_sparse_member_by_its_extended_header_stops_all(tmp_path: Path) -> Non
     assert_refused(tmp_path / "bad.tar.gz", "member 'evil' is a link or a special file")
 
 
-def test_a_tar_member_that_is_there_twice_stops_all(tmp_path: Path) -> None:
+def test_a_tar_member_that_occurs_twice_stops_extraction(tmp_path: Path) -> None:
     write_tar(tmp_path / "bad.tar.gz", ("evil", b"1"), ("./evil", b"2"))
-    assert_refused(tmp_path / "bad.tar.gz", "member './evil' is there twice")
+    assert_refused(tmp_path / "bad.tar.gz", "member './evil' occurs twice")
 
 
 def header(name: str, size_bytes: int, kind: bytes) -> bytes:
@@ -188,16 +188,16 @@ def header(name: str, size_bytes: int, kind: bytes) -> bytes:
 
 
 def test_a_tar_bomb_is_refused_at_its_header(tmp_path: Path) -> None:
-    """Nothing of what it announces is read."""
-    bomb = tar_bytes(("first", b"first"))[:1024] + header("bomb", MOST_EXTRACTED_BYTES - 4, tarfile.REGTYPE)
+    """None of the announced data is read."""
+    bomb = tar_bytes(("first", b"first"))[:1024] + header("bomb", MAX_EXTRACTED_BYTES - 4, tarfile.REGTYPE)
     (tmp_path / "bomb.tar.gz").write_bytes(gzip.compress(bomb))
-    assert_refused(tmp_path / "bomb.tar.gz", "would unpack to 4,294,967,297 bytes, over 4,294,967,296; delete")
+    assert_refused(tmp_path / "bomb.tar.gz", "would unpack to 4,294,967,297 bytes, more than 4,294,967,296; delete")
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "MOST_MEMBERS", 3)
+    monkeypatch.setattr(extraction, "MAX_MEMBERS", 3)
     write_tar(tmp_path / "many.tar.gz", *((str(number), b"") for number in range(4)))
-    assert_refused(tmp_path / "many.tar.gz", "would unpack to 4 members, over 3; delete")
+    assert_refused(tmp_path / "many.tar.gz", "would unpack to 4 members, more than 3; delete")
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
@@ -209,9 +209,9 @@ def test_a_bomb_in_a_header_is_not_read_into_memory(tmp_path: Path, kind: bytes)
             file.write(bytes(2**20))
     tracemalloc.start()
     assert_refused(tmp_path / "bomb.tar.gz", r"not a readable tar\.gz")
-    _, most_bytes = tracemalloc.get_traced_memory()
+    _, max_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most_bytes < size_bytes / 8
+    assert max_bytes < size_bytes / 8
 
 
 def test_endless_padding_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_endless_padding_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert_refused(tmp_path / "bomb.tar.gz", r"not a readable tar\.gz \(data after the last member")
 
 
-def test_sizes_that_lead_backwards_are_refused(tmp_path: Path) -> None:
-    """tarfile would read the same header for ever."""
+def test_sizes_that_seek_backwards_are_refused(tmp_path: Path) -> None:
+    """Otherwise tarfile would read the same header forever."""
     for kind in (tarfile.REGTYPE, tarfile.DIRTYPE):
         bad = tar_bytes(("good", b"good"))[:1024] + header("evil", -1024, kind) + bytes(10240)
         (tmp_path / "bad.tar.gz").write_bytes(gzip.compress(bad))
@@ -228,7 +228,7 @@ def test_sizes_that_lead_backwards_are_refused(tmp_path: Path) -> None:
 
 
 def test_damage_of_a_tar_is_named(tmp_path: Path) -> None:
-    """Also where tarfile alone would take it for the end, or not notice."""
+    """Even if tarfile alone would treat it as the end, or not notice it."""
     content = np.random.default_rng(0).bytes(5000)
     plain = tar_bytes(("first", content), ("second", content))
     whole = gzip.compress(plain)
@@ -246,7 +246,9 @@ def test_damage_of_a_tar_is_named(tmp_path: Path) -> None:
     }
     for name, data in damaged.items():
         (tmp_path / "bad.tar.gz").write_bytes(data)
-        with pytest.raises(SourceError, match=r"bad\.tar\.gz: not a readable tar\.gz .*delete it and fetch it again"):
+        with pytest.raises(
+            SourceError, match=r"bad\.tar\.gz: not a readable tar\.gz .*delete it and download it again"
+        ):
             extract_safely(tmp_path / "bad.tar.gz", tmp_path / "dataset")
         assert [path.name for path in tmp_path.iterdir()] == ["bad.tar.gz"], name
 
@@ -256,8 +258,8 @@ def test_damage_of_a_tar_is_named(tmp_path: Path) -> None:
     [(["a" * 300], "a" * 300), (["a/b", "a/b/c"], "a/b/c"), (["a/b/c", "a/b"], "a/b"), (["."], ".")],
     ids=["long name", "folder after file", "file after folder", "the folder itself"],
 )
-def test_names_of_a_tar_that_a_disk_cannot_have_are_errors_that_name_the_member(
+def test_names_in_a_tar_that_a_file_system_cannot_store_are_errors_that_name_the_member(
     tmp_path: Path, names: list[str], named: str
 ) -> None:
     write_tar(tmp_path / "bad.tar.gz", *((name, b"x") for name in names))
-    assert_refused(tmp_path / "bad.tar.gz", rf"member '{named}' cannot have its name here \(")
+    assert_refused(tmp_path / "bad.tar.gz", rf"member '{named}' has a name that this file system cannot store \(")

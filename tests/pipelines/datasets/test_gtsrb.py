@@ -20,7 +20,7 @@ Write = Callable[[Path, list[FakeImage]], None]
 
 
 def _mixture(root: Path, images: list[FakeImage], archives: tuple[int, ...]) -> None:
-    """Those archives as zips, the rest as folders."""
+    """Writes these archives as zips and the others as folders."""
     fake_gtsrb.write_zips(root, images)
     for number, archive in enumerate(fake_gtsrb.ARCHIVES):
         if number not in archives:
@@ -84,7 +84,7 @@ def _refused(root: Path) -> str:
 
 
 def _change_line(path: Path, number: int, **changes: object) -> None:
-    """The cells of a line of an annotation file, which counts from 1 with the heading."""
+    """Changes the cells of a line in an annotation file; line 1 is the heading."""
     lines = path.read_text().splitlines()
     delimiter = ";" if ";" in lines[0] else ","
     cells = dict(zip(lines[0].split(delimiter), lines[number - 1].split(delimiter), strict=True))
@@ -93,7 +93,7 @@ def _change_line(path: Path, number: int, **changes: object) -> None:
 
 
 def _only_rejected(root: Path, lost: int = 1) -> Rejected:
-    """Everything else is still listed."""
+    """The only rejected entry; everything else must still be listed."""
     listing = _listing(root)
     assert len(listing.images) == len(IMAGES) - lost
     (rejected,) = listing.rejected
@@ -102,7 +102,7 @@ def _only_rejected(root: Path, lost: int = 1) -> Rejected:
 
 @pytest.mark.parametrize("write", LAYOUTS.values(), ids=list(LAYOUTS))
 def test_every_layout_lists_the_same_images(write: Write, tmp_path: Path) -> None:
-    """Ids, labels, splits, tracks, sizes, regions and decoded pixels are those that were written, in each layout."""
+    """Ids, labels, splits, tracks, sizes, regions and decoded pixels are those written, in each layout."""
     write(tmp_path, IMAGES)
     listing = _listing(tmp_path)
     assert (listing.rejected, listing.card.class_names) == ([], CLASS_NAMES)
@@ -131,7 +131,7 @@ def test_every_layout_lists_the_same_images(write: Write, tmp_path: Path) -> Non
     ],
 )
 def test_the_listing_says_what_was_found_and_where(layout: str, found: str, tmp_path: Path) -> None:
-    """In words, for the console and the manifest."""
+    """In a sentence for the console and the manifest."""
     LAYOUTS[layout](tmp_path, IMAGES)
     listing = _listing(tmp_path)
     assert listing.found == f"{tmp_path}{found}"
@@ -140,14 +140,14 @@ def test_the_listing_says_what_was_found_and_where(layout: str, found: str, tmp_
 
 
 def test_there_are_43_class_names_in_the_order_of_the_labels() -> None:
-    """Those of the paper's Table 1 that every GTSRB user knows by heart."""
+    """Well-known names in the paper's Table 1."""
     assert len(CLASS_NAMES) == len(set(CLASS_NAMES)) == 43
     known = {0: "20km/h", 8: "120km/h", 13: "Yield", 14: "Stop", 17: "No entry", 25: "Road work", 40: "Roundabout"}
     assert all(part in CLASS_NAMES[label] for label, part in known.items())
 
 
 def test_other_files_do_not_matter(official: Path) -> None:
-    """A readme or a hidden file of a file manager is neither listed nor rejected."""
+    """A readme and hidden files of file managers are neither listed nor rejected."""
     for name in ("Readme-Images.txt", "Final_Training/.DS_Store", "Final_Training/Images/00014/Thumbs.db"):
         (official / name).write_text("x")
     assert (len(_listing(official).images), _listing(official).rejected) == (len(IMAGES), [])
@@ -164,51 +164,51 @@ def test_a_byte_order_mark_does_not_matter(official: Path) -> None:
 
 
 def test_a_line_without_its_file_is_rejected(official: Path) -> None:
-    """Its file and line, and the image that it names."""
+    """The message has its file, its line and the image it refers to."""
     (official / "Final_Training/Images/00014/00001_00002.ppm").unlink()
     image = "Final_Training/Images/00014/00001_00002.ppm"
     assert _only_rejected(official) == (f"{official / TRAINING_CSV} line 7", f"names {image}, which does not exist")
 
 
 def test_a_file_without_its_line_is_rejected(official: Path) -> None:
-    """The path of the image."""
+    """The message has the path of the image."""
     lines = (official / TEST_CSV).read_text().splitlines()
     (official / TEST_CSV).write_text("\n".join(lines[:-1]) + "\n")
-    expected = str(official / "Final_Test/Images/00003.ppm"), "no line of an annotation file names it"
+    expected = str(official / "Final_Test/Images/00003.ppm"), "not in any annotation file"
     assert _only_rejected(official) == expected
 
 
 def test_a_file_without_its_line_in_a_zip_is_rejected(tmp_path: Path) -> None:
-    """With the archive that holds it."""
+    """The message names the archive that contains it."""
     fake_gtsrb.write_zips(tmp_path, IMAGES)
     archive = tmp_path / fake_gtsrb.ARCHIVES[1]
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr("GTSRB/Final_Test/Images/00099.ppm", b"x")
-    expected = f"{archive}!GTSRB/Final_Test/Images/00099.ppm", "no line of an annotation file names it"
+    expected = f"{archive}!GTSRB/Final_Test/Images/00099.ppm", "not in any annotation file"
     assert _only_rejected(tmp_path, lost=0) == expected
 
 
 @pytest.mark.parametrize("label", [43, -1, 100])
 @pytest.mark.parametrize("annotations", [TRAINING_CSV, TEST_CSV])
 def test_a_label_outside_the_43_is_rejected(official: Path, annotations: str, label: int) -> None:
-    """The label, and what there is."""
+    """The message has the label and the valid range."""
     _change_line(official / annotations, 3, ClassId=label)
     assert _only_rejected(official) == (f"{official / annotations} line 3", f"label {label} is outside 0–42")
 
 
 def _contradiction(label: int, path: str) -> str:
-    return f"label {label}, but {path} is of another class by its name"
+    return f"label {label}, but the name {path} says another class"
 
 
 def test_a_label_that_contradicts_its_folder_is_rejected(official: Path) -> None:
-    """One of them is wrong, and we cannot know which."""
+    """One of them is wrong, and it is unknown which."""
     _change_line(official / TRAINING_CSV, 2, ClassId=13)
     expected = f"{official / TRAINING_CSV} line 2", _contradiction(13, "Final_Training/Images/00014/00000_00000.ppm")
     assert _only_rejected(official) == expected
 
 
 def test_a_label_that_contradicts_its_file_name_is_rejected_in_kaggles_copy(kaggle: Path) -> None:
-    """There the class stands in the name."""
+    """There the file name contains the class."""
     _change_line(kaggle / "Train.csv", 2, ClassId=1)
     assert _only_rejected(kaggle) == (
         f"{kaggle / 'Train.csv'} line 2",
@@ -218,21 +218,21 @@ def test_a_label_that_contradicts_its_file_name_is_rejected_in_kaggles_copy(kagg
 
 @pytest.mark.parametrize("annotations", [TRAINING_CSV, TEST_CSV])
 def test_a_second_line_for_an_image_is_rejected(official: Path, annotations: str) -> None:
-    """The image is listed once, as its first line has it."""
+    """The image is listed once, with the data of its first line."""
     path = official / annotations
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1]]) + "\n")
     _change_line(path, len(lines) + 1, ClassId=20)
     rejected = _only_rejected(official, lost=0)
     assert rejected.source == f"{path} line {len(lines) + 1}"
-    assert rejected.reason.startswith("a second line for ") and rejected.reason.endswith("; the first is kept")
+    assert rejected.reason.startswith("a second line for ") and rejected.reason.endswith("; the first is used")
     assert 20 not in {image.label for image in _listing(official).images}
 
 
 @pytest.mark.parametrize("column", fake_gtsrb.COLUMNS)
 @pytest.mark.parametrize("cell", ["wide", "", "12.5", "1e2", "0x10", " "])
-def test_a_cell_that_is_no_whole_number_is_rejected(official: Path, column: str, cell: str) -> None:
-    """With the cells as they stand in the line."""
+def test_a_cell_that_is_not_an_integer_is_rejected(official: Path, column: str, cell: str) -> None:
+    """The message has the cells of the line."""
     _change_line(official / TRAINING_CSV, 4, **{column: cell})
     rejected = _only_rejected(official)
     assert rejected.source == f"{official / TRAINING_CSV} line 4"
@@ -240,7 +240,7 @@ def test_a_cell_that_is_no_whole_number_is_rejected(official: Path, column: str,
 
 
 def test_a_line_that_ends_early_is_rejected(official: Path) -> None:
-    """As a download that broke off leaves it."""
+    """As after an interrupted download."""
     text = (official / TEST_CSV).read_text()
     (official / TEST_CSV).write_text(text[: text.rstrip().rindex(";")])
     assert _only_rejected(official).reason.startswith("not whole numbers: [")
@@ -254,7 +254,7 @@ def test_a_line_that_ends_early_is_rejected(official: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_region_outside_its_image_is_rejected(tmp_path: Path, change: dict[str, int]) -> None:
-    """Below 0, at the width or height (x2 and y2 are inside), or turned round."""
+    """Negative, at the width or height (x2 and y2 are inclusive), or with swapped corners."""
     pixels = np.zeros((20, 30, 3), np.uint8)
     images = [FakeImage("train", 0, 0, 0, pixels), FakeImage("test", 0, 0, 0, pixels)]
     fake_gtsrb.write_official(tmp_path, images)
@@ -278,7 +278,7 @@ def test_the_largest_region_is_the_image(tmp_path: Path) -> None:
 
 
 def test_a_training_image_of_another_name_is_rejected(official: Path) -> None:
-    """Without a track an image cannot be kept on one side of the split."""
+    """Without a track, an image cannot be assigned to one split."""
     folder = official / "Final_Training/Images/00014"
     (folder / "00001_00002.ppm").rename(folder / "stop.ppm")
     _change_line(official / TRAINING_CSV, 7, Filename="stop.ppm")
@@ -286,14 +286,14 @@ def test_a_training_image_of_another_name_is_rejected(official: Path) -> None:
     assert rejected.reason == "Final_Training/Images/00014/stop.ppm is not named <track>_<frame>"
 
 
-def test_a_file_name_that_climbs_out_of_its_folder_is_rejected(official: Path) -> None:
-    """An annotation speaks of the images of its own folder only."""
+def test_an_image_name_outside_its_folder_is_rejected(official: Path) -> None:
+    """An annotation file may only refer to images of its own folder."""
     _change_line(official / TRAINING_CSV, 2, Filename="../00000/00000_00000.ppm")
     listing = _listing(official)
     assert len(listing.images) == len(IMAGES) - 1
     assert {rejected.reason for rejected in listing.rejected} == {
         "names Final_Training/Images/00014/../00000/00000_00000.ppm, which does not exist",
-        "no line of an annotation file names it",
+        "not in any annotation file",
     }
 
 
@@ -302,7 +302,7 @@ def test_a_file_name_that_climbs_out_of_its_folder_is_rejected(official: Path) -
 
 @pytest.mark.parametrize("column", ["Filename", *fake_gtsrb.COLUMNS])
 def test_an_annotation_file_without_a_column_is_refused(official: Path, column: str) -> None:
-    """The file, the column, and the columns that there are."""
+    """The message has the file, the missing column and the existing columns."""
     text = (official / TEST_CSV).read_text()
     (official / TEST_CSV).write_text(text.replace(column, "Other", 1))
     message = _refused(official)
@@ -310,19 +310,19 @@ def test_an_annotation_file_without_a_column_is_refused(official: Path, column: 
 
 
 def test_an_annotation_file_with_another_delimiter_is_refused(official: Path) -> None:
-    """Tabs where there should be semicolons or commas: no column is found."""
+    """With tabs instead of semicolons or commas, no column is found."""
     (official / TEST_CSV).write_text((official / TEST_CSV).read_text().replace(";", "\t"))
     assert _refused(official).startswith(f"{official / TEST_CSV}: has no column ClassId, Filename, Height, Roi.X1")
 
 
 def test_an_empty_annotation_file_is_refused(official: Path) -> None:
-    """It has no columns at all."""
+    """It has no columns."""
     (official / TRAINING_CSV).write_text("")
     assert _refused(official).startswith(f"{official / TRAINING_CSV}: has no column ")
 
 
 def test_an_annotation_file_that_is_not_utf_8_is_refused(official: Path) -> None:
-    """The file and the byte."""
+    """The message has the file and the byte."""
     (official / TEST_CSV).write_bytes(b"\xff\xfe" + (official / TEST_CSV).read_bytes())
     assert _refused(official).startswith(
         f"{official / TEST_CSV}: not readable as CSV: UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff"
@@ -331,7 +331,7 @@ def test_an_annotation_file_that_is_not_utf_8_is_refused(official: Path) -> None
 
 @pytest.mark.parametrize("layout", ["folder", "zip", "kaggle"])
 def test_an_empty_class_folder_is_refused(layout: str, tmp_path: Path) -> None:
-    """A copy that broke off; the folder is named."""
+    """The copy is incomplete; the folder is named."""
     if layout == "folder":
         fake_gtsrb.write_official(tmp_path, IMAGES)
         (tmp_path / "Final_Training/Images/00007").mkdir()
@@ -344,25 +344,25 @@ def test_an_empty_class_folder_is_refused(layout: str, tmp_path: Path) -> None:
         fake_gtsrb.write_kaggle(tmp_path, IMAGES)
         (tmp_path / "Train/7").mkdir()
     folder = "Train/7" if layout == "kaggle" else "Final_Training/Images/00007"
-    assert f"class folder {folder} is empty; the copy is not complete" in _refused(tmp_path)
+    assert f"class folder {folder} is empty; the copy is incomplete" in _refused(tmp_path)
 
 
 def test_kaggles_copy_without_its_test_annotations_is_refused(kaggle: Path) -> None:
-    """A benchmark without its test set is none."""
+    """A copy without a test set is incomplete."""
     (kaggle / "Test.csv").unlink()
     assert _refused(kaggle).startswith(f"{kaggle}: has Kaggle's Train.csv but no Test.csv; expected the official")
 
 
 @pytest.mark.parametrize("missing", [TEST_CSV, "Final_Test"])
 def test_training_without_test_is_refused(official: Path, missing: str) -> None:
-    """Whether all of it or only the annotations are missing."""
+    """Whether all of test or only its annotations are missing."""
     (official / missing).rename(official / "elsewhere")
     message = _refused(official)
     assert message.startswith(f"{official}: no GT-final_test.csv, in Final_Test/Images or in GTSRB_Final_Test_GT.zip;")
 
 
 def test_a_training_zip_alone_is_refused(tmp_path: Path) -> None:
-    """The message names the archive that is missing and the command that fetches it."""
+    """The message names the missing archive and the command that downloads it."""
     fake_gtsrb.write_zips(tmp_path, IMAGES)
     (tmp_path / fake_gtsrb.ARCHIVES[1]).unlink()
     (tmp_path / fake_gtsrb.ARCHIVES[2]).unlink()
@@ -380,43 +380,44 @@ def test_test_without_training_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("there", [(), ("Final_Training", "Final_Test"), ("unrelated",)])
 def test_a_folder_without_gtsrb_is_refused(tmp_path: Path, there: tuple[str, ...]) -> None:
-    """Nothing, empty folders, or something else: what was expected, and how to get it."""
+    """For nothing, empty folders or something else, the message says what was expected and how to get it."""
     for name in there:
         (tmp_path / name).mkdir()
-    assert _refused(tmp_path).startswith(f"{tmp_path}: holds no GTSRB; expected the official archives")
-    assert _refused(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'}: holds no GTSRB; ")
+    assert _refused(tmp_path).startswith(f"{tmp_path}: GTSRB not found; expected the official archives")
+    assert _refused(tmp_path / "nowhere").startswith(f"{tmp_path / 'nowhere'}: GTSRB not found; ")
 
 
 def test_both_layouts_in_one_folder_are_refused(official: Path) -> None:
-    """Which one is meant must be said."""
+    """It is ambiguous which of them is meant."""
     fake_gtsrb.write_kaggle(official, IMAGES)
     assert _refused(official) == (
-        f"{official}: holds both the official files and Kaggle's; point dataset.root at one of them"
+        f"{official}: contains both the official files and Kaggle's; set dataset.root to one of them"
     )
 
 
 @pytest.mark.parametrize("member", ["../evil.ppm", "GTSRB/../../evil.ppm", "/etc/evil.ppm", "GTSRB\\..\\..\\evil.ppm"])
-def test_a_zip_with_a_member_that_climbs_out_is_refused(tmp_path: Path, member: str) -> None:
-    """Nobody publishes such an archive in good faith."""
+def test_a_zip_with_a_member_outside_the_archive_is_refused(tmp_path: Path, member: str) -> None:
+    """Such an archive may be malicious."""
     fake_gtsrb.write_zips(tmp_path, IMAGES)
     archive = tmp_path / fake_gtsrb.ARCHIVES[1]
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr(member, b"x")
     message = _refused(tmp_path)
     assert message.startswith(f"{archive}: member ") and message.endswith(
-        " climbs out of the archive; fetch it from its publisher"
+        " has a path outside the archive; download it from its publisher"
     )
 
 
 @pytest.mark.parametrize("archive", fake_gtsrb.ARCHIVES)
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
 def test_a_corrupt_zip_is_refused(tmp_path: Path, archive: str, damage: str) -> None:
-    """A download that broke off, an error page saved as a zip, an empty file: the archive's name and what to do."""
+    """An interrupted download, an error page saved as a zip, an empty file: the message names the archive and what to
+    do."""
     fake_gtsrb.write_zips(tmp_path, IMAGES)
     path = tmp_path / archive
     path.write_bytes({"truncated": path.read_bytes()[:-30], "text": b"<html>404</html>", "empty": b""}[damage])
     message = _refused(tmp_path)
-    assert message.startswith(f"{path}: not a readable zip (") and message.endswith("; fetch it again")
+    assert message.startswith(f"{path}: not a readable zip (") and message.endswith("; download it again")
 
 
 def test_the_builder_writes_what_the_official_archives_have() -> None:

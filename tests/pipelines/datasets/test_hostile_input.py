@@ -1,4 +1,4 @@
-"""What people mistype and what damaged sources hold: each has an error of ours, never a traceback or a wrong result."""
+"""Typing errors and damaged sources give an error of this project, never a traceback or a wrong result."""
 
 import zipfile
 from pathlib import Path
@@ -109,9 +109,7 @@ def test_numbers_that_do_not_fit_are_rejected(tmp_path: Path) -> None:
     cells[1] = "99999999999"
     path.write_text("\n".join([lines[0], ";".join(cells), *lines[2:]]) + "\n")
     listing = Gtsrb(root=tmp_path, allow_missing_classes=True).listing()
-    assert [rejected.reason for rejected in listing.rejected] == [
-        f"99999999999 × {cells[2]} is no picture of a road sign"
-    ]
+    assert [rejected.reason for rejected in listing.rejected] == [f"99999999999 × {cells[2]} exceeds 4096 px per side"]
 
 
 def test_kaggle_folder_that_contradicts_the_label_is_rejected(tmp_path: Path) -> None:
@@ -123,7 +121,7 @@ def test_kaggle_folder_that_contradicts_the_label_is_rejected(tmp_path: Path) ->
     assert len(Gtsrb(root=tmp_path, allow_missing_classes=True).listing().rejected) == 1
 
 
-def test_a_good_second_line_after_a_bad_first_one(tmp_path: Path) -> None:
+def test_a_good_second_line_after_a_bad_first_one_is_used(tmp_path: Path) -> None:
     fake_gtsrb.write_official(tmp_path, IMAGES)
     path = tmp_path / "Final_Test/Images/GT-final_test.csv"
     lines = path.read_text().splitlines()
@@ -142,5 +140,5 @@ def test_two_files_of_one_name_are_one_image(tmp_path: Path) -> None:
     csv.write_text(csv.read_text() + first.replace(".ppm", ".png") + "\n")
     listing = Gtsrb(root=tmp_path, allow_missing_classes=True).listing()
     assert [rejected.reason for rejected in listing.rejected] == [
-        "a second file for train/00014/00000_00000; the first is kept"
+        "a second file for train/00014/00000_00000; the first is used"
     ]

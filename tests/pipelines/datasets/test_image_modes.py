@@ -24,14 +24,14 @@ OPAQUE = np.dstack([RGB, np.full_like(GREY, 255)])
 
 
 def rounded(samples: NDArray[np.generic], largest: int) -> NDArray[np.uint8]:
-    """round(v · 255 / largest) in exact fractions; grey in three channels."""
+    """round(v · 255 / largest) in exact fractions, with grey in three channels."""
     values = [int(Fraction(int(v) * 255, largest) + Fraction(1, 2)) for v in samples.ravel().tolist()]
     scaled = np.array(values, np.uint8).reshape(samples.shape)
     return scaled if scaled.ndim == 3 else np.dstack([scaled] * 3)
 
 
 def png(pixels: NDArray[np.generic], colour_type: int, bits: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """By the specification: rows of filter 0, `bits` per sample, most significant byte first."""
+    """A PNG by the specification: rows with filter 0, `bits` per sample, most significant byte first."""
     height, width = pixels.shape[:2]
     if bits < 8:
         shifts = np.unpackbits(pixels.astype(np.uint8)[:, :, None], axis=2)[:, :, 8 - bits :]
@@ -48,7 +48,7 @@ def png(pixels: NDArray[np.generic], colour_type: int, bits: int, *chunks: tuple
 
 
 def bmp(rows: list[bytes], bits: int, colours: bytes = b"", compression: int = 0, used: int = 0) -> bytes:
-    """Of 5 × 6 pixels, the last row first, each filled up to 4 bytes."""
+    """A BMP of 5 × 6 pixels: the last row first, each padded to 4 bytes."""
     pixels = rows[0] if compression in (1, 2) else b"".join(row + bytes(-len(row) % 4) for row in rows[::-1])
     start = 14 + 40 + len(colours)
     header = struct.pack("<IiiHHIIiiII", 40, 5, 6, 1, bits, compression, len(pixels), 0, 0, used, 0)
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         png(GREY % 9, 3, 8, plte(9), (b"tRNS", b"\xff" * 4 + b"\0")), "transparent pixels"),
     "PNG palette that is too short": (png(GREY, 3, 8, plte(9)), "palette"),
     "PGM as text of 1000": (pnm("P2", below(1000, 1), 1000), "save it as binary PGM"),
-    "PPM with samples over its largest": (pnm("P6", below(255), 100), "its header says at most 100"),
+    "PPM with samples over its largest": (pnm("P6", below(255), 100), "but the header says at most 100"),
     "PFM": (b"Pf\n5 6\n-1.0\n" + bytes(4 * 30), "not a PPM"),
     "Pillow's CMYK PPM": (b"P0CMYK\n5 6\n255\n" + bytes(4 * 30), "not a PPM"),
     "BMP of 16 bits": (bmp([bytes(10)] * 6, 16), "16 bits per pixel"),
@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("data", "expected"), EXACT.values(), ids=list(EXACT))
 def test_modes_are_read_exactly(data: bytes, expected: NDArray[np.uint8]) -> None:
-    """A sample v of a depth whose largest is m becomes round(v · 255 / m), in every format and mode."""
+    """A sample v of a depth with largest value m becomes round(v · 255 / m), in every format and mode."""
     decoded = decode(data)
     assert (decoded.dtype, decoded.shape) == (np.uint8, (6, 5, 3))
     np.testing.assert_array_equal(decoded, expected)
@@ -162,7 +162,7 @@ def test_modes_are_read_exactly(data: bytes, expected: NDArray[np.uint8]) -> Non
 
 @pytest.mark.parametrize(("data", "reason"), REFUSED.values(), ids=list(REFUSED))
 def test_modes_that_cannot_be_exact_are_refused(data: bytes, reason: str) -> None:
-    """With a reason that says what it is."""
+    """The reason names the mode."""
     with pytest.raises(UnreadableImageError) as refused:
         decode(data)
     assert reason in str(refused.value)
@@ -181,7 +181,7 @@ WRITTEN_BY_PILLOW = {
     ("file_format", "mode"), [(name, mode) for name, modes in WRITTEN_BY_PILLOW.items() for mode in modes]
 )
 def test_modes_that_pillow_writes_are_read_as_it_shows_them(file_format: str, mode: str) -> None:
-    """An opaque picture, within what JPEG loses."""
+    """An opaque image, within the error of JPEG."""
     smooth = np.add.outer(np.arange(0, 160, 4), np.arange(0, 80, 2))[..., None] * [1.0, 0.7, 0.4]
     shown = PillowImage.fromarray(smooth.astype(np.uint8)).convert("L" if mode == "I;16" else mode)
     image = PillowImage.fromarray(np.asarray(shown).astype(np.uint16) * 257) if mode == "I;16" else shown
@@ -192,8 +192,8 @@ def test_modes_that_pillow_writes_are_read_as_it_shows_them(file_format: str, mo
 
 
 @pytest.mark.parametrize("colour", [(200, 100, 50, 30), (0, 0, 0, 255), (255, 0, 0, 0)])
-def test_modes_with_four_inks_become_what_the_inks_leave(colour: tuple[int, int, int, int]) -> None:
-    """A CMYK JPEG: (255 − ink)(255 − black) / 255 for each colour, within what JPEG loses."""
+def test_modes_with_four_inks_are_converted_to_rgb(colour: tuple[int, int, int, int]) -> None:
+    """A CMYK JPEG becomes (255 − ink)(255 − black) / 255 for each colour, within the error of JPEG."""
     file = io.BytesIO()
     PillowImage.new("CMYK", (16, 16), colour).save(file, "JPEG", quality=100)
     *inks, black = colour
@@ -221,7 +221,7 @@ def exif(orientation: int) -> bytes:
 
 @pytest.mark.parametrize("orientation", TURNED)
 def test_modes_and_orientations_of_png_are_applied(orientation: int) -> None:
-    """Before anything else sees the picture, in 8 and in 16 bits."""
+    """Before any other step, in 8 and 16 bits."""
     expected = TURNED[orientation](RGB)
     np.testing.assert_array_equal(decode(png(RGB, 2, 8, (b"eXIf", exif(orientation)))), expected)
     for samples, colour_type in ((DEEP[:, :, :3], 2), (DEEP[:, :, 0], 0)):
@@ -231,7 +231,7 @@ def test_modes_and_orientations_of_png_are_applied(orientation: int) -> None:
 
 @pytest.mark.parametrize("orientation", TURNED)
 def test_modes_and_orientations_of_jpeg_are_applied(orientation: int) -> None:
-    """A phone's JPEG is what the phone shows; the pixels are those of the same file without the tag, turned."""
+    """The pixels are those of the same file without the tag, rotated."""
     plain, tagged = io.BytesIO(), io.BytesIO()
     picture = PillowImage.fromarray(np.kron(RGB, np.ones((8, 8, 1), np.uint8)))
     picture.save(plain, "JPEG")
@@ -240,7 +240,7 @@ def test_modes_and_orientations_of_jpeg_are_applied(orientation: int) -> None:
 
 
 def test_modes_of_animations_are_refused() -> None:
-    """An animated PNG: which of its frames is meant?"""
+    """It is unclear which frame of an animated PNG is meant."""
     file = io.BytesIO()
     frames = [PillowImage.fromarray(RGB), PillowImage.fromarray(255 - RGB)]
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])

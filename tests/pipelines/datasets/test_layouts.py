@@ -1,4 +1,4 @@
-"""GTSRB as downloads, tools and spreadsheets leave it: the same images, or a message that says what was found."""
+"""GTSRB in the layouts of downloads, tools and spreadsheets: the same images, or a message that says what was found."""
 
 import csv
 import zipfile
@@ -20,13 +20,13 @@ TEST_CSV = "Final_Test/Images/GT-final_test.csv"
 
 
 def torchvisions_files(images: list[FakeImage]) -> dict[str, bytes]:
-    """Of the archives that it fetches; Training is that of the online competition."""
+    """The files that torchvision downloads; Training has the images of the online competition."""
     files = fake_gtsrb.official_files(images)
     return {name.replace("Final_Training/Images/", "Training/"): data for name, data in files.items()}
 
 
 def write_torchvision(root: Path, images: list[FakeImage] = IMAGES) -> None:
-    """As torchvision.datasets.GTSRB(root, download=True) leaves it, without the archives."""
+    """Writes the layout of torchvision.datasets.GTSRB(root, download=True), without the archives."""
     for name, data in torchvisions_files(images).items():
         fake_gtsrb.write_file(root / ("gtsrb/GT-final_test.csv" if name == TEST_CSV else f"gtsrb/GTSRB/{name}"), data)
 
@@ -41,7 +41,7 @@ def write_torchvisions_zips(root: Path) -> None:
 
 
 def write_unpacked(root: Path) -> None:
-    """All three archives unpacked in one folder."""
+    """Writes all three archives unpacked into one folder."""
     fake_gtsrb.write_official(root / "GTSRB", IMAGES)
     (root / "GTSRB" / TEST_CSV).rename(root / "GT-final_test.csv")
 
@@ -59,7 +59,7 @@ def write_powershells_zips(root: Path) -> None:
 def saved_again(
     root: Path, change: Callable[[list[dict[str, str]]], list[dict[str, str]]], delimiter: str = ","
 ) -> None:
-    """Every annotation file with its rows changed."""
+    """Rewrites every annotation file with changed rows."""
     for path in root.rglob("*.csv"):
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file, delimiter=";" if ";" in path.read_text() else ","))
@@ -138,14 +138,14 @@ def refused(root: Path) -> str:
 
 @pytest.mark.parametrize("write", READ.values(), ids=list(READ))
 def test_layouts_that_people_have_are_read(write: Callable[[Path], None], tmp_path: Path) -> None:
-    """Ids, labels, regions and pixels are those of the official layout, and nothing is rejected."""
+    """Ids, labels, regions and pixels equal those of the official layout, and nothing is rejected."""
     write(tmp_path)
     check(listing(tmp_path))
 
 
 @pytest.mark.parametrize("folder", ["gtsrb", "gtsrb/GTSRB"])
 def test_layouts_of_torchvision_are_read_by_each_of_its_folders(folder: str, tmp_path: Path) -> None:
-    """GT-final_test.csv lies beside the inner one."""
+    """GT-final_test.csv is next to the inner folder."""
     write_torchvision(tmp_path)
     check(listing(tmp_path / folder))
 
@@ -163,7 +163,7 @@ def check(listed: Listing) -> None:
 
 @pytest.mark.slow
 def test_layouts_of_torchvision_are_what_torchvision_reads(tmp_path: Path) -> None:
-    """Its own reader, shown the folder that the test above has written, finds the same pictures and classes."""
+    """torchvision's reader finds the same images and classes in the folder."""
     from torchvision.datasets import GTSRB
 
     every = fake_gtsrb.make_images(labels=range(43), tracks=1, frames=1, tests=43)
@@ -179,16 +179,16 @@ def test_layouts_of_torchvision_are_what_torchvision_reads(tmp_path: Path) -> No
             np.testing.assert_array_equal(pixels, expected[image_id].pixels)
 
 
-def test_layouts_that_are_two_at_once_are_refused(tmp_path: Path) -> None:
-    """torchvision's training images beside the whole ones: they are partly the same, under other names."""
+def test_two_layouts_at_once_are_refused(tmp_path: Path) -> None:
+    """torchvision's training images are a subset of the complete ones, under other names."""
     write_torchvision(tmp_path)
     fake_gtsrb.write_official(tmp_path / "gtsrb", IMAGES)
-    assert "holds both Final_Training (39,209 images) and Training (torchvision's 26,640" in refused(tmp_path)
+    assert "contains both Final_Training (39,209 images) and Training (torchvision's 26,640" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["", "Final_Training/Images/"])
-def test_layouts_of_one_zip_per_folder_are_named(place: str, tmp_path: Path) -> None:
-    """The message says which zips there are, and to unpack them."""
+def test_the_zips_of_a_layout_of_one_zip_per_folder_are_named(place: str, tmp_path: Path) -> None:
+    """The message names a zip that was found, and says to unpack the zips."""
     fake_gtsrb.write_official(tmp_path, IMAGES)
     for folder in sorted((tmp_path / "Final_Training/Images").iterdir()):
         files = {f"{folder.name}/{path.name}": path.read_bytes() for path in folder.iterdir()}
@@ -198,7 +198,7 @@ def test_layouts_of_one_zip_per_folder_are_named(place: str, tmp_path: Path) -> 
         folder.rmdir()
     message = refused(tmp_path)
     assert "no Final_Training/Images/000NN/GT-000NN.csv" in message
-    assert message.endswith(f"unpack zips of other names, such as {place}00000.zip")
+    assert message.endswith(f"; unpack the 3 zips in it, such as {place}00000.zip")
 
 
 @pytest.mark.parametrize(
@@ -208,20 +208,21 @@ def test_layouts_of_one_zip_per_folder_are_named(place: str, tmp_path: Path) -> 
         (("train", "valid"), "found train, valid"),
         ([f"{label}" for label in range(10, 53)], "found 10, 11, 12, 13, 14 and 38 more"),
         ((".DS_Store", "sign\x1b[2J"), "found sign\\x1b[2J"),
-        (("archive.zip",), "found archive.zip; unpack zips of other names, such as archive.zip"),
+        (("GTSRB_Final_Test_GT.zip",), "found GTSRB_Final_Test_GT.zip"),
+        (("archive.zip",), "found archive.zip; unpack archive.zip"),
     ],
 )
-def test_layouts_that_are_not_known_are_named(names: tuple[str, ...], found: str, tmp_path: Path) -> None:
-    """What was expected, how to get it, and what was found instead."""
+def test_unknown_layouts_are_described(names: tuple[str, ...], found: str, tmp_path: Path) -> None:
+    """The message says what was expected, how to get it, and what was found."""
     for name in names:
         (tmp_path / name).mkdir()
     message = refused(tmp_path)
-    assert message.startswith(f"{tmp_path}: holds no GTSRB; expected the official archives, ")
-    assert message.endswith(f"fetches the official archives; {found}")
+    assert message.startswith(f"{tmp_path}: GTSRB not found; expected the official archives, ")
+    assert message.endswith(f"downloads the official archives; {found}")
 
 
 def test_layouts_with_a_column_twice_are_refused(tmp_path: Path) -> None:
-    """Which of the two is meant?"""
+    """It is ambiguous which of them is meant."""
     fake_gtsrb.write_official(tmp_path, IMAGES)
     path = tmp_path / TEST_CSV
     path.write_text("\n".join(f"{line};{line.rpartition(';')[2]}" for line in path.read_text().splitlines()))
@@ -229,8 +230,8 @@ def test_layouts_with_a_column_twice_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["53.5", "1_0", "５", "nan", "inf", "1e1", "9" * 5000, "5.", "--5", "5,0"])
-def test_layouts_whose_cells_are_no_whole_numbers_are_rejected(cell: str, tmp_path: Path) -> None:
-    """53.0 is a whole number; what int() takes beside such, or pandas writes for a gap, is none."""
+def test_layouts_whose_cells_are_not_integers_are_rejected(cell: str, tmp_path: Path) -> None:
+    """53.0 is an integer; other forms that int() accepts, and what pandas writes for a gap, are not."""
     fake_gtsrb.write_official(tmp_path, IMAGES)
     path = tmp_path / TEST_CSV
     lines = path.read_text().splitlines()

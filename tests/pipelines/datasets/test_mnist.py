@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST in idx files, whole and damaged, against torchvision's reader."""
+"""MNIST and Fashion-MNIST in intact and damaged idx files, compared with torchvision's reader."""
 
 import gzip
 import struct
@@ -43,7 +43,7 @@ def test_images_and_labels_are_those_of_torchvision(
         assert list(listing.card.class_names) == theirs.classes
 
 
-def test_what_is_listed_says_how_it_differs_from_the_publishers_numbers(tmp_path: Path) -> None:
+def test_the_listing_says_how_it_differs_from_the_publishers_numbers(tmp_path: Path) -> None:
     write_mnist(tmp_path, LABELS)
     assert Mnist(root=tmp_path).listing().remarks == [
         "6 of 60,000 train images, 3 of 10,000 test images", "no train image of class 3, 6, 7, 8",
@@ -51,7 +51,7 @@ def test_what_is_listed_says_how_it_differs_from_the_publishers_numbers(tmp_path
     ]  # fmt: skip
 
 
-def test_a_label_outside_the_card_is_rejected_and_moves_no_other_image(tmp_path: Path) -> None:
+def test_a_label_outside_the_card_is_rejected_and_shifts_no_other_image(tmp_path: Path) -> None:
     images = write_mnist(tmp_path, {"train": [1, 10, 2], "t10k": [0, 1]})
     source = Mnist(root=tmp_path)
     listing = source.listing()
@@ -76,25 +76,25 @@ def test_a_label_file_of_another_length_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     write_mnist(tmp_path, LABELS)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(SourceError, match=r"has no t10k-labels-idx1-ubyte, with .gz or without; `python jobs/download"):
+    with pytest.raises(SourceError, match=r"has no t10k-labels-idx1-ubyte, with or without .gz; `python jobs/download"):
         Mnist(root=tmp_path).listing()
-    with pytest.raises(SourceError, match="holds no train-images-idx3-ubyte"):
+    with pytest.raises(SourceError, match="train-images-idx3-ubyte and t10k-images-idx3-ubyte not found"):
         Mnist(root=tmp_path / "nowhere").listing()
 
 
-def test_the_other_data_set_of_this_format_is_refused_by_its_labels(tmp_path: Path) -> None:
+def test_fashion_mnist_read_as_mnist_is_refused_by_its_labels(tmp_path: Path) -> None:
     write_mnist(tmp_path, {"train": [1], "t10k": [9, 2, 1, 1, 6, 1, 4, 6, 5, 7, 4, 5]})
-    with pytest.raises(SourceError, match=r"holds the labels of fashion_mnist; set dataset.kind=fashion_mnist"):
+    with pytest.raises(SourceError, match=r"contains the labels of fashion_mnist; set dataset.kind=fashion_mnist"):
         Mnist(root=tmp_path).listing()
-    assert Mnist.recognise(tmp_path) is None
-    assert FashionMnist.recognise(tmp_path) is not None
+    assert Mnist.recognize(tmp_path) is None
+    assert FashionMnist.recognize(tmp_path) is not None
     assert FashionMnist(root=tmp_path).listing().counts == {"train": 1, "test": 12}
 
 
 def test_an_index_that_is_not_in_the_container_is_an_unreadable_image(tmp_path: Path) -> None:
     write_mnist(tmp_path, LABELS)
     path = str(tmp_path / "t10k-images-idx3-ubyte.gz")
-    with pytest.raises(UnreadableImageError, match="holds 3 images, none of number 3"):
+    with pytest.raises(UnreadableImageError, match="has 3 images, no index 3"):
         Containers(Mnist(root=tmp_path)).read(Location("", path, 3))
 
 
@@ -106,10 +106,10 @@ WHOLE = idx_bytes(VALUES)
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "0 bytes are no idx header of 3 dimensions"),
-        (WHOLE[:10], "10 bytes are no idx header"),
-        (WHOLE[:-1], "truncated; its header says 3 × 4 × 5 = 60 bytes and 59 follow"),
-        (WHOLE + b"x", "more bytes follow than the 3 × 4 × 5 = 60 of its header"),
+        (b"", "0 bytes are too short for an idx header of 3 dimensions"),
+        (WHOLE[:10], "10 bytes are too short for an idx header"),
+        (WHOLE[:-1], "truncated; the header says 3 × 4 × 5 = 60 bytes, but 59 follow"),
+        (WHOLE + b"x", "more bytes than the 3 × 4 × 5 = 60 in the header"),
         (b"PK\x03\x04" + WHOLE, r"starts with 50 4b 03 04, not with the magic number"),
         (idx_bytes(VALUES, kind=0x0C), r"holds int32 values \(magic number 00 00 0c 03\), expected uint8"),
         (idx_bytes(VALUES[0]) + bytes(4), "has 2 dimensions, expected 3"),
@@ -135,7 +135,7 @@ def test_a_truncated_gzip_is_refused(tmp_path: Path, keep: int) -> None:
         read_idx(path, 3)
 
 
-def test_a_gzip_bomb_is_read_no_further_than_its_header_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gzip_bomb_is_read_only_up_to_the_size_in_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(WHOLE + bytes(50_000_000)))
     sizes = []
@@ -153,7 +153,7 @@ def test_a_file_that_is_not_gzipped_stays_on_disk(tmp_path: Path) -> None:
     assert isinstance(read, np.memmap) and np.array_equal(read, VALUES)
 
 
-def test_a_damaged_container_is_opened_once_however_many_images_are_sought_in_it(
+def test_a_damaged_container_is_opened_once_however_many_images_are_requested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_mnist(tmp_path, LABELS)

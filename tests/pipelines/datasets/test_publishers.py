@@ -80,7 +80,7 @@ EACH: dict[str, tuple[Callable[[Path], Files], dict[str, int]]] = {
 
 
 def as_published(kind: str, files: Files) -> Published:
-    """Names, folders and packing as published, sizes and MD5s of `files`."""
+    """The published names, folders and packing, with the sizes and MD5s of `files`."""
     published = PUBLISHED[kind]
     archives, optional = (
         tuple(
@@ -120,8 +120,8 @@ def test_each_data_set_is_downloaded_to_what_its_source_reads(
     assert listing.rejected == []
 
 
-def test_files_that_are_not_packed_are_put_there_as_they_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The archives that are kept are not copied."""
+def test_files_that_are_not_packed_are_stored_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives that are kept are not copied."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     files = svhn_files(tmp_path / "written")
     with serving(files) as server:
@@ -176,7 +176,7 @@ def test_all_data_sets_but_two_can_be_downloaded() -> None:
 
 
 def test_host_and_test_archives_of_gtsrb_are_those_of_torchvision() -> None:
-    """It has them in a function; the others' are compared in test_dataset_cards.py."""
+    """torchvision has them in a function; those of the others are compared in test_dataset_cards.py."""
     torchvision = find_spec("torchvision")
     assert torchvision is not None and torchvision.origin is not None
     source = Path(torchvision.origin).with_name("datasets").joinpath("gtsrb.py").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Files and folders as people have them: links, pipes, devices, names of every kind."""
+"""Unusual files and folders: links, pipes, devices and special names."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ TEST_CSV = "Final_Test/Images/GT-final_test.csv"
 
 @pytest.fixture
 def in_time() -> Iterator[None]:
-    """Ends what waits for a pipe that nobody writes to."""
+    """Interrupts a test that waits for a pipe without a writer."""
 
     def give_up(number: int, frame: object) -> None:
         raise TimeoutError("waited for a pipe")
@@ -54,7 +54,7 @@ def names(files: SourceFiles) -> set[str]:
 
 
 def test_linked_folders_and_files_are_not_left_out_silently(official: Path, tmp_path: Path) -> None:
-    """A class folder, the folder of all of them, and single images: all images are listed, with their pixels."""
+    """Linked class folders, a linked root and linked images: all images are listed, with their pixels."""
     expected = {image.image_id for image in listing(official).images}
     for name in ("Final_Training/Images/00014", "Final_Test", "Final_Training/Images/00000/00000_00000.ppm"):
         (official / name).rename(tmp_path / Path(name).name)
@@ -69,8 +69,8 @@ def test_linked_folders_and_files_are_not_left_out_silently(official: Path, tmp_
             )
 
 
-def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
-    """To the folder itself, to one above, and two that name each other."""
+def test_links_that_form_a_cycle_are_followed_once(tmp_path: Path) -> None:
+    """Links to the folder itself, to a parent, and two links to each other."""
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "sign.ppm").write_bytes(b"x")
     (tmp_path / "a" / "b" / "self").symlink_to(tmp_path / "a" / "b")
@@ -86,18 +86,19 @@ def test_links_that_lead_back_are_followed_once(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_class_folder_that_is_a_link_to_nothing_is_not_left_out_silently(official: Path) -> None:
-    """Named, with where it leads."""
+def test_a_class_folder_that_is_a_broken_link_is_not_left_out_silently(official: Path) -> None:
+    """The message names the link and its target."""
     folder = official / "Final_Training/Images/00007"
     folder.symlink_to("/nowhere/00007")
     with pytest.raises(SourceError) as refused:
         listing(official)
-    assert str(refused.value) == f"{folder}: is a link to /nowhere/00007, which is not there; mount it, or remove it"
+    reason = "is a link to /nowhere/00007, which does not exist; mount it, or remove the link"
+    assert str(refused.value) == f"{folder}: {reason}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root lists every folder")
 def test_a_folder_that_cannot_be_listed_is_not_left_out_silently(official: Path) -> None:
-    """os.walk passes over it."""
+    """os.walk would skip it silently."""
     folder = official / "Final_Training/Images/00014"
     folder.chmod(0)
     try:
@@ -111,7 +112,7 @@ def test_a_folder_that_cannot_be_listed_is_not_left_out_silently(official: Path)
 
 
 def test_missing_classes_are_not_left_out_silently(tmp_path: Path) -> None:
-    """A copy without an image of class 5 in train and of 6 and 7 in test is no GTSRB, unless that is said."""
+    """A copy without class 5 in train and 6 and 7 in test is refused, unless the setting allows it."""
     every = fake_gtsrb.make_images(labels=range(43), tracks=1, frames=1, tests=43)
     some = [
         image for image in every
@@ -121,15 +122,15 @@ def test_missing_classes_are_not_left_out_silently(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as refused:
         Gtsrb(root=tmp_path).listing()
     assert str(refused.value) == (
-        f"{tmp_path}, official folders: no train image of class 5; no test image of class 6, 7; the copy is not "
-        "complete: fetch it again, or, where only some of the classes are wanted, say "
-        "dataset.allow_missing_classes=true"
+        f"{tmp_path}, official folders: no train image of class 5; no test image of class 6, 7; the copy is "
+        "incomplete: download it again, or set dataset.allow_missing_classes=true if only some of the classes are "
+        "wanted"
     )
     assert len(listing(tmp_path).images) == len(some)
 
 
 def test_missing_frames_are_not_left_out_silently(tmp_path: Path) -> None:
-    """All classes are there, but not all images: a part of GTSRB, which says so where it is named."""
+    """If all classes exist but images are missing, the remarks say so."""
     every = fake_gtsrb.make_images(labels=range(43), tracks=2, frames=2, tests=43)
     fake_gtsrb.write_official(tmp_path, every)
     assert Gtsrb(root=tmp_path).listing().remarks == [
@@ -137,8 +138,8 @@ def test_missing_frames_are_not_left_out_silently(tmp_path: Path) -> None:
     ]
 
 
-def test_a_class_whose_images_are_all_gone_is_missing(tmp_path: Path) -> None:
-    """Annotations without their images do not make a class; the first of what is wrong is named."""
+def test_a_class_without_its_images_is_missing(tmp_path: Path) -> None:
+    """Annotations without images do not count as a class; the first problem is named."""
     every = fake_gtsrb.make_images(labels=range(43), tracks=1, frames=2, tests=43)
     fake_gtsrb.write_official(tmp_path, every)
     for path in (tmp_path / "Final_Training/Images/00005").glob("*.ppm"):
@@ -151,10 +152,10 @@ def test_a_class_whose_images_are_all_gone_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "/dev/zero", "/dev/null", "folder"])
-def test_paths_that_are_no_regular_file_are_neither_waited_for_nor_read(
+def test_paths_that_are_not_regular_files_are_neither_waited_for_nor_read(
     kind: str, tmp_path: Path, in_time: None
 ) -> None:
-    """As an image: a reason. As an annotation file: an error that names it."""
+    """Such an image is rejected with a reason; such an annotation file is an error that names it."""
     fake_gtsrb.write_official(tmp_path, IMAGES)
     image, annotations = tmp_path / "Final_Test/Images/00001.ppm", tmp_path / TEST_CSV
     for path in (image, annotations):
@@ -173,21 +174,21 @@ def test_paths_that_are_no_regular_file_are_neither_waited_for_nor_read(
 
 
 def test_paths_of_zips_that_are_pipes_are_not_waited_for(official: Path, in_time: None) -> None:
-    """A pipe with the name of an archive is no archive."""
+    """A pipe with the name of an archive is ignored."""
     os.mkfifo(official / fake_gtsrb.ARCHIVES[0])
     assert len(listing(official).images) == len(IMAGES)
 
 
 def test_annotations_are_not_read_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small zip of many lines is refused by the size that they would have, and by their number."""
+    """A small zip with many lines is refused by their unpacked size and by their number."""
     fake_gtsrb.write_zips(tmp_path, IMAGES)
     path = tmp_path / fake_gtsrb.ARCHIVES[2]
     heading = b"Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
     fake_gtsrb.write_zip(path, {"GT-final_test.csv": heading + b"\n" * 2**24})
     with pytest.raises(SourceError, match=r"GT-final_test\.csv: not readable .* bytes is over the limit of 16,777,216"):
         listing(tmp_path)
-    assert gtsrb_annotations.MOST_LINES == 400_000
-    monkeypatch.setattr(gtsrb_annotations, "MOST_LINES", 500)
+    assert gtsrb_annotations.MAX_LINES == 400_000
+    monkeypatch.setattr(gtsrb_annotations, "MAX_LINES", 500)
     fake_gtsrb.write_zip(path, {"GT-final_test.csv": heading + b"1\n" * 500})
     with pytest.raises(SourceError, match=r"GT-final_test\.csv: more than 500 lines; GTSRB has 51,839"):
         listing(tmp_path)
@@ -196,8 +197,8 @@ def test_annotations_are_not_read_without_end(tmp_path: Path, monkeypatch: pytes
 # --- names ---
 
 
-def test_paths_with_characters_that_mean_something_elsewhere_are_names(tmp_path: Path) -> None:
-    """Blanks, umlauts, %, #, ? and more, in the path of the source, as folders and as zips."""
+def test_paths_with_special_characters_are_taken_literally(tmp_path: Path) -> None:
+    """Spaces, umlauts, %, #, ? and more in the path of the source, for folders and zips."""
     for number, write in enumerate((fake_gtsrb.write_official, fake_gtsrb.write_zips, fake_gtsrb.write_kaggle)):
         root = tmp_path / f"Über sicht %20 #{number} ?x=1&y [old] *.{{a}} ~ 'q' $HOME"
         write(root, IMAGES)
@@ -210,7 +211,7 @@ def test_paths_with_characters_that_mean_something_elsewhere_are_names(tmp_path:
 
 
 def test_paths_that_are_not_utf_8_are_rejected_by_name(official: Path, tmp_path: Path) -> None:
-    """A latin-1 name from an old disk: its bytes are shown, and the table of what was rejected can be written."""
+    """The bytes of a latin-1 name are shown, and the table of rejected files can be written."""
     folder = os.fsencode(official / "Final_Test" / "Images")
     for name in (b"Stra\xdfe.ppm", b"alt\xe4"):
         with open(folder + b"/" + name, "wb"):
@@ -234,7 +235,7 @@ def test_paths_in_a_zip_that_are_not_utf_8_are_an_error_that_names_the_zip(tmp_p
 
 
 def test_paths_that_begin_with_a_dot_are_left_out(official: Path) -> None:
-    """The twins that macOS writes beside each file on foreign disks, and folders of file managers."""
+    """The metadata files of macOS, and folders of file managers."""
     for image in list(official.rglob("*.ppm")):
         image.with_name(f"._{image.name}").write_bytes(b"\0\5\x16\7")
     (official / "Final_Training/Images/._GT-00014.csv").write_bytes(b"\0\5\x16\7")
@@ -254,12 +255,12 @@ def test_paths_that_macos_adds_to_zips_are_left_out(tmp_path: Path) -> None:
     assert (len(listed.images), listed.rejected) == (len(IMAGES), [])
 
 
-def test_a_member_that_is_twice_in_a_zip_is_refused(tmp_path: Path) -> None:
-    """Which of the two is meant?"""
+def test_a_member_that_occurs_twice_in_a_zip_is_refused(tmp_path: Path) -> None:
+    """It is ambiguous which of them is meant."""
     with zipfile.ZipFile(tmp_path / "signs.zip", "w") as archive:
         archive.writestr("a/b.ppm", b"1")
         archive.writestr("a\\b.ppm", b"2")
-    with pytest.raises(SourceError, match=r"signs.zip: member 'a\\\\b.ppm' is there twice"):
+    with pytest.raises(SourceError, match=r"signs.zip: member 'a\\\\b.ppm' occurs twice"):
         SourceFiles().add_archive(tmp_path / "signs.zip")
 
 
@@ -276,14 +277,14 @@ def test_a_member_that_is_twice_in_a_zip_is_refused(tmp_path: Path) -> None:
     ],
     ids=["long name", "folder after file", "file after folder", "long path"],
 )
-def test_paths_that_a_disk_cannot_have_are_errors_that_name_the_member(
+def test_paths_that_a_file_system_cannot_store_are_errors_that_name_the_member(
     members: dict[str, bytes], named: str, tmp_path: Path
 ) -> None:
-    """Nothing is left of what came before."""
+    """No earlier member is left behind."""
     fake_gtsrb.write_zip(tmp_path / "signs.zip", members)
     with pytest.raises(SourceError) as refused:
         extract_safely(tmp_path / "signs.zip", tmp_path / "out")
-    assert f"signs.zip: member {named!r} cannot have its name here (" in str(refused.value)
+    assert f"signs.zip: member {named!r} has a name that this file system cannot store (" in str(refused.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["signs.zip"]
 
 

@@ -37,7 +37,7 @@ IMAGES = [*_tracks([10, 20, 7, 2, 1]), _test(0), _test(1)]
     ("fraction", "expected"), [(0.2, [2, 4, 1, 1, 0]), (0.5, [5, 10, 4, 1, 0]), (0.9, [9, 18, 6, 1, 0])]
 )
 def test_validation_takes_its_fraction_of_every_class(fraction: float, expected: list[int]) -> None:
-    """Stratified: a fraction of each class's tracks, at least one and never all of them, and none of a lone one."""
+    """Stratified: a fraction of each class's tracks, at least one but never all of them, and none of a single track."""
     chosen = validation_groups(IMAGES, fraction, seed=0)
     per_label = Counter(int(track.partition("/")[0]) for track in chosen)
     assert [per_label[label] for label in range(5)] == expected
@@ -49,8 +49,8 @@ def test_validation_takes_its_fraction_of_every_class(fraction: float, expected:
     fraction=st.floats(0.001, 0.999),
     seed=st.integers(0, 9),
 )
-def test_every_class_with_two_tracks_or_more_is_on_both_sides(tracks: list[int], fraction: float, seed: int) -> None:
-    """Whole tracks, at least one in validation and one in train, whatever the fraction."""
+def test_every_class_with_at_least_two_tracks_is_in_both_splits(tracks: list[int], fraction: float, seed: int) -> None:
+    """Whole tracks, with at least one in validation and one in train for any fraction."""
     chosen = validation_groups(_tracks(tracks), fraction, seed)
     sides: defaultdict[int, Counter[bool]] = defaultdict(Counter)
     for image in _tracks(tracks):
@@ -62,19 +62,19 @@ def test_every_class_with_two_tracks_or_more_is_on_both_sides(tracks: list[int],
         assert sides[label][True] / 3 == (0 if count < 2 else min(max(1, round(fraction * count)), count - 1))
 
 
-def test_validation_is_of_tracks_that_there_are_and_of_no_test_image() -> None:
-    """Test images have no track and stay test."""
+def test_validation_has_existing_tracks_and_no_test_image() -> None:
+    """Test images have no track and stay in test."""
     assert validation_groups(IMAGES, 0.5, seed=0) < {image.group for image in IMAGES if image.group}
     assert validation_groups([_test(0), _test(1)], 0.5, seed=0) == frozenset()
 
 
-def test_no_fraction_is_no_validation() -> None:
-    """At 0 not even one track is taken."""
+def test_a_fraction_of_zero_gives_no_validation() -> None:
+    """With fraction 0, no track is chosen."""
     assert validation_groups(IMAGES, 0.0, seed=0) == frozenset()
 
 
-def test_the_seed_decides_and_nothing_else() -> None:
-    """The same seed chooses the same tracks in any order of the images; other seeds choose others."""
+def test_only_the_seed_decides() -> None:
+    """The same seed chooses the same tracks for any order of the images; other seeds choose other tracks."""
     chosen = [validation_groups(IMAGES, 0.5, seed) for seed in range(5)]
     assert len(set(chosen)) == 5
     for order in range(3):
@@ -82,19 +82,19 @@ def test_the_seed_decides_and_nothing_else() -> None:
         assert validation_groups(shuffled, 0.5, seed=0) == chosen[0]
 
 
-def test_a_class_does_not_decide_about_another() -> None:
-    """The tracks of a class are chosen the same with and without the other classes."""
+def test_the_split_of_a_class_does_not_depend_on_other_classes() -> None:
+    """The choice of tracks in a class is the same with and without the other classes."""
     alone = validation_groups([image for image in IMAGES if image.label == 1], 0.2, seed=0)
     assert alone == {track for track in validation_groups(IMAGES, 0.2, seed=0) if track.startswith("00001/")}
 
 
-def test_the_choice_of_seed_0_is_what_it_was() -> None:
-    """The split is part of what a data set is: a change of the rule changes every data set."""
+def test_the_split_of_seed_0_has_not_changed() -> None:
+    """The split is part of the data set, so a change of the rule would change every data set."""
     assert sorted(validation_groups(_tracks([6, 3]), 0.34, seed=0)) == ["00000/00000", "00000/00005", "00001/00002"]
 
 
-def test_tracks_that_must_not_be_in_validation_are_replaced_by_others() -> None:
-    """As many tracks as before, none of them in `never`; where all are, the class has no validation."""
+def test_excluded_tracks_are_replaced_by_others() -> None:
+    """As many tracks as before, none of them in `never`; if all are, the class has no validation."""
     before = validation_groups(IMAGES, 0.2, seed=0)
     after = validation_groups(IMAGES, 0.2, seed=0, never=before)
     # label 3 has two tracks, one of them forbidden: the other is taken
@@ -106,13 +106,13 @@ def test_tracks_that_must_not_be_in_validation_are_replaced_by_others() -> None:
 
 
 def test_distinct_images_have_no_duplicates() -> None:
-    """Nothing is grouped that is not pixel-identical."""
+    """Only pixel-identical images are grouped."""
     found = find_duplicates(IMAGES, {image.image_id: image.image_id.encode() for image in IMAGES})
     assert found == (0, 0, [], frozenset())
 
 
-def test_duplicates_are_told_apart_by_where_their_copies_are() -> None:
-    """Within a track they are harmless; across tracks, or in train and test, their tracks must not be in validation."""
+def test_duplicates_are_distinguished_by_the_location_of_their_copies() -> None:
+    """Duplicates within a track are harmless; tracks with duplicates elsewhere must not be in validation."""
     images = [
         *(_train(0, 0, frame) for frame in range(3)), *(_train(0, track, 0) for track in (1, 2, 3, 4, 5)),
         _train(1, 0, 0), *(_test(number) for number in range(5)),

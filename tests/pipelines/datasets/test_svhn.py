@@ -1,4 +1,4 @@
-"""SVHN's .mat files, against torchvision's reader, and .mat files of other versions and contents."""
+"""SVHN's .mat files, compared with torchvision's reader, and .mat files of other versions and contents."""
 
 import struct
 import tracemalloc
@@ -41,7 +41,7 @@ def test_svhn_is_read_as_torchvision_reads_it(tmp_path: Path, compressed: bool) 
             assert np.array_equal(read, theirs.data.transpose(0, 2, 3, 1))
 
 
-def test_extra_is_left_out_unless_asked_for_and_that_is_said(tmp_path: Path) -> None:
+def test_extra_is_left_out_by_default_and_that_is_reported(tmp_path: Path) -> None:
     write_svhn(tmp_path, LABELS)
     listing = Svhn(root=tmp_path).listing()
     assert listing.counts == {"train": 4, "test": 2} and listing.card.name == "svhn"
@@ -49,7 +49,7 @@ def test_extra_is_left_out_unless_asked_for_and_that_is_said(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("label", [0, 11])
-def test_a_label_that_is_no_digit_is_rejected(tmp_path: Path, label: int) -> None:
+def test_a_label_that_is_not_a_digit_is_rejected(tmp_path: Path, label: int) -> None:
     write_svhn(tmp_path, {"train": [1, label, 2], "test": [3]})
     listing = Svhn(root=tmp_path).listing()
     assert [(row.source, row.reason) for row in listing.rejected] == [
@@ -70,7 +70,7 @@ def test_a_file_of_version_7_3_is_refused_by_its_version(tmp_path: Path) -> None
     for content in (header.ljust(512) + b"\x89HDF\r\n\x1a\n" + bytes(100), b"\x89HDF\r\n\x1a\n" + bytes(600)):
         (tmp_path / "train_32x32.mat").write_bytes(content)
         with pytest.raises(
-            SourceError, match=r"train_32x32.mat: a .mat file of version 7.3 \(HDF5\), which is not read"
+            SourceError, match=r"train_32x32.mat: a .mat file of version 7.3 \(HDF5\), which is not supported"
         ):
             Svhn(root=tmp_path).listing()
 
@@ -97,7 +97,7 @@ GOOD: dict[str, Any] = {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.ones((2
         ({**GOOD, "y": np.array([{}, {}], object)}, "y is of class cell, expected uint8 or double"),
     ],
 )  # fmt: skip
-def test_a_file_of_other_content_is_refused(tmp_path: Path, variables: dict[str, Any], reason: str) -> None:
+def test_a_file_with_unexpected_contents_is_refused(tmp_path: Path, variables: dict[str, Any], reason: str) -> None:
     write_svhn(tmp_path, LABELS)
     scipy.io.savemat(tmp_path / "train_32x32.mat", variables)
     with pytest.raises(SourceError, match=f"train_32x32.mat: {reason}"):
@@ -119,7 +119,7 @@ def test_a_variable_that_claims_more_than_the_limit_is_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scipy.io.savemat(tmp_path / "x.mat", GOOD)
-    monkeypatch.setattr("pipelines.datasets.matlab.MOST_BYTES", 6000)
+    monkeypatch.setattr("pipelines.datasets.matlab.MAX_BYTES", 6000)
     monkeypatch.setattr("numpy.empty", None)
     with pytest.raises(SourceError, match=r"X claims 6,144 bytes, more than 6,000"):
         read_variable(tmp_path / "x.mat", "X")
@@ -156,7 +156,7 @@ def test_variables_are_read_as_scipy_reads_them(tmp_path: Path, values: Any, com
 
 
 def test_big_endian_files_and_doubles_stored_as_bytes_are_read(tmp_path: Path) -> None:
-    """As MATLAB stores whole numbers; SciPy never writes either."""
+    """MATLAB stores integers this way; SciPy never writes either form."""
     flags = struct.pack(">4I", 6, 8, 6, 0)
     dimensions, name = struct.pack(">2I2i", 5, 8, 3, 1), struct.pack(">2H4s", 1, 1, b"y")
     for length, stored in ((3, bytes([10, 1, 200])), (5, bytes(5))):
@@ -181,7 +181,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
 
 
 @given(st.booleans(), st.integers(0, 400), st.integers(0, 255))
-def test_a_damaged_byte_is_an_error_of_ours_or_other_values(
+def test_a_damaged_byte_gives_a_source_error_or_other_values(
     tmp_path_factory: pytest.TempPathFactory, whole: dict[bool, bytes], compressed: bool, place: int, value: int
 ) -> None:
     path, content = tmp_path_factory.getbasetemp() / "damaged.mat", bytearray(whole[compressed])
@@ -194,8 +194,8 @@ def test_a_damaged_byte_is_an_error_of_ours_or_other_values(
         assert str(error).startswith(f"{path}: ")
 
 
-def test_a_bomb_is_unpacked_no_further_than_its_header_says(tmp_path: Path) -> None:
-    """60 MB of zeros behind a header of 3 values; a checksum that is never reached does not matter."""
+def test_a_bomb_is_unpacked_only_up_to_the_size_in_its_header(tmp_path: Path) -> None:
+    """60 MB of zeros after a header for 3 values; the checksum after them is never read."""
     flags, dimensions = struct.pack("<4I", 6, 8, 9, 0), struct.pack("<2I2i", 5, 8, 3, 1)
     body = flags + dimensions + struct.pack("<2H4s", 1, 1, b"y") + struct.pack("<2I", 2, 3)
     packed = zlib.compress(struct.pack("<2I", 14, len(body) + 8) + body + bytes(60_000_000), 1)

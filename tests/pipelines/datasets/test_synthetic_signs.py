@@ -25,7 +25,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two classes of two frames, where a test is about folders rather than about drawings."""
+    """Two classes with two frames, for tests of folders rather than drawings."""
     monkeypatch.setattr("pipelines.datasets.synthetic_signs.SIGNS", SIGNS[:2])
     monkeypatch.setattr("pipelines.datasets.synthetic_signs.FRAMES_PER_TRACK", 2)
 
@@ -40,7 +40,7 @@ def _bytes(root: Path) -> dict[str, bytes]:
 
 
 def _annotations(root: Path) -> list[tuple[Path, dict[str, int]]]:
-    """Each annotated image file with its numbers."""
+    """Each annotated image file with its annotated numbers."""
     found = []
     for annotations in sorted(root.rglob("GT-*.csv")):
         with annotations.open(newline="") as lines:
@@ -147,14 +147,14 @@ def test_a_track_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
     assert all(three[name] == two[name] for name in shared)
 
 
-def test_what_is_there_is_left_alone(drawn: Path) -> None:
+def test_an_existing_data_set_is_kept(drawn: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (drawn, *drawn.rglob("*"))}
     assert _at(drawn).ensure() == drawn
     assert {path: path.stat().st_mtime_ns for path in (drawn, *drawn.rglob("*"))} == before
 
 
 @pytest.mark.usefixtures("quick")
-def test_other_settings_replace_what_is_there(tmp_path: Path) -> None:
+def test_other_settings_replace_an_existing_data_set(tmp_path: Path) -> None:
     root = _at(tmp_path / "signs").ensure()
     _at(root, drawing_seed=6, tracks_per_class=3).ensure()
     assert json.loads((root / DRAWN_STAMP).read_bytes()) == {
@@ -169,12 +169,12 @@ def test_other_settings_replace_what_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("foreign", ["a folder", "a file"])
-def test_what_is_not_ours_is_refused_and_stays(foreign: str, tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_refused_and_kept(foreign: str, tmp_path: Path) -> None:
     root = tmp_path / "signs"
     thesis = root / "thesis.tex" if foreign == "a folder" else root
     thesis.parent.mkdir(exist_ok=True)
     thesis.write_text("mine")
-    with pytest.raises(SourceError, match=r"signs: is there, but holds no .*choose another dataset.root"):
+    with pytest.raises(SourceError, match=r"signs: exists, but without .*choose another dataset.root"):
         _at(root).ensure()
     assert thesis.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["signs"]
@@ -186,7 +186,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed_before_drawing(tmp_path: Path) -> None:
     for state in ("partial", "replaced"):
         (tmp_path / f".signs-{state}" / "Final_Test").mkdir(parents=True)
         (tmp_path / f".signs-{state}" / "Final_Test" / "left.ppm").write_bytes(b"P6")
@@ -216,7 +216,7 @@ def test_every_two_signs_are_clearly_different() -> None:
 
 
 @pytest.mark.parametrize(("left", "right"), [(19, 20), (34, 33), (37, 36), (39, 38)])
-def test_left_is_right_in_a_mirror(left: int, right: int) -> None:
+def test_mirrored_signs_are_each_others_mirror_images(left: int, right: int) -> None:
     mirrored = np.asarray(draw_template(right).image)[:, ::-1].astype(int)
     assert np.abs(mirrored - np.asarray(draw_template(left).image)).mean() < 1
 

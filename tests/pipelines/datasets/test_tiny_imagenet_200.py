@@ -1,4 +1,4 @@
-"""Tiny ImageNet, in its folder and in its zip."""
+"""Tiny ImageNet as a folder and as a zip."""
 
 import shutil
 from collections import Counter
@@ -33,12 +33,12 @@ def test_val_becomes_test_with_the_labels_of_its_annotations(root: Path) -> None
     assert [image.image_id for image in test] == [f"val/val_{number}" for number in range(8)]
     assert listing.rejected == []
     assert listing.remarks == [
-        "2 images in test/ have no labels and are left out",
+        "2 images in test/ have no labels and are ignored",
         "4 of 200 classes, 12 of 100,000 train images, 8 of 10,000 test images",
     ]
 
 
-def test_classes_bear_their_first_word_and_their_wnid_where_it_is_taken(root: Path) -> None:
+def test_classes_are_named_by_their_first_word_and_their_wnid_if_it_is_ambiguous(root: Path) -> None:
     assert TinyImagenet200(root=root).listing().card.class_names == (
         "goldfish", "crane (n02012849)", "Egyptian cat", "crane (n03126707)",
     )  # fmt: skip
@@ -53,7 +53,7 @@ def test_the_zip_gives_the_same_images_unextracted(root: Path, tmp_path: Path) -
     assert zipped.card == folder.card and zipped.remarks == folder.remarks
 
 
-def test_lines_and_images_that_do_not_fit_are_rejected(root: Path) -> None:
+def test_lines_and_images_that_do_not_match_are_rejected(root: Path) -> None:
     path = root / "val/val_annotations.txt"
     lines = path.read_text().splitlines()
     lines[1] = "val_99.JPEG\tn01443537\t0\t0\t1\t1"
@@ -61,10 +61,10 @@ def test_lines_and_images_that_do_not_fit_are_rejected(root: Path) -> None:
     path.write_text("\n".join([*lines, lines[0], ""]))
     listing = TinyImagenet200(root=root).listing()
     assert [(Path(row.source).name, row.reason) for row in listing.rejected] == [
-        ("val_annotations.txt line 2", "names 'val_99.JPEG', which is not in val/images"),
-        ("val_annotations.txt line 3", "names the class 'n00000001', which is not in wnids.txt"),
-        ("val_annotations.txt line 9", "a second line for val_0.JPEG; the first is kept"),
-        ("val_1.JPEG", "no line of val_annotations.txt names it"),
+        ("val_annotations.txt line 2", "refers to 'val_99.JPEG', which is not in val/images"),
+        ("val_annotations.txt line 3", "refers to the class 'n00000001', which is not in wnids.txt"),
+        ("val_annotations.txt line 9", "a second line for val_0.JPEG; the first is used"),
+        ("val_1.JPEG", "not in val_annotations.txt"),
     ]
     assert Counter(image.split for image in listing.images) == {"train": 12, "test": 6}
 
@@ -73,7 +73,7 @@ def test_lines_and_images_that_do_not_fit_are_rejected(root: Path) -> None:
     ("name", "content", "reason"),
     [
         ("wnids.txt", "n01443537\nn01443537\n", r"wnids.txt: contains duplicates: n01443537"),
-        ("wnids.txt", "n01443537\n", r"wnids.txt: names 1 classes, expected 200, at least 2"),
+        ("wnids.txt", "n01443537\n", r"wnids.txt: lists 1 classes, expected 200, or at least 2"),
         ("wnids.txt", "goldfish\ncat\n", r"wnids.txt: 'goldfish' is not a wnid"),
         ("wnids.txt", "n01443537\nn02124075\n", r"train/n02012849 is not in wnids.txt"),
         ("wnids.txt", "\n".join([*TINY_WNIDS, "n00000001"]), r"train/ has no image of n00000001"),
@@ -93,21 +93,24 @@ def test_an_incomplete_or_damaged_copy_is_refused(
         TinyImagenet200(root=root).listing()
 
 
-def test_a_class_without_a_name_bears_its_wnid_and_that_is_said(root: Path) -> None:
+def test_a_class_without_a_name_is_named_by_its_wnid_and_that_is_reported(root: Path) -> None:
     (root / "words.txt").write_text("n01443537\tgoldfish\n")
     listing = TinyImagenet200(root=root).listing()
     assert listing.card.class_names == ("goldfish", "n02012849", "n02124075", "n03126707")
-    assert "words.txt has no name for n02012849, n02124075, n03126707; these classes bear their wnid" in listing.remarks
+    assert (
+        "words.txt has no name for n02012849, n02124075, n03126707; these classes are named by their wnid"
+        in listing.remarks
+    )
 
 
 def test_other_files_among_the_training_images_are_counted(root: Path) -> None:
     for name in ("0_notes.txt", "notes.txt"):
         (root / "train/n01443537/images" / name).write_bytes(b"")
     assert TinyImagenet200(root=root).listing().left_out[0] == (
-        "2 other files in train/ are left out: train/n01443537/images/0_notes.txt, …"
+        "2 other files in train/ are ignored: train/n01443537/images/0_notes.txt, …"
     )
 
 
 def test_a_folder_without_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"holds no Tiny ImageNet; expected wnids.txt"):
+    with pytest.raises(SourceError, match=r"Tiny ImageNet not found; expected wnids.txt"):
         TinyImagenet200(root=tmp_path).listing()

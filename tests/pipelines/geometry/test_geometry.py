@@ -22,7 +22,7 @@ ROI = Roi(0, 0, 0, 0)
 
 
 def _numbered(height: int, width: int) -> Image:
-    """1, 2, 3 … in reading order; the channels hold n, n + 100 and n + 200 modulo 256."""
+    """Pixels numbered 1, 2, 3 … in reading order; the channels are n, n + 100 and n + 200 modulo 256."""
     numbers = np.arange(1, height * width + 1).reshape(height, width, 1) + np.array([0, 100, 200])
     return (numbers % 256).astype(np.uint8)
 
@@ -45,14 +45,14 @@ def _stretched(image: Image, size_px: int) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize(("key", "geometry"), GEOMETRIES.items(), ids=list(GEOMETRIES))
 def test_a_menu_key_is_the_file_and_the_class_in_snake_case(key: str, geometry: type[Geometry]) -> None:
-    """One name finds a geometry everywhere, and each says whether noise comes before or after it."""
+    """A geometry has the same name everywhere."""
     assert key == geometry.kind == geometry.__module__.rpartition(".")[2]
     assert key == re.sub(r"(?<!^)(?=[A-Z])", "_", geometry.__name__).lower()
     assert issubclass(geometry, Windowing) != issubclass(geometry, Resampling)
 
 
-def test_the_paper_crops_before_noise_is_lost_and_resampling_comes_first() -> None:
-    """crop_or_pad only moves pixels; the two others mix them."""
+def test_noise_comes_before_cropping_and_after_resampling() -> None:
+    """crop_or_pad only moves pixels; the other two mix them."""
     windowing = [key for key, geometry in GEOMETRIES.items() if issubclass(geometry, Windowing)]
     assert windowing == ["crop_or_pad"]
 
@@ -75,7 +75,7 @@ def test_the_paper_crops_before_noise_is_lost_and_resampling_comes_first() -> No
     ],
 )
 def test_crop_or_pad_on_arrays_drawn_by_hand(height: int, width: int, size_px: int, expected: list[list[int]]) -> None:
-    """An odd remainder leaves its extra pixel on the right and at the bottom, cropped or padded; padding is black."""
+    """For an odd remainder the extra pixel is cropped or padded at the right and bottom; padding is black."""
     squared = _crop_or_pad(_numbered(height, width), size_px)
     numbers = np.array(expected)[:, :, None]
     colours = np.where(numbers > 0, (numbers + np.array([0, 100, 200])) % 256, 0)
@@ -86,7 +86,7 @@ def test_crop_or_pad_on_arrays_drawn_by_hand(height: int, width: int, size_px: i
 @QUICK
 @given(height=st.integers(1, 40), width=st.integers(1, 40), size_px=st.integers(1, 40))
 def test_crop_or_pad_equals_its_plain_twin(height: int, width: int, size_px: int) -> None:
-    """Pixel by pixel in plain Python it is the same square, for any sides."""
+    """It equals a pixel-by-pixel implementation for any image size."""
     image = _random(height, width)
     np.testing.assert_array_equal(_crop_or_pad(image, size_px), render_twins.crop_or_pad(image, size_px))
 
@@ -94,7 +94,7 @@ def test_crop_or_pad_equals_its_plain_twin(height: int, width: int, size_px: int
 @QUICK
 @given(side=st.integers(1, 60), more=st.integers(0, 60))
 def test_padding_and_then_cropping_back_is_the_identity(side: int, more: int) -> None:
-    """Whatever the parity of both sides, a square image comes back from a larger square."""
+    """For any parity of both sides, a square image is restored from a larger square."""
     image = _random(side, side)
     np.testing.assert_array_equal(_crop_or_pad(_crop_or_pad(image, side + more), side), image)
 
@@ -102,7 +102,7 @@ def test_padding_and_then_cropping_back_is_the_identity(side: int, more: int) ->
 @QUICK
 @given(height=st.integers(1, 60), width=st.integers(1, 60), size_px=st.integers(1, 60))
 def test_crop_or_pad_twice_is_crop_or_pad_once(height: int, width: int, size_px: int) -> None:
-    """A square of the right size stays as it is."""
+    """A square of the right size is unchanged."""
     once = _crop_or_pad(_random(height, width), size_px)
     assert once.shape == (size_px, size_px, 3)
     np.testing.assert_array_equal(_crop_or_pad(once, size_px), once)
@@ -111,7 +111,7 @@ def test_crop_or_pad_twice_is_crop_or_pad_once(height: int, width: int, size_px:
 @QUICK
 @given(half=st.tuples(*[st.integers(0, 30)] * 3))
 def test_crop_or_pad_keeps_the_centre_pixel(half: tuple[int, int, int]) -> None:
-    """Where all sides are odd the middle stays the middle."""
+    """If all sides are odd, the centre pixel stays at the centre."""
     height, width, size_px = (2 * number + 1 for number in half)
     image = _random(height, width)
     squared = _crop_or_pad(image, size_px)
@@ -120,20 +120,21 @@ def test_crop_or_pad_keeps_the_centre_pixel(half: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize("size_px", [28, 40, 50, 75])
 def test_padding_is_black_and_only_padding(size_px: int) -> None:
-    """Around a white image of 21 × 16 there are exactly 21 · 16 white pixels, and black."""
+    """A padded white image of 21 × 16 has exactly 21 · 16 white pixels, and the others are black."""
     squared = _crop_or_pad(np.full((21, 16, 3), 255, np.uint8), size_px)
     assert int((squared == 255).all(axis=2).sum()) == 21 * 16
     assert int((squared == 0).all(axis=2).sum()) == size_px**2 - 21 * 16
 
 
-def test_crop_or_pad_does_not_heed_the_region_of_interest() -> None:
-    """The paper takes the centre of the image, wherever the sign is."""
+def test_crop_or_pad_ignores_the_region_of_interest() -> None:
+    """The paper crops the centre of the image, wherever the sign is."""
     image = _random(30, 20)
     np.testing.assert_array_equal(CropOrPad()(image, Roi(3, 4, 9, 9), 16), CropOrPad()(image, Roi(0, 0, 1, 1), 16))
 
 
 def test_resize_is_pillows_antialiased_bilinear_filter() -> None:
-    """A 2 × 1 picture of black and white over 4 pixels: weights 1, 3/4, 1/4, 0 by hand; any other as Pillow has it."""
+    """A black and white 2 × 1 image over 4 pixels has weights 1, 3/4, 1/4, 0; any other image equals Pillow's
+    result."""
     image = np.array([[[0] * 3, [255] * 3]], np.uint8)
     assert _red(Resize()(image, ROI, 4)) == [[0, 64, 191, 255]] * 4
     image = _random(50, 70)
@@ -141,7 +142,7 @@ def test_resize_is_pillows_antialiased_bilinear_filter() -> None:
 
 
 def test_resize_averages_where_it_shrinks() -> None:
-    """Antialiased: a fine checkerboard shrunk fourfold is nearly even grey, not black and white again."""
+    """Antialiasing: a fine checkerboard reduced fourfold is nearly uniform grey."""
     board = np.repeat((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     shrunk = Resize()(board, ROI, 16)
     assert shrunk.min() >= 120 and shrunk.max() <= 135
@@ -153,7 +154,7 @@ def test_resize_averages_where_it_shrinks() -> None:
 def test_resampling_keeps_a_constant_image_constant(
     geometry: Resampling, height: int, width: int, size_px: int, grey: int
 ) -> None:
-    """No filter invents a grey level or a dark border."""
+    """No filter introduces a grey level or a dark border."""
     image = np.full((height, width, 3), grey, np.uint8)
     resampled = geometry(image, Roi(width // 3, height // 3, width - 1, height - 1), size_px)
     np.testing.assert_array_equal(resampled, np.full((size_px, size_px, 3), grey, np.uint8))
@@ -182,7 +183,8 @@ def test_resampling_keeps_a_constant_image_constant(
 def test_roi_resize_cuts_the_sign_with_its_margin(
     roi: Roi, margin_fraction: float, rows: slice, columns: slice
 ) -> None:
-    """The margin is a fraction of the sign's own sides, x2 and y2 belong to the sign, and the border ends it."""
+    """The margin is a fraction of the sign's sides, x2 and y2 are inclusive, and the crop ends at the image's
+    border."""
     image = _random(40, 50)
     expected = _stretched(np.ascontiguousarray(image[rows, columns]), 24)
     np.testing.assert_array_equal(RoiResize(margin_fraction=margin_fraction)(image, roi, 24), expected)
@@ -194,8 +196,8 @@ def test_roi_resize_has_a_margin_of_a_tenth_unless_told_otherwise() -> None:
     np.testing.assert_array_equal(RoiResize()(image, roi, 24), RoiResize(margin_fraction=0.1)(image, roi, 24))
 
 
-def test_nothing_outside_the_sign_and_its_margin_comes_into_the_square() -> None:
-    """A white sign with a black surrounding stays all white, up to the last row and column of the region."""
+def test_nothing_outside_the_sign_and_its_margin_is_in_the_square() -> None:
+    """A white sign on black gives an all-white image, up to the last row and column of the region."""
     image = np.zeros((40, 50, 3), np.uint8)
     image[12:22, 10:30] = 255
     cut = RoiResize(margin_fraction=0.0)
@@ -205,8 +207,8 @@ def test_nothing_outside_the_sign_and_its_margin_comes_into_the_square() -> None
 
 
 @pytest.mark.parametrize("kind", GEOMETRIES)
-def test_a_geometry_gives_stages_that_hold_every_size_once_and_leaves_its_input_alone(kind: str) -> None:
-    """The sizes asked for come out, each as a uint8 square, and the image is as before."""
+def test_a_geometry_gives_every_size_once_and_does_not_change_its_input(kind: str) -> None:
+    """Each requested size is a uint8 square, and the input is unchanged."""
     image = _random(33, 47)
     before = image.copy()
     image.flags.writeable = False
@@ -231,7 +233,7 @@ def test_a_geometry_gives_stages_that_hold_every_size_once_and_leaves_its_input_
 def test_a_setting_that_is_unknown_or_of_the_wrong_type_or_out_of_range_is_refused(
     geometry: type[Geometry], given_settings: dict[str, Any], key: str
 ) -> None:
-    """The error names the key, and that key alone."""
+    """The error names this key and no other."""
     with pytest.raises(ValidationError) as refused:
         geometry(**given_settings)
     assert [problem["loc"] for problem in refused.value.errors()] == [(key,)]

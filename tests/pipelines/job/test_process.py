@@ -1,4 +1,4 @@
-"""What a job leaves in the temporary folder, and what SIGTERM does."""
+"""The temporary folder of a job, and SIGTERM."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def terminate_and_call_it_something_else(_: Sequence[str]) -> None:
 
 
 @pytest.mark.parametrize(("job", "code"), [(leave_things, 0), (fail, 1), (interrupt, 130)])
-def test_what_a_job_makes_in_the_temporary_folder_goes_with_it(folder: Path, job: object, code: int) -> None:
+def test_a_jobs_files_in_the_temporary_folder_are_removed_with_it(folder: Path, job: object, code: int) -> None:
     variables = dict(os.environ)
     assert run_job(job, []) == code
     assert list(folder.iterdir()) == []

@@ -1,4 +1,4 @@
-"""How every job ends, whatever it ends with."""
+"""The exit codes and error messages of jobs."""
 
 import errno
 import os
@@ -40,7 +40,7 @@ def ended(error: BaseException) -> int:
     ],
     ids=repr,
 )  # fmt: skip
-def test_every_end_is_one_line_and_an_exit_code(
+def test_every_error_is_one_line_and_an_exit_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ended(error) == code
@@ -48,7 +48,7 @@ def test_every_end_is_one_line_and_an_exit_code(
     assert told.out == "" and told.err.endswith(said) and told.err.startswith("error: ") and told.err.count("\n") == 1
 
 
-def test_what_the_system_refuses_is_named_with_its_file(tmp_path: Path) -> None:
+def test_an_error_of_the_system_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "x", tmp_path / ("x" * 300), tmp_path / "nowhere" / "x", tmp_path):
         with pytest.raises(OSError, match=r"\[Errno") as refused:
@@ -57,19 +57,19 @@ def test_what_the_system_refuses_is_named_with_its_file(tmp_path: Path) -> None:
         assert "fix this" not in describe_refusal(refused.value)
 
 
-def test_a_full_disk_that_names_no_file_is_told_with_the_place_in_the_code() -> None:
+def test_a_full_disk_without_a_file_name_is_reported_with_the_line_of_code() -> None:
     with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space") as refused:
         file.write(b"x")
     assert __file__ in describe_refusal(refused.value)
     assert "No space left on device; make room" in describe_refusal(refused.value)
 
 
-def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(KeyError):
         ended(KeyError("x"))
 
 
-def test_sigterm_lets_a_job_clear_up() -> None:
+def test_sigterm_lets_a_job_clean_up() -> None:
     before, made = signal.getsignal(signal.SIGTERM), []
 
     def job(_: Sequence[str]) -> None:
@@ -90,9 +90,7 @@ def test_sigterm_lets_a_job_clear_up() -> None:
         ("print('→ \\udcff [old]')", "ascii", 0, ""),
     ],
 )
-def test_a_reader_that_goes_and_a_poor_terminal_give_no_traceback(
-    job: str, encoding: str, code: int, said: str
-) -> None:
+def test_a_closed_pipe_and_a_limited_terminal_give_no_traceback(job: str, encoding: str, code: int, said: str) -> None:
     program = f"import sys; from pipelines.job.run import run_job; sys.exit(run_job(lambda _: {job}, []))"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

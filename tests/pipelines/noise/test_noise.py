@@ -23,7 +23,7 @@ from pipelines.noise.black_columns import BlackColumns
 from pipelines.noise.black_rows import BlackRows
 from pipelines.noise.blur import Blur
 from pipelines.noise.gaussian import Gaussian
-from pipelines.noise.patches import MOST_PATCHES, Patches
+from pipelines.noise.patches import MAX_PATCHES, Patches
 from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random, RandomDraw
 from pipelines.noise.salt_pepper import SaltPepper, SaltPepperDraw
@@ -84,14 +84,14 @@ def _binomial_sigma(trials: int, probability: float) -> float:
     return float(np.sqrt(trials * probability * (1 - probability)))
 
 
-def test_the_lists_of_this_file_have_every_noise_of_the_menu() -> None:
-    """What is tested for each noise is tested for a new one too."""
+def test_every_noise_of_the_menu_is_tested_here() -> None:
+    """So that a new noise is tested too."""
     assert {noise.kind for noise in ZERO} == set(NOISES) == {noise.kind for noise in STRONG}
 
 
 @pytest.mark.parametrize(("key", "noise"), NOISES.items(), ids=list(NOISES))
 def test_a_menu_key_is_the_file_and_the_class_in_snake_case(key: str, noise: type[Noise]) -> None:
-    """One name finds a noise everywhere."""
+    """A noise has the same name everywhere."""
     assert key == noise.kind == noise.__module__.rpartition(".")[2]
     assert key == re.sub(r"(?<!^)(?=[A-Z])", "_", noise.__name__).lower()
 
@@ -99,7 +99,7 @@ def test_a_menu_key_is_the_file_and_the_class_in_snake_case(key: str, noise: typ
 @pytest.mark.parametrize("noise", ZERO, ids=_name)
 @QUICK
 @given(image=images)
-def test_a_noise_of_no_strength_changes_nothing(noise: Noise, image: Image) -> None:
+def test_a_noise_of_strength_zero_changes_nothing(noise: Noise, image: Image) -> None:
     """Strength 0 is the identity on any image."""
     np.testing.assert_array_equal(noise(image, generator(0, noise.kind, "a")), image)
 
@@ -107,8 +107,8 @@ def test_a_noise_of_no_strength_changes_nothing(noise: Noise, image: Image) -> N
 @pytest.mark.parametrize("noise", STRONG, ids=_name)
 @QUICK
 @given(image=images)
-def test_a_noise_keeps_shape_and_type_and_leaves_its_input_alone(noise: Noise, image: Image) -> None:
-    """uint8 of the same shape comes out of any shape, in memory of its own."""
+def test_a_noise_keeps_shape_and_type_and_does_not_change_its_input(noise: Noise, image: Image) -> None:
+    """The output is a new uint8 array of the same shape, for any shape."""
     before = image.copy()
     image.flags.writeable = False
     noisy = noise(image, generator(0, noise.kind, "a"))
@@ -119,13 +119,13 @@ def test_a_noise_keeps_shape_and_type_and_leaves_its_input_alone(noise: Noise, i
 
 @pytest.mark.parametrize("noise", STRONG, ids=_name)
 def test_a_noise_of_some_strength_changes_the_image(noise: Noise) -> None:
-    """No noise is a no-op."""
+    """Every noise has an effect."""
     assert _change(noise, _ramp()).any()
 
 
 @pytest.mark.parametrize("noise", STRONG, ids=_name)
 def test_the_same_seed_kind_and_image_give_the_same_bytes(noise: Noise) -> None:
-    """A second run, wherever it is, makes the same noise."""
+    """A second run on any machine makes the same noise."""
     first, second = (noise(_ramp(), generator(3, noise.kind, "train/00001/00000_00000")) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -139,20 +139,20 @@ def test_another_seed_kind_or_image_gives_other_noise(noise: Noise) -> None:
 
 
 def test_generators_of_neighbouring_keys_are_unrelated() -> None:
-    """The parts of the key cannot run into each other: seed 1 of "2" is not seed 12 of ""."""
+    """The parts of the key are separated: seed 1 with "2" is not seed 12 with ""."""
     keys = [(seed, kind, image_id) for seed in (0, 1, 11) for kind in ("", "1", "11") for image_id in ("", "1", "11")]
     assert len({int(generator(*key).integers(0, 2**63)) for key in keys}) == len(keys)
 
 
 @pytest.mark.parametrize("noise", STRONG, ids=_name)
-def test_the_draw_does_not_see_the_strength(noise: Noise) -> None:
-    """Calling a noise is drawing by its class and applying, so that all levels can share the draw."""
+def test_the_draw_does_not_depend_on_the_strength(noise: Noise) -> None:
+    """Calling a noise equals `draw` followed by `apply`, so that all levels can share one draw."""
     draw = type(noise).draw(generator(0, noise.kind, "a"), (20, 30, 3))
     np.testing.assert_array_equal(noise.apply(_ramp(), draw), noise(_ramp(), generator(0, noise.kind, "a")))
 
 
 def test_a_stronger_salt_and_pepper_has_the_weaker_ones_pixels() -> None:
-    """The corrupted pixels of the weaker level are corrupted, and to the same value, in the stronger one."""
+    """The corrupted pixels of the weaker level have the same values in the stronger one."""
     changes = [_change(SaltPepper(amount=amount), _grey(60, 70)) for amount in (5.0, 20.0, 60.0)]
     for weak, strong in pairwise(changes):
         assert 0 < np.count_nonzero(weak) < np.count_nonzero(strong)
@@ -170,14 +170,14 @@ def test_a_stronger_random_noise_has_the_weaker_ones_pixels() -> None:
 
 @pytest.mark.parametrize(("noise", "axis"), [(BlackRows, 1), (BlackColumns, 0)])
 def test_stronger_black_lines_have_the_weaker_ones_lines(noise: Any, axis: int) -> None:
-    """A line that is black at the weaker level is black at the stronger one."""
+    """Every black line of the weaker level is black in the stronger one."""
     black = [~(noise(fraction=f)(_grey(50, 50), generator(0, "x", "a")).any(axis=(axis, 2))) for f in (0.1, 0.2, 0.4)]
     assert [int(lines.sum()) for lines in black] == [5, 10, 20]
     assert (black[0] <= black[1]).all() and (black[1] <= black[2]).all()
 
 
 def test_more_patches_are_the_fewer_with_further_ones_painted_over_them() -> None:
-    """Level 4 is level 2 with the draw's next two patches on top."""
+    """Four patches are two patches with the next two of the draw on top."""
     draw = Patches.draw(generator(0, "patches", "a"), (30, 40, 3))
     few, many = (Patches(count=count).apply(_ramp(30, 40), draw) for count in (2, 4))
     assert (few != many).any()
@@ -194,14 +194,14 @@ def test_more_patches_are_the_fewer_with_further_ones_painted_over_them() -> Non
     ids=["gaussian", "gaussian wrap", "periodic"],
 )
 def test_a_stronger_level_is_the_weaker_one_scaled(levels: list[Noise]) -> None:
-    """Four times the strength is four times the change, but for the rounding of both to whole grey levels."""
+    """Four times the strength gives four times the change, up to rounding to integer grey levels."""
     weak, strong = (_change(noise, _grey(40, 40)) for noise in levels)
     assert np.abs(strong - 4 * weak).max() <= 0.5 + 4 * 0.5
     assert np.abs(strong).max() > 20
 
 
 def test_a_pixel_of_order_zero_is_untouched_at_fraction_zero() -> None:
-    """The order lies in [0, 1), so strictly under the fraction is changed: nothing at 0, everything at 1."""
+    """The order is in [0, 1) and pixels strictly below the fraction are changed: none at 0, all at 1."""
     order, colours = np.zeros((2, 3), np.float32), _grey(2, 3, 7)
     image, last = _grey(2, 3), np.nextafter(np.float32(1), np.float32(0)) + order
     salt_pepper, random = SaltPepperDraw(order, order > 0), RandomDraw(order, colours)
@@ -212,7 +212,7 @@ def test_a_pixel_of_order_zero_is_untouched_at_fraction_zero() -> None:
 
 
 def test_a_stronger_blur_leaves_less_contrast() -> None:
-    """The spread of the grey levels falls from level to level."""
+    """The standard deviation of the grey levels decreases from level to level."""
     spreads = [float((_ramp(60, 60) + _change(Blur(std_px=std_px), _ramp(60, 60))).std()) for std_px in (0, 1, 2, 4)]
     assert spreads == sorted(spreads, reverse=True) and len(set(spreads)) == 4
 
@@ -229,7 +229,7 @@ def test_gaussian_noise_is_normal_with_the_standard_deviation_that_it_names() ->
 
 
 def test_gaussian_noise_of_neighbours_and_channels_is_independent() -> None:
-    """No value's noise says anything about the next one's."""
+    """The noise of neighbouring values and channels is uncorrelated."""
     change = _change(Gaussian(std_grey=25.0), _grey(400, 400)).astype(float)
     pairs = [(change[:-1], change[1:]), (change[:, :-1], change[:, 1:]), (change[..., 0], change[..., 1])]
     for one, other in pairs:
@@ -246,7 +246,7 @@ def test_gaussian_noise_of_neighbours_and_channels_is_independent() -> None:
     ],
 )  # fmt: skip
 def test_gaussian_overflow_clips_or_wraps(overflow: Any, grey: int, noise: float, expected: int) -> None:
-    """250 + 10 is 255 where it clips and 4 where it wraps."""
+    """250 + 10 becomes 255 with clipping and 4 with wrapping."""
     draw = np.full((2, 3, 3), noise, np.float32)
     noisy = Gaussian(std_grey=1.0, overflow=overflow).apply(_grey(2, 3, grey), draw)
     np.testing.assert_array_equal(noisy, _grey(2, 3, expected))
@@ -254,7 +254,7 @@ def test_gaussian_overflow_clips_or_wraps(overflow: Any, grey: int, noise: float
 
 @pytest.mark.parametrize("overflow", ["clip", "wrap"])
 def test_gaussian_noise_equals_its_plain_twin(overflow: Any) -> None:
-    """Value by value in plain Python it is the same image."""
+    """It equals a value-by-value implementation in plain Python."""
     draw = Gaussian.draw(generator(0, "gaussian", "a"), (20, 30, 3))
     expected = noise_twins.gaussian(_ramp(), draw, 50.0, overflow)
     np.testing.assert_array_equal(Gaussian(std_grey=50.0, overflow=overflow).apply(_ramp(), draw), expected)
@@ -283,7 +283,7 @@ def test_periodic_noise_reaches_its_amplitude(amplitude: float, amplitude_grey: 
 
 
 def test_periodic_noise_takes_either_direction_about_as_often() -> None:
-    """Over 400 images the share of vertical patterns is a half within 4 standard deviations."""
+    """Over 400 images the fraction of vertical patterns is one half, within 4 standard deviations."""
     noise = Periodic(amplitude=1.0)
     vertical = 0
     for number in range(400):
@@ -297,7 +297,7 @@ def test_periodic_noise_takes_either_direction_about_as_often() -> None:
 @pytest.mark.parametrize("pattern", ["vertical", "horizontal", "either"])
 @pytest.mark.parametrize("draw", [True, False])
 def test_periodic_noise_equals_its_plain_twin(pattern: Any, draw: bool) -> None:
-    """A named pattern does not heed the draw, and every value is the plain formula's."""
+    """A fixed pattern ignores the draw, and every value follows the formula."""
     vertical = {"vertical": True, "horizontal": False, "either": draw}[pattern]
     noisy = Periodic(amplitude=0.5, amplitude_grey=70.0, period_px=7.5, pattern=pattern).apply(_ramp(), draw)
     np.testing.assert_array_equal(noisy, noise_twins.periodic(_ramp(), vertical, 35.0, 7.5))
@@ -316,7 +316,7 @@ def test_salt_and_pepper_corrupts_its_fraction_of_pixels(amount: float, unit: An
 
 @pytest.mark.parametrize("amount", [0.1, 0.2, 0.4])
 def test_the_two_readings_of_salt_and_pepper_are_a_hundred_apart(amount: float) -> None:
-    """A probability is a hundred times that many per cent, to the byte; per cent is the default."""
+    """A fraction given as a probability gives the same bytes as 100 times that number in per cent, the default."""
     draw = SaltPepper.draw(generator(0, "salt_pepper", "a"), (300, 300, 3))
     probability = SaltPepper(amount=amount, unit="probability").apply(_grey(300, 300), draw)
     np.testing.assert_array_equal(SaltPepper(amount=100 * amount).apply(_grey(300, 300), draw), probability)
@@ -325,7 +325,7 @@ def test_the_two_readings_of_salt_and_pepper_are_a_hundred_apart(amount: float) 
 
 
 def test_salt_and_pepper_equals_its_plain_twin() -> None:
-    """Pixel by pixel in plain Python it is the same image."""
+    """It equals a pixel-by-pixel implementation in plain Python."""
     draw = SaltPepper.draw(generator(0, "salt_pepper", "a"), (20, 30, 3))
     expected = noise_twins.salt_pepper(_ramp(), draw.order, draw.salt, 0.3)
     np.testing.assert_array_equal(SaltPepper(amount=30.0).apply(_ramp(), draw), expected)
@@ -353,9 +353,9 @@ def test_random_noise_equals_its_plain_twin() -> None:
 
 
 @QUICK
-@given(image=images, count=st.integers(0, MOST_PATCHES), side_fraction=st.sampled_from([0.01, 0.25, 0.5, 1.0]))
+@given(image=images, count=st.integers(0, MAX_PATCHES), side_fraction=st.sampled_from([0.01, 0.25, 0.5, 1.0]))
 def test_patches_equal_their_plain_twin(image: Image, count: int, side_fraction: float) -> None:
-    """Squares of the stated side lie wholly inside an image of any shape."""
+    """Squares of the given side are completely inside an image of any shape."""
     image = image[:20, :25]
     draw = Patches.draw(generator(0, "patches", "a"), image.shape)
     expected = noise_twins.patches(image, draw.places[:count], draw.colours[:count], side_fraction)
@@ -363,7 +363,7 @@ def test_patches_equal_their_plain_twin(image: Image, count: int, side_fraction:
 
 
 def test_one_patch_is_one_square_of_one_colour() -> None:
-    """A quarter of the shorter side of 40 × 60 is 10 pixels; over many images the square comes up to every border."""
+    """A quarter of the shorter side of 40 × 60 is 10 pixels; over many images the square reaches every border."""
     corners = []
     for number in range(600):
         change = _change(Patches(count=1), _grey(40, 60), f"test/{number:05d}")
@@ -415,7 +415,7 @@ def test_black_lines_are_counted_exactly(image: Image, fraction: float) -> None:
 
 @pytest.mark.parametrize("noise", STRONG, ids=_name)
 def test_a_noise_cannot_be_changed(noise: Noise) -> None:
-    """A noise is a value: to have another, make another."""
+    """Noises are immutable."""
     for name in type(noise).model_fields:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(noise, name, getattr(noise, name))
@@ -443,7 +443,7 @@ def test_a_noise_cannot_be_changed(noise: Noise) -> None:
         (Random, {"fraction": -0.1}, "fraction"),
         (Random, {"fraction": None}, "fraction"),
         (Patches, {"count": -1}, "count"),
-        (Patches, {"count": MOST_PATCHES + 1}, "count"),
+        (Patches, {"count": MAX_PATCHES + 1}, "count"),
         (Patches, {"count": 1.5}, "count"),
         (Patches, {"count": 1, "side_fraction": 0.0}, "side_fraction"),
         (Patches, {"count": 1, "side_fraction": 1.1}, "side_fraction"),
@@ -458,7 +458,7 @@ def test_a_noise_cannot_be_changed(noise: Noise) -> None:
 def test_a_setting_that_is_unknown_or_of_the_wrong_type_or_out_of_range_is_refused(
     noise: type[Noise], given_settings: dict[str, Any], key: str
 ) -> None:
-    """The error names the key, and that key alone."""
+    """The error names this key and no other."""
     with pytest.raises(ValidationError) as refused:
         noise(**given_settings)
     assert [problem["loc"] for problem in refused.value.errors()] == [(key,)]
@@ -493,7 +493,7 @@ def test_the_proposals_random_noise_has_the_proposals_levels() -> None:
 
 
 def test_every_noise_gives_the_bytes_that_it_gave_before() -> None:
-    """SHA-256 of a ramp through each noise of both menus: what changes a byte must not go unnoticed."""
+    """SHA-256 of a ramp with each noise of both menus, so that no change of a byte goes unnoticed."""
     found = {
         name: hashlib.sha256(noise(_ramp(), generator(0, noise.kind, "train/00000/00000_00000")).tobytes()).hexdigest()
         for name, noise in _menus("paper", "proposal").items()
@@ -504,7 +504,7 @@ def test_every_noise_gives_the_bytes_that_it_gave_before() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="x86 has other processors to be")
 def test_every_noise_gives_the_same_bytes_on_an_older_processor() -> None:
-    """NumPy without AVX and the C library without fused multiplication: sin, cos and exp have other last bits there."""
+    """NumPy without AVX and the C library without fused multiply-add have different last bits of sin, cos and exp."""
     older = {
         "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX2_Usable,-FMA_Usable",

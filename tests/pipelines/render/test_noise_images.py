@@ -26,7 +26,7 @@ def test_the_papers_nine_noises_on_mid_grey(levels: NoiseLevels, noise: str, lev
     assert abs(images.mean() - 128) < 15
 
 
-def test_each_image_has_a_draw_of_its_own_and_is_what_the_noise_makes_of_grey(levels: NoiseLevels) -> None:
+def test_each_image_has_its_own_draw_of_the_noise_on_grey(levels: NoiseLevels) -> None:
     images = levels("gaussian", "avg", 8, 2, np.random.default_rng(5))
     random, grey = np.random.default_rng(5), np.full((8, 8, 3), 128, np.uint8)
     for image in images:

@@ -26,7 +26,7 @@ PROPOSAL = [
 
 
 def _load(*overrides: str) -> NoisyDatasets:
-    """With a root, so that what lies in the current folder does not matter."""
+    """Loads the settings with a root, so that the current folder does not matter."""
     return load(NoisyDatasets, CONFIG, ["dataset.kind=gtsrb", "dataset.root=somewhere", *overrides])
 
 
@@ -37,7 +37,7 @@ def _refused(*overrides: str) -> str:
 
 
 def _without_menus(folder: Path) -> Path:
-    """The config in a folder that has no conf/noise/ beside it."""
+    """The config in a folder without conf/noise/."""
     copy = folder / CONFIG.name
     copy.write_text(CONFIG.read_text())
     return copy
@@ -57,7 +57,7 @@ def test_the_default_is_the_papers_grid() -> None:
     assert settings.partitions is None
 
 
-def test_each_cell_has_a_folder_of_its_own() -> None:
+def test_each_cell_has_its_own_folder() -> None:
     """<output_root>/<dataset>/geometry=…/size_px=…/variant=…"""
     settings = _load("output_root=/out")
     folders = [cell.folder(settings.dataset_folder) for cell in settings.cells]
@@ -75,8 +75,8 @@ def test_the_menus_give_their_noises(noise: str, names: list[str]) -> None:
     assert len(PAPER + PROPOSAL) == 24
 
 
-def test_variants_are_a_choice_among_them() -> None:
-    """In the order of the noises; clean only where it is named."""
+def test_variants_can_be_selected() -> None:
+    """In the order of the noises; clean only if it is named."""
     settings = _load("variants=[salt_pepper-min,gaussian-max]", "sizes_px=[28]")
     assert list(settings.chosen) == ["gaussian-max", "salt_pepper-min"]
     assert list(_load("variants=[clean]").chosen) == ["clean"]
@@ -84,7 +84,7 @@ def test_variants_are_a_choice_among_them() -> None:
 
 
 def test_a_level_may_be_changed_or_added_in_place() -> None:
-    """A key inside the menu's file; what the noise's levels share stays shared."""
+    """An override changes a key in the menu's file; settings shared by the levels stay shared."""
     noises = _load("noise.gaussian.levels.max.std_grey=60.0", "noise.gaussian.overflow=wrap").noise
     assert noises["gaussian-max"] == Gaussian(std_grey=60.0, overflow="wrap")
     assert noises["gaussian-min"] == Gaussian(std_grey=5.0, overflow="wrap")
@@ -93,7 +93,7 @@ def test_a_level_may_be_changed_or_added_in_place() -> None:
 
 
 def test_a_level_may_have_settings_that_the_others_do_not_share() -> None:
-    """A level's own value lies over the shared one."""
+    """A level's own value overrides the shared one."""
     noises = _load("noise.gaussian.levels.max.overflow=wrap").noise
     assert (noises["gaussian-max"], noises["gaussian-avg"]) == (
         Gaussian(std_grey=50.0, overflow="wrap"),
@@ -110,12 +110,12 @@ def test_a_level_may_have_settings_that_the_others_do_not_share() -> None:
     ],
 )
 def test_a_geometry_is_named_alone_or_with_its_settings(override: str, expected: object) -> None:
-    """A string, or kind and settings."""
+    """A geometry is a string, or a kind with settings."""
     assert _load(override).geometry == expected
 
 
 def test_splits_come_in_the_order_of_the_contract() -> None:
-    """Whatever the order in which they are named."""
+    """In any order in which they are named."""
     assert _load("splits=[test,train]").splits == ("train", "test")
 
 
@@ -124,7 +124,7 @@ def test_splits_come_in_the_order_of_the_contract() -> None:
     [
         (
             "variants=[clean,gaussian-huge,nope]",
-            f"gaussian-huge, nope unknown; with this noise there are: clean, {', '.join(PAPER)}",
+            f"unknown: gaussian-huge, nope; with this noise there are: clean, {', '.join(PAPER)}",
         ),
         ("noise=none", f"noise=none: not in {CONFIG.parent / 'noise'}; there are: paper, proposal"),
         (
@@ -157,17 +157,17 @@ def test_splits_come_in_the_order_of_the_contract() -> None:
         ),
         ("noise.gaussian.levels.max=null", "noise: gaussian.levels.max.std_grey: Field required"),
         ("noise.gaussian.overflow=mirror", "noise: gaussian.levels.min.overflow: Input should be 'clip' or 'wrap'"),
-        ("noise.gaussian=null", "noise: gaussian: expected its settings and levels: {min: {…}, …}, got None"),
-        ("noise.gaussian.levels=null", "noise: gaussian: expected its settings and levels: {min: {…}, …}, got "),
+        ("noise.gaussian=null", "noise: gaussian: expected settings with levels: {min: {…}, …}, got None"),
+        ("noise.gaussian.levels=null", "noise: gaussian: expected settings with levels: {min: {…}, …}, got "),
         ("noise=null", "noise: expected a menu of conf/noise/ or noises by name"),
-        ("sizes_px=[28,28]", "sizes_px: names something twice, got [28, 28]"),
+        ("sizes_px=[28,28]", "sizes_px: contains duplicates, got [28, 28]"),
         ("sizes_px=[7]", "sizes_px.0: Input should be greater than or equal to 8, got 7"),
         ("sizes_px=[513]", "sizes_px.0: Input should be less than or equal to 512, got 513"),
         ("sizes_px=[]", "sizes_px: "),
         ("sizes_px=28", "sizes_px: Input should be a valid array, got 28"),
-        ("variants=[clean,clean]", "names something twice"),
+        ("variants=[clean,clean]", "contains duplicates"),
         ("splits=[]", "splits: "),
-        ("splits=[train,train]", "splits: names something twice"),
+        ("splits=[train,train]", "splits: contains duplicates"),
         ("splits=[train,holdout]", "splits.1: Input should be 'train', 'validation' or 'test', got 'holdout'"),
         ("seed=-1", "seed: Input should be greater than or equal to 0, got -1"),
         ("validation_fraction=1.0", "validation_fraction: Input should be less than 1, got 1"),
@@ -179,18 +179,18 @@ def test_splits_come_in_the_order_of_the_contract() -> None:
         ("size_px=[28]", "size_px: unknown key; there are: dataset, output_root, geometry, sizes_px"),
     ],
 )
-def test_what_is_not_on_the_menu_is_told_with_what_is(override: str, told: str) -> None:
-    """The message names the key, down to the level of a noise, and what there is to choose."""
+def test_an_unknown_value_is_reported_with_the_known_ones(override: str, told: str) -> None:
+    """The message names the key, down to the level of a noise, and the choices."""
     assert told in _refused(override)
 
 
-def test_a_menu_without_its_folder_is_told(tmp_path: Path) -> None:
-    """A copy of the config alone has no noise/paper.yaml beside it."""
+def test_a_menu_without_its_folder_is_reported(tmp_path: Path) -> None:
+    """A copy of only the config has no noise/paper.yaml next to it."""
     with pytest.raises(SettingsError, match=r"noise: expected a menu of conf/noise/ or noises by name, for example"):
         load(NoisyDatasets, _without_menus(tmp_path), ["dataset.kind=gtsrb"])
 
 
-def test_noises_may_stand_in_the_config_itself(tmp_path: Path) -> None:
+def test_noises_may_be_in_the_config_itself(tmp_path: Path) -> None:
     """No menu is needed."""
     noise = "noise={gaussian: {levels: {a: {std_grey: 3.0}}}}"
     settings = load(NoisyDatasets, _without_menus(tmp_path), ["dataset.kind=gtsrb", noise])
@@ -201,16 +201,16 @@ def _auto(*overrides: str) -> object:
     return load(NoisyDatasets, CONFIG, overrides).dataset
 
 
-def test_a_root_alone_is_recognized_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_without_a_kind_is_recognized_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere" / "Final_Training").mkdir(parents=True)
     assert _auto("dataset.root=elsewhere") == Gtsrb(root=Path("elsewhere"))
-    with pytest.raises(SourceError, match=r"nowhere: there is no such folder; check dataset\.root"):
+    with pytest.raises(SourceError, match=r"nowhere: no such folder; check dataset\.root"):
         _auto("dataset.root=nowhere")
 
 
-def test_without_gtsrb_in_its_place_the_signs_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first run of a fresh checkout works; a file of that name is no data set."""
+def test_without_gtsrb_in_its_default_folder_signs_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run in a fresh checkout works; a file of that name is not a data set."""
     monkeypatch.chdir(tmp_path)
     assert _auto() == SyntheticSigns()
     assert _auto("dataset.tracks_per_class=3") == SyntheticSigns(tracks_per_class=3)
@@ -219,8 +219,8 @@ def test_without_gtsrb_in_its_place_the_signs_are_drawn(tmp_path: Path, monkeypa
     assert _auto() == SyntheticSigns()
 
 
-def test_gtsrb_in_its_place_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What download_dataset.py made is found; naming a kind overrules it."""
+def test_gtsrb_in_its_default_folder_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder made by download_dataset.py is used, unless a kind is named."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data" / "raw" / "GTSRB").mkdir(parents=True)
     assert _auto() == Gtsrb(root=Path("data/raw/GTSRB"))
@@ -230,13 +230,13 @@ def test_gtsrb_in_its_place_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("kind", [kind for kind in DATASETS if kind != "image_folder"])
 @pytest.mark.parametrize("form", ["dataset={}", "dataset.kind={}"])
 def test_a_dataset_may_be_named(kind: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a string or as a kind, it has its defaults."""
+    """Named as a string or by its kind, a dataset has its defaults."""
     monkeypatch.chdir(tmp_path)
     assert _auto(form.format(kind)) == DATASETS[kind]()
 
 
 def test_settings_as_yaml_name_every_noise_and_the_dataset() -> None:
-    """What a dry run prints has the levels in full."""
+    """The output of a dry run has all settings of the levels."""
     told = to_yaml(_load())
     for expected in ("gaussian-max:", "std_grey: 50.0", "kind: gtsrb", "root: somewhere", "kind: crop_or_pad"):
         assert expected in told
@@ -270,13 +270,13 @@ def _fingerprint(
         "dataset={kind: synthetic_signs, root: x}",
     ],
 )
-def test_the_fingerprint_changes_with_what_decides_the_bytes(override: str) -> None:
-    """Each such setting, so that no older data set is taken for what was asked for."""
+def test_the_fingerprint_changes_with_settings_that_affect_bytes(override: str) -> None:
+    """Each such setting, so that an older data set is not mistaken for the requested one."""
     assert _fingerprint(override) != _fingerprint()
 
 
 def test_the_fingerprint_changes_with_the_cell_and_the_source() -> None:
-    """Size, variant, and the digest of the images."""
+    """It depends on the size, the variant and the digest of the images."""
     fingerprints = [
         _fingerprint(), _fingerprint(size_px=40), _fingerprint(variant="clean"), _fingerprint(variant="gaussian-min"),
         _fingerprint(digest="e"),
@@ -297,8 +297,8 @@ def test_the_fingerprint_changes_with_the_cell_and_the_source() -> None:
         "noise=[paper,proposal]",
     ],
 )
-def test_the_fingerprint_does_not_change_with_what_decides_no_byte(override: str) -> None:
-    """Where the data lies, how the work is dealt, and which other variants are made."""
+def test_the_fingerprint_does_not_change_with_settings_that_affect_no_byte(override: str) -> None:
+    """The folders of the data, the distribution of the work, and the other variants."""
     assert _fingerprint(override) == _fingerprint()
 
 

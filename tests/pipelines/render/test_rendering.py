@@ -66,9 +66,9 @@ def _image(block: NoisyRows, row: int) -> Image:
 
 
 @pytest.mark.parametrize("geometry", [CropOrPad(), Resize(), RoiResize()], ids=lambda geometry: geometry.kind)
-def test_blocks_equal_the_plain_twin(geometry: Geometry) -> None:
-    """Image by image, noise then window, or resampling then noise, each noise drawn anew: the same pixels in the order
-    given."""
+def test_rows_equal_the_plain_twin(geometry: Geometry) -> None:
+    """Equal to processing images one by one, with noise before windowing or after resampling, each noise drawn
+    again."""
     assert {geometry.kind for geometry in (CropOrPad(), Resize(), RoiResize())} == set(GEOMETRIES)
     assert {noise.kind for noise in VARIANTS.values() if noise} == set(NOISES)
     blocks = _blocks(_rendering(geometry))
@@ -80,7 +80,7 @@ def test_blocks_equal_the_plain_twin(geometry: Geometry) -> None:
 
 @pytest.mark.parametrize("geometry", [CropOrPad(), RoiResize()], ids=lambda geometry: geometry.kind)
 def test_energies_equal_the_formula_in_float64(geometry: Geometry) -> None:
-    """signal is ‖clean‖² and noise ‖noisy − clean‖² of each image, after the geometry."""
+    """The signal is ‖clean‖² and the noise ‖noisy − clean‖² of each image, after the geometry."""
     blocks = _blocks(_rendering(geometry))
     for (size, variant), block in blocks.items():
         clean, noisy = blocks[size, "clean"].pixels.astype(np.float64), block.pixels.astype(np.float64)
@@ -111,8 +111,8 @@ def test_one_draw_serves_every_size_of_a_windowing(variant: str) -> None:
         np.testing.assert_array_equal(_image(blocks[28, variant], row), centre)
 
 
-def test_each_size_of_a_resampling_has_a_draw_of_its_own() -> None:
-    """Noise comes after the resampling, at the strength that it names: it is not averaged away with the size."""
+def test_each_size_of_a_resampling_has_its_own_draw() -> None:
+    """Noise is added after resampling, so that its strength is not reduced by averaging."""
     grey = [Original("test/00000", np.full((75, 75, 3), 128, np.uint8), Roi(0, 0, 74, 74))]
     blocks = _blocks(_rendering(Resize()), grey)
     for size in SIZES:
@@ -121,7 +121,7 @@ def test_each_size_of_a_resampling_has_a_draw_of_its_own() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_padding_stays_black_under_every_noise(variant: str) -> None:
-    """No noise reaches the border that the geometry put round the image."""
+    """Noise does not affect the border that the geometry adds."""
     block = _blocks(_rendering())[75, variant]
     padded = _image(block, 0).copy()
     first = (75 - 15) // 2, (75 - 16) // 2
@@ -130,8 +130,8 @@ def test_padding_stays_black_under_every_noise(variant: str) -> None:
 
 
 @pytest.mark.parametrize("geometry", [CropOrPad(), Resize()], ids=lambda geometry: geometry.kind)
-def test_a_batch_of_seven_is_seven_batches_of_one(geometry: Geometry) -> None:
-    """The neighbours of an image in its batch do not matter."""
+def test_a_batch_of_seven_equals_seven_batches_of_one(geometry: Geometry) -> None:
+    """The result does not depend on the other images of the batch."""
     together = _blocks(_rendering(geometry))
     apart = [_blocks(_rendering(geometry), [original]) for original in ORIGINALS]
     for key, block in together.items():
@@ -141,22 +141,22 @@ def test_a_batch_of_seven_is_seven_batches_of_one(geometry: Geometry) -> None:
 
 
 def test_the_order_of_the_images_is_kept() -> None:
-    """Reversed images give reversed rows in every block."""
+    """Reversed images give reversed rows for every size and variant."""
     forwards, backwards = _blocks(_rendering()), _blocks(_rendering(), ORIGINALS[::-1])
     for key, block in forwards.items():
         np.testing.assert_array_equal(block.pixels, backwards[key].pixels[::-1])
 
 
 def test_the_seed_changes_the_noise_and_nothing_else() -> None:
-    """Another seed gives other noise; clean and blur, which draw nothing, stay."""
+    """Another seed gives other noise; clean and blur use no random numbers and stay the same."""
     one, other = _blocks(_rendering(seed=5)), _blocks(_rendering(seed=6))
     for key, block in one.items():
         same = np.array_equal(block.pixels, other[key].pixels)
         assert same == (key[1] in ("clean", "blur-max")), key
 
 
-def test_only_leaves_the_sizes_and_variants_that_are_needed() -> None:
-    """In the order of the settings, and with the same pixels and energies as in the whole."""
+def test_only_keeps_the_sizes_and_variants_that_are_needed() -> None:
+    """In the order of the settings, with the same pixels and energies as without the restriction."""
     cells = [Cell("crop_or_pad", 75, "patches-max"), Cell("crop_or_pad", 28, "gaussian-max")]
     some = _rendering().only(iter(cells))
     assert (some.sizes_px, list(some.variants)) == ((28, 75), ["gaussian-max", "patches-max"])
@@ -167,7 +167,7 @@ def test_only_leaves_the_sizes_and_variants_that_are_needed() -> None:
             np.testing.assert_array_equal(getattr(block, name), getattr(whole[key], name))
 
 
-def test_clean_is_made_only_where_it_is_asked_for() -> None:
+def test_clean_is_made_only_if_requested() -> None:
     """A run without the variant clean still knows each image's signal."""
     cells = [Cell("crop_or_pad", 28, "blur-max")]
     (block,) = _rendering().only(cells).cell_rows(ORIGINALS)

@@ -1,4 +1,4 @@
-"""What the dataset jobs say: names from outside are never markup."""
+"""The console output of the dataset jobs: external names are never interpreted as markup."""
 
 import ast
 from pathlib import Path
@@ -17,9 +17,7 @@ NAMES = ("run #2", "[old]", "[/red]", "[bold]x[/bold]", ":car:", "x" * 200)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_paths_in_what_is_announced_and_planned_are_whole(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_paths_in_console_output_are_not_broken(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = [f"output_root={tmp_path / name}", f"dataset.root={tmp_path / name}", "dataset.kind=synthetic_signs"]
     settings = load(NoisyDatasets, REPOSITORY / "conf" / "make_noisy_datasets.yaml", given)
     console = make_console()
@@ -31,14 +29,14 @@ def test_paths_in_what_is_announced_and_planned_are_whole(
     assert f"{tmp_path / name} would be drawn" in said
     assert f"→ {tmp_path / name}/synthetic_signs\n" in said
     assert f"{tmp_path / name}/synthetic_signs/geometry=crop_or_pad/size_px=28/variant=gaussian-min\n" in said
-    assert "DRAWN, SYNTHETIC" in said and "free on the disk" in said
+    assert "SYNTHETIC road signs" in said and "free on the disk" in said
     gtsrb = settings.model_copy(update={"dataset": load(NoisyDatasets, REPOSITORY / "conf" / "make_noisy_datasets.yaml",
         ["dataset.kind=gtsrb", f"dataset.root={tmp_path / name}"]).dataset})  # fmt: skip
     report.announce(console, gtsrb)
     assert f"dataset: gtsrb, {tmp_path / name}\n" in capsys.readouterr().out
 
 
-def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_in_tables_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("[/red]", ":car:", title="[old]", caption="[bold]")
     table.add_row("[x]", "[/y]")
     make_console().print(table)
@@ -47,7 +45,7 @@ def test_names_in_tables_are_no_markup(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_consoles_are_made_in_one_place_without_markup() -> None:
-    """And no text is markup where rich takes it for that whatever the console says."""
+    """Includes the places where rich interprets markup regardless of the console's setting."""
     makers = []
     for path in [
         path for package in ("pipelines", "training", "jobs") for path in (REPOSITORY / package).rglob("*.py")

@@ -1,4 +1,4 @@
-"""One line for each thing that keeps Spark from starting."""
+"""One line for each problem that prevents Spark from starting."""
 
 import socket
 import sys
@@ -27,7 +27,7 @@ def _environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(java.parent))
 
 
-def test_a_right_environment_is_passed_without_a_start_of_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_environment_passes_without_starting_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_environment()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
     monkeypatch.setenv("SPARK_HOME", str(Path(pyspark.__file__).parent))
@@ -56,7 +56,7 @@ def test_a_wrong_java_home_is_named(monkeypatch: pytest.MonkeyPatch, value: str)
         check_environment()
 
 
-def test_no_java_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_java_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SparkError, match="no Java on the PATH; install Java 17 or later"):
         check_environment()
@@ -75,7 +75,7 @@ def test_an_old_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v
         check_environment()
 
 
-def test_a_java_that_says_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_java_without_output_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(program(tmp_path / "odd" / "bin" / "java").parents[1]))
     with pytest.raises(SparkError, match="does not report its version; install Java 17"):
         check_environment()
@@ -105,7 +105,7 @@ def test_a_dead_master_is_named_at_once() -> None:
         ("echo 3.7", r"is Python 3\.7, this is 3\.\d+; unset it"),
     ],
 )
-def test_a_python_that_cannot_work_is_named(
+def test_an_unusable_python_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, said: str
 ) -> None:
     python = tmp_path / "python"
@@ -125,8 +125,8 @@ def test_a_python_that_cannot_work_is_named(
         (
             'An exception was thrown:\nTraceback (most recent call last):\n  File "x"\n'
             "ModuleNotFoundError: No module named 'pyarrow'\n",
-            "an executor's Python has no pyarrow; install the project there (uv sync), or say in PYSPARK_PYTHON which "
-            "Python has it",
+            "an executor's Python has no pyarrow; install the project there (uv sync), or set PYSPARK_PYTHON to a "
+            "Python that has it",
         ),
         (
             "An error occurred while calling None.x.\n: org.apache.spark.SparkException: no master\n\tat org.apache\n",
@@ -136,5 +136,5 @@ def test_a_python_that_cannot_work_is_named(
         ("", "ValueError"),
     ],
 )
-def test_the_line_that_says_why_is_found(text: str, cause: str) -> None:
+def test_the_line_with_the_cause_is_found(text: str, cause: str) -> None:
     assert cause_of(ValueError(text)) == cause

@@ -1,4 +1,4 @@
-"""Every data set through the main job: the pixels that its files hold, its card, its groups."""
+"""Every data set through the main job: its pixels, card and groups."""
 
 import sys
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from published_formats import (
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines.datasets import kind_found
+from pipelines.datasets import detect_kind
 from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
@@ -33,7 +33,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def make(spark: SparkSession, make_noisy_datasets: ModuleType, repository: Path) -> Make:
-    """Runs the job's body on the folder, whose kind it finds by looking; the dataset's folder."""
+    """Runs the job's body on a folder of any recognized kind; returns the dataset's folder."""
 
     def run(root: Path, output_root: Path, *overrides: str) -> Path:
         arguments = [f"dataset.root={root}", f"output_root={output_root}", "sizes_px=[32]", *overrides]
@@ -99,9 +99,9 @@ def rows_of(root: Path, variant: str = "clean") -> tuple[Manifest, list[dict[str
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_what_is_stored_are_the_pixels_that_the_files_hold(kind: str, make: Make, tmp_path: Path) -> None:
+def test_the_stored_pixels_are_those_of_the_files(kind: str, make: Make, tmp_path: Path) -> None:
     written = WRITERS[kind](tmp_path / "raw")
-    assert kind_found({"root": tmp_path / "raw"}) == kind
+    assert detect_kind({"root": tmp_path / "raw"}) == kind
     manifest, rows = rows_of(make(tmp_path / "raw", tmp_path / "made", "variants=[clean]"))
     channels = manifest.card.channels
     stored = {row["image_id"]: np.frombuffer(row["image"], np.uint8) for row in rows}
@@ -113,7 +113,7 @@ def test_what_is_stored_are_the_pixels_that_the_files_hold(kind: str, make: Make
     assert manifest.source["kind"] == kind
 
 
-def test_tiny_imagenet_is_found_by_looking_and_its_val_is_the_test(make: Make, tmp_path: Path) -> None:
+def test_tiny_imagenet_is_recognized_and_its_val_is_test(make: Make, tmp_path: Path) -> None:
     write_tiny_imagenet(tmp_path / "raw")
     root = make(tmp_path / "raw", tmp_path / "made", "variants=[clean]")
     manifest, rows = rows_of(root)
@@ -136,7 +136,7 @@ def test_every_noise_and_geometry_takes_images_of_one_channel(make: Make, tmp_pa
             assert dict(metadata)[b"layout"] == b"HWC grey" and dict(metadata)[b"channels"] == b"1"
 
 
-def test_a_group_is_on_one_side_although_it_has_images_of_both_classes(make: Make, tmp_path: Path) -> None:
+def test_a_group_with_images_of_two_classes_is_in_one_split(make: Make, tmp_path: Path) -> None:
     names = [f"{mask}/{face}{mask}.png" for face in range(40) for mask in ("with", "without")]
     write_image_folder(tmp_path / "faces", *names)
     root = make(
@@ -155,7 +155,9 @@ def test_a_group_is_on_one_side_although_it_has_images_of_both_classes(make: Mak
     assert manifest.card.hflip == {0: 0, 1: 1} and manifest.card.vflip == {}
 
 
-def test_two_folders_of_images_lie_apart_and_another_of_the_same_name_is_refused(make: Make, tmp_path: Path) -> None:
+def test_two_image_folders_are_stored_separately_and_a_third_of_the_same_name_is_refused(
+    make: Make, tmp_path: Path
+) -> None:
     write_image_folder(tmp_path / "one", *(f"{name}/{n}.png" for name in ("a", "b") for n in range(5)))
     write_image_folder(tmp_path / "two", *(f"{name}/{n}.png" for name in ("c", "d") for n in range(5)))
     first = make(tmp_path / "one", tmp_path / "made", "variants=[clean]")
@@ -168,7 +170,7 @@ def test_two_folders_of_images_lie_apart_and_another_of_the_same_name_is_refused
     assert rows_of(first) == before
 
 
-def test_a_folder_that_nobody_knows_says_what_it_holds(tmp_path: Path, repository: Path) -> None:
+def test_the_error_for_an_unrecognized_folder_lists_its_contents(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(SourceError, match=r"holds no folders and 1 file \(notes\.txt\), which none of gtsrb, "):
         load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml", [f"dataset.root={tmp_path}"])

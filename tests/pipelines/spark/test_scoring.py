@@ -1,4 +1,4 @@
-"""Which images are shown to a classifier."""
+"""The selection of images to score."""
 
 import os
 from collections.abc import Iterator
@@ -122,7 +122,7 @@ def test_odd_paths_are_listed_as_they_are(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("made", ["pipe", "link", "device"])
-def test_a_parquet_file_that_is_no_regular_file_is_refused_and_never_opened(tmp_path: Path, made: str) -> None:
+def test_a_parquet_path_that_is_not_a_regular_file_is_refused_and_never_opened(tmp_path: Path, made: str) -> None:
     Small({"test": [[3]]}, size_px=8).write(tmp_path)
     path = tmp_path / "a.parquet"
     if made == "pipe":
@@ -153,7 +153,7 @@ def test_images_of_another_size_than_the_models_are_refused(tmp_path: Path) -> N
         list_images(tmp_path, 40, 3)
 
 
-def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a"]}), tmp_path / "other.parquet")
     with pytest.raises(SourceError, match=r"other\.parquet: not from a dataset"):
         list_images(tmp_path, 8, 3)
@@ -175,7 +175,7 @@ def test_a_folder_of_both_kinds_is_ambiguous(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["there", "nowhere"])
-def test_nothing_to_score_is_said(tmp_path: Path, name: str) -> None:
+def test_nothing_to_score_is_reported(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "there/notes.txt")
     with pytest.raises(SourceError, match=r"no image|no such file or folder"):
         list_images(tmp_path / name, 8, 3)
@@ -191,7 +191,7 @@ def test_scores_among_the_images_are_refused(tmp_path: Path) -> None:
         asked(tmp_path, Path("."))
 
 
-def test_the_geometry_is_the_models_own_where_none_is_asked_for(tmp_path: Path) -> None:
+def test_the_default_geometry_is_the_models(tmp_path: Path) -> None:
     assert asked(tmp_path / "a", tmp_path / "b").geometry_for("resize").kind == "resize"
     assert asked(tmp_path / "a", tmp_path / "b", geometry="crop_or_pad").geometry_for("resize").kind == "crop_or_pad"
 

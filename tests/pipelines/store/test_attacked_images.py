@@ -14,8 +14,8 @@ from pipelines.store.statistics import Tally
 SIZE_PX = 6
 
 
-def block(count: int = 9, seed: int = 0) -> AttackedRows:
-    """The first image is black, the second unchanged."""
+def attacked_rows(count: int = 9, seed: int = 0) -> AttackedRows:
+    """A row group whose first image is black and whose second is unchanged."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (count, SIZE_PX, SIZE_PX, 3), np.uint8)
     pixels[0] = 0
@@ -28,16 +28,16 @@ def block(count: int = 9, seed: int = 0) -> AttackedRows:
     labels, before, after = (random.integers(0, 3, count, np.int32) for _ in range(3))
     ids = [f"test/{seed:02d}{row:03d}" for row in range(count)]
     made = AttackedImages("fgsm-snr33", changed, *ratios, before, after)
-    return next(AttackedRows.each(SourceImages(ids, labels, ids, pixels), [made]))
+    return next(AttackedRows.for_each(SourceImages(ids, labels, ids, pixels), [made]))
 
 
-def counted(one: AttackedRows) -> tuple[pa.Table, AttackTally]:
-    return one.counted(pa.table({}), "test")
+def to_row_group(one: AttackedRows) -> tuple[pa.Table, AttackTally]:
+    return one.to_row_group(pa.table({}), "test")
 
 
 def test_a_row_group_follows_the_contract() -> None:
-    made = block()
-    table, tally = counted(made)
+    made = attacked_rows()
+    table, tally = to_row_group(made)
     assert table.schema.equals(parquet_schema(SIZE_PX, 3, "float32", attacked=True), check_metadata=True)
     digest = 0
     for row, image, label in zip(table.to_pylist(), made.images.pixels, made.source.labels, strict=True):
@@ -49,9 +49,9 @@ def test_a_row_group_follows_the_contract() -> None:
 
 
 def test_statistics_are_those_of_numpy() -> None:
-    made = block()
+    made = attacked_rows()
     source, images = made.source, made.images
-    tally = counted(made)[1]
+    tally = to_row_group(made)[1]
     found, attack = tally.statistics(), tally.attack()
     wide = images.pixels.astype(np.float64)
     clean = source.pixels / 255
@@ -73,13 +73,13 @@ def test_statistics_are_those_of_numpy() -> None:
 
 @settings(max_examples=20, derandomize=True, deadline=None)
 @given(order=st.randoms(use_true_random=False))
-def test_row_groups_add_up_in_any_order_to_the_same_last_digit(order: Random) -> None:
-    blocks = [block(count, seed) for seed, count in enumerate((9, 4, 7, 2))]
+def test_sums_over_row_groups_do_not_depend_on_their_order(order: Random) -> None:
+    blocks = [attacked_rows(count, seed) for seed, count in enumerate((9, 4, 7, 2))]
 
     def total(those: list[AttackedRows]) -> tuple[Any, ...]:
         tally = AttackTally(3)
         for one in those:
-            tally += counted(one)[1]
+            tally += to_row_group(one)[1]
         return tally.statistics(), tally.attack(), tally.digest, tally.labels
 
     expected = total(blocks)
@@ -87,18 +87,18 @@ def test_row_groups_add_up_in_any_order_to_the_same_last_digit(order: Random) ->
     assert total(blocks) == expected
 
 
-def test_without_images_predicted_rightly_there_is_no_success_rate() -> None:
-    made = block()
+def test_without_correctly_predicted_images_there_is_no_success_rate() -> None:
+    made = attacked_rows()
     made.images.prediction_before[:] = 7
-    assert counted(made)[1].attack().success_rate is None
+    assert to_row_group(made)[1].attack().success_rate is None
 
 
-def test_the_digest_sees_a_prediction_and_a_ratio() -> None:
-    digests = {counted(block())[1].digest}
+def test_the_digest_depends_on_predictions_and_ratios() -> None:
+    digests = {to_row_group(attacked_rows())[1].digest}
     for name in (*MEASURED, "snr_db"):
-        made = block()
+        made = attacked_rows()
         getattr(made.images, name)[3] += 1
-        digests.add(counted(made)[1].digest)
+        digests.add(to_row_group(made)[1].digest)
     assert len(digests) == 2 + len(MEASURED)
 
 

@@ -36,7 +36,7 @@ def _tally(clean: Pixels, noisy: Pixels, labels: Sequence[int] | None = None, ro
 
 @pytest.mark.parametrize("size_px", SIDES)
 def test_energies_equal_the_formula_in_int64(size_px: int) -> None:
-    """‖x‖² and ‖x − y‖² of random images, exactly, also where an image is larger than the cache."""
+    """‖x‖² and ‖x − y‖² of random images, exactly, even if an image is larger than the cache."""
     x, y = _pixels(5, size_px, 1), _pixels(5, size_px, 2)
     wide_x, wide_y = x.astype(np.int64), y.astype(np.int64)
     np.testing.assert_array_equal(energy(x), (wide_x**2).sum(axis=1))
@@ -46,7 +46,7 @@ def test_energies_equal_the_formula_in_int64(size_px: int) -> None:
 
 @pytest.mark.parametrize("size_px", SIDES)
 def test_energies_of_black_and_white_do_not_overflow(size_px: int) -> None:
-    """All white is 255² times the number of values, and so is white against black, either way round."""
+    """White has 255² times the number of values, and so has white minus black and black minus white."""
     values = size_px**2 * 3
     black, white = np.zeros((3, values), np.uint8), np.full((3, values), 255, np.uint8)
     most = [255**2 * values] * 3
@@ -57,8 +57,8 @@ def test_energies_of_black_and_white_do_not_overflow(size_px: int) -> None:
 
 @QUICK
 @given(images=st.integers(1, 400), values=st.sampled_from([3, 300, 2352, 4800]))
-def test_energies_do_not_depend_on_how_many_images_come_together(images: int, values: int) -> None:
-    """Each image's energy is its own, on both sides of every cache-sized run."""
+def test_energies_do_not_depend_on_the_number_of_images_in_a_call(images: int, values: int) -> None:
+    """The energies of images do not affect each other, at any number of images per cache slice."""
     x = np.random.default_rng(images).integers(0, 256, (images, values), dtype=np.uint8)
     np.testing.assert_array_equal(energy(x), (x.astype(np.int64) ** 2).sum(axis=1))
     np.testing.assert_array_equal(difference_energy(x, x[::-1]), ((x.astype(np.int64) - x[::-1]) ** 2).sum(axis=1))
@@ -72,14 +72,14 @@ def test_snr_is_ten_times_the_logarithm_of_the_ratio() -> None:
 
 
 def test_snr_is_infinite_without_noise_and_minus_infinite_without_signal() -> None:
-    """Nothing changed is +inf, in a black image too; a changed black image is −inf."""
+    """An unchanged image has +inf, even if it is black; a changed black image has −inf."""
     ratios = snr_db(np.array([5, 0, 0], np.uint64), np.array([0, 0, 5], np.uint64))
     assert ratios.tolist() == [math.inf, math.inf, -math.inf]
 
 
 @pytest.mark.parametrize("size_px", [8, 75, 200])
 def test_channel_statistics_are_those_of_the_stacked_images(size_px: int) -> None:
-    """Mean and standard deviation per channel on the [0, 1] scale, as NumPy has them in float64."""
+    """Mean and standard deviation per channel on the [0, 1] scale equal NumPy's in float64."""
     noisy = _pixels(12, size_px) // np.tile(np.array([1, 2, 3], np.uint8), size_px**2)
     found = _tally(_pixels(12, size_px, 1), noisy).statistics()
     stacked = noisy.reshape(-1, 3) / 255
@@ -88,7 +88,8 @@ def test_channel_statistics_are_those_of_the_stacked_images(size_px: int) -> Non
 
 
 def test_ratios_are_those_of_the_pooled_energies_and_of_the_images() -> None:
-    """snr_db and psnr_db take all images as one signal; mean, least and greatest are over the images' own ratios."""
+    """snr_db and psnr_db treat all images as one signal; mean, minimum and maximum are over the ratios of single
+    images."""
     clean = _pixels(9, 28)
     noisy = np.clip(clean + np.random.default_rng(1).normal(0, 20, clean.shape), 0, 255).astype(np.uint8)
     noisy[4] = clean[4]
@@ -105,7 +106,7 @@ def test_ratios_are_those_of_the_pooled_energies_and_of_the_images() -> None:
 
 @pytest.mark.parametrize(("change", "psnr_db"), [(1, 48.1308036087), (5, 34.1514033), (255, 0.0)])
 def test_psnr_of_an_even_change_has_its_closed_form(change: int, psnr_db: float) -> None:
-    """20 log₁₀(255 / change): 48.13 dB for one grey level, as every textbook has it."""
+    """20 log₁₀(255 / change): 48.13 dB for one grey level."""
     clean = np.zeros((4, 300), np.uint8)
     found = _tally(clean, clean + np.uint8(change)).statistics()
     assert found.psnr_db == pytest.approx(psnr_db, abs=1e-6)
@@ -142,7 +143,7 @@ def test_an_empty_tally_has_statistics_without_dividing_by_zero() -> None:
 @QUICK
 @given(cuts=st.sets(st.integers(1, 24), max_size=6), order=st.randoms(use_true_random=False))
 def test_the_tallies_of_any_partition_add_up_to_one_tally(cuts: set[int], order: Random) -> None:
-    """25 images in one go or in runs of any lengths, added in any order: the same to the last digit."""
+    """25 images at once or in parts of any size, added in any order, give exactly the same sums."""
     clean, noisy = _pixels(25, 8), _pixels(25, 8, 1)
     noisy[3], clean[5] = clean[3], 0
     bounds = [0, *sorted(cuts), 25]
@@ -157,7 +158,7 @@ def test_the_tallies_of_any_partition_add_up_to_one_tally(cuts: set[int], order:
 
 
 def test_a_tally_counts_labels() -> None:
-    """Images per class, and in all."""
+    """Images per class and in total."""
     tally = _tally(_pixels(7, 8), _pixels(7, 8, 1), [4, 4, 0, 42, 4, 0, 1])
     assert (dict(tally.labels), tally.images) == ({4: 3, 0: 2, 42: 1, 1: 1}, 7)
 
@@ -170,12 +171,12 @@ def _digest(pixels: Pixels, labels: Sequence[int], ids: Sequence[str] | None = N
 
 
 def test_the_digest_does_not_depend_on_the_order_of_the_rows() -> None:
-    """The same rows backwards are the same data set."""
+    """Reversed rows have the same digest."""
     pixels, labels = _pixels(6, 8), [0, 1, 2, 3, 4, 5]
     assert _digest(pixels, labels) == _digest(np.ascontiguousarray(pixels[::-1]), labels[::-1], _ids(6)[::-1])
 
 
-def test_the_digest_sees_every_change() -> None:
+def test_the_digest_changes_with_every_change() -> None:
     """One pixel by one grey level, one label, labels or pixels swapped between rows, an id, a split, a row missing or
     twice: each gives another digest."""
     pixels, labels = _pixels(6, 8), [0, 1, 2, 3, 4, 5]
@@ -195,7 +196,7 @@ def test_the_digest_sees_every_change() -> None:
     assert len(set(digests.values())) == len(digests)
 
 
-def test_the_digest_sees_the_ratio_of_a_row() -> None:
+def test_the_digest_depends_on_the_ratio_of_a_row() -> None:
     """snr_db is a column of the data set."""
     pixels = _pixels(2, 8)
     tallies = [Tally(3), Tally(3)]

@@ -1,4 +1,4 @@
-"""Datasets through Spark and back: same bytes whatever does the work, visible in one step, refused when damaged."""
+"""Datasets through Spark and back: reproducible bytes, visible in one step, refused when damaged."""
 
 import hashlib
 import json
@@ -100,13 +100,13 @@ def test_the_bytes_of_every_file_do_not_depend_on_partitions(
     assert len(files_of(made)) == 6 * (2 + 2 + 1)  # 15 train, 15 validation and 4 test images in parts of 8
 
 
-def test_digests_are_those_of_every_machine(made: Path, repository: Path) -> None:
-    """If the change of bytes is meant: raise schema.FORMAT_VERSION, and renew tests/golden."""
+def test_digests_are_the_same_on_every_machine(made: Path, repository: Path) -> None:
+    """If the change of bytes is intended, raise schema.FORMAT_VERSION and update tests/golden."""
     golden = json.loads((repository / "tests" / "golden" / "dataset_digests.json").read_text())
     assert digests_of(made) == golden
 
 
-def test_all_noises_and_a_resampling_geometry_lie_apart(make: Make, raw: Path, tmp_path: Path) -> None:
+def test_all_noises_and_a_resampling_geometry_have_their_own_folders(make: Make, raw: Path, tmp_path: Path) -> None:
     settings = ("geometry=roi_resize", "noise=[paper,proposal]", "variants=all", "sizes_px=[28]")
     root = make(raw, tmp_path, *settings)
     made = manifests_of(root)
@@ -151,7 +151,7 @@ def test_rows_are_aligned_across_sizes_and_variants_and_counted(made: Path) -> N
 
 
 def test_rows_of_a_split_are_in_order_of_the_hash_of_their_id(made: Path) -> None:
-    """So the first of them are a random sample, as attacks on a part of the images take it for granted."""
+    """So the first rows are a random sample, as attacks on a part of the images assume."""
     for name, manifest in manifests_of(made).items():
         for split, images in manifest.counts.items():
             files = [pq.ParquetFile(made / name / part.path) for part in manifest.parts if part.split == split]
@@ -184,7 +184,9 @@ def test_a_second_run_changes_nothing(make: Make, raw: Path, made: Path) -> None
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
 
 
-def test_whether_all_is_there_is_told_without_opening_an_image(make: Make, tmp_path: Path, repository: Path) -> None:
+def test_unchanged_datasets_are_recognized_without_opening_an_image(
+    make: Make, tmp_path: Path, repository: Path
+) -> None:
     fake_gtsrb.write_official(tmp_path / "raw", fake_gtsrb.make_images(frames=5))
     root = make(tmp_path / "raw", tmp_path / "out")
 
@@ -259,7 +261,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("found", SPOILED)
-def test_what_keeps_its_size_is_not_left_damaged_silently_where_verify_is_asked_for(
+def test_damage_that_keeps_the_size_is_not_kept_silently_with_verify(
     make: Make, raw: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], found: str
 ) -> None:
     root = Path(shutil.copytree(made, tmp_path / made.name))
@@ -275,8 +277,8 @@ def test_what_keeps_its_size_is_not_left_damaged_silently_where_verify_is_asked_
     assert "0 datasets made, 6 were there already, unchanged" in capsys.readouterr().out
 
 
-def test_hugging_face_is_told_the_files_of_each_split(made: Path) -> None:
-    """As its documentation has it, in the file that Spark, pandas and DuckDB pass over."""
+def test_hugging_face_finds_the_files_of_each_split(made: Path) -> None:
+    """As in its documentation, in a file that Spark, pandas and DuckDB ignore."""
     for name, manifest in manifests_of(made).items():
         (config,) = yaml.safe_load((made / name / ".huggingface.yaml").read_text())["configs"]
         assert config["config_name"] == "default"
@@ -288,10 +290,10 @@ def test_hugging_face_is_told_the_files_of_each_split(made: Path) -> None:
         assert len(pd.read_parquet(made / name)) == 34
 
 
-def test_other_settings_replace_what_was_there(
+def test_other_settings_replace_existing_datasets(
     make: Make, raw: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And say so first."""
+    """They are announced first."""
     root = make(raw, tmp_path)
     make(raw, tmp_path, "seed=1")
     assert "6 datasets will be replaced: seed 0 → 1" in capsys.readouterr().out
@@ -322,7 +324,7 @@ def test_a_second_writer_is_refused_while_the_first_one_runs(tmp_path: Path) -> 
         pass
 
 
-def test_a_failing_task_leaves_what_was_there_and_nothing_else(
+def test_a_failing_task_changes_nothing(
     make: Make, spark: SparkSession, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make(raw, tmp_path)
@@ -339,7 +341,7 @@ def test_a_failing_task_leaves_what_was_there_and_nothing_else(
             victim.write_bytes(data)
 
     monkeypatch.setattr(writer, "write_datasets", spoil_then_write)
-    with pytest.raises(StoreError, match=f"{victim}: was readable when the run began") as caught:
+    with pytest.raises(StoreError, match=f"{victim}: was readable when the run started") as caught:
         make(raw, tmp_path, "seed=1")
     assert "nothing was changed" in str(caught.value)
     assert files_of(root) == before
@@ -352,7 +354,7 @@ def test_a_staging_folder_that_cannot_be_made_is_named(make: Make, raw: Path, tm
         make(raw, tmp_path)
 
 
-def test_a_task_that_outlives_its_failed_job_leaves_nothing(tmp_path: Path) -> None:
+def test_a_task_that_survives_its_failed_job_leaves_nothing(tmp_path: Path) -> None:
     """Spark fails a job with its first failing task and does not wait for the others."""
     cell = Cell("crop_or_pad", 1, "clean")
     plan = writer.Plan(tmp_path / "gtsrb", GTSRB_CARD, {cell: {}}, {"train": 2}, {}, {}, 1, "none")
@@ -415,9 +417,7 @@ def test_unreadable_images_are_listed_and_left_out(make: Make, tmp_path: Path) -
     for manifest in manifests_of(root).values():
         assert sum(manifest.counts.values()) + manifest.source["rejected"] == len(images)
     (tmp_path / "raw" / "Final_Test" / "Images" / "00002.ppm").write_text("the only test image of its class")
-    with pytest.raises(
-        SourceError, match=r"no usable image of class test 42; what is wrong with them is in .*_rejected"
-    ):
+    with pytest.raises(SourceError, match=r"no usable image of class test 42; the reasons are in .*_rejected"):
         make(tmp_path / "raw", tmp_path / "out", "max_rejected_fraction=0.2")
 
 
@@ -435,7 +435,7 @@ def test_duplicates_across_splits_are_reported_and_their_track_stays_in_train(ma
     assert {image_id[:17] for image_id in train} == {"train/00014/00005"}
 
 
-def test_the_manifest_says_what_a_reader_needs(made: Path) -> None:
+def test_the_manifest_has_what_a_reader_needs(made: Path) -> None:
     manifest = json.loads((Cell("crop_or_pad", 28, "gaussian-max").folder(made) / MANIFEST_NAME).read_text())
     assert manifest["fingerprint"]["noise"] == {"kind": "gaussian", "std_grey": 50.0, "overflow": "clip"}
     assert manifest["made_by"].keys() >= {"code", "numpy", "pyarrow", "pillow"}

@@ -1,4 +1,4 @@
-"""Against adversarial-robustness-toolbox, on the same network and images."""
+"""Comparisons with adversarial-robustness-toolbox on the same network and images."""
 
 import copy
 from types import ModuleType
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def evasion() -> ModuleType:
-    """Imported where it is needed: it takes as long as all other tests of this folder."""
+    """Imported only when needed, since the import takes as long as all other tests in this folder."""
     import art.attacks.evasion
 
     return art.attacks.evasion
@@ -53,7 +53,7 @@ def robust(images: torch.Tensor, examples: LabelledImages) -> float:
 
 
 @pytest.mark.parametrize(("norm", "order", "eps"), [("linf", np.inf, 8 / 255), ("l2", 2, 0.5)])
-def test_fgsm_and_pgd_are_the_same(evasion: ModuleType, norm: Norm, order: float, eps: float) -> None:
+def test_fgsm_and_pgd_equal_the_toolbox(evasion: ModuleType, norm: Norm, order: float, eps: float) -> None:
     """On a network that is less sure of itself: where a probability is 1 in float32, the toolbox's cross entropy has no
     right gradient any more. And far from 0 and 1: in L2 the toolbox cuts before it projects, and we after it."""
     examples, network = disc_examples(100), copy.deepcopy(small_cnn())

@@ -1,4 +1,4 @@
-"""What all attacks promise."""
+"""The contract of all attacks."""
 
 import copy
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_eps_0_is_the_identity(attack: Attack) -> None:
 
 
 @pytest.mark.parametrize("attack", [member for member in MEMBERS if member.values[0].kind != "universal"])
-def test_a_result_does_not_depend_on_the_images_beside_it(attack: Attack) -> None:
+def test_a_result_does_not_depend_on_the_other_images_of_its_batch(attack: Attack) -> None:
     examples = disc_examples(12)
     together = attacked(attack, examples, SnrDb(25)).images
     for rows in (torch.arange(5), torch.tensor([11, 7])):
@@ -125,7 +125,7 @@ def test_unknown_settings_are_refused() -> None:
         ATTACKS["pgd"].model_validate({"radius": 3})
 
 
-def test_every_attack_of_the_menu_is_held_to_this_contract() -> None:
+def test_every_attack_of_the_menu_is_tested_here() -> None:
     assert ATTACKS.keys() == SHORT.keys() | OF_THEIR_OWN.keys(), "give a new attack a line in SHORT"
     assert not SHORT.keys() & OF_THEIR_OWN.keys()
     assert all((Path(__file__).parent / name).is_file() for name in OF_THEIR_OWN.values())
@@ -139,7 +139,7 @@ def test_the_menu_is_plain_and_its_keys_name_its_files(repository: Path) -> None
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_every_minimal_or_search_attack_leaves_wrongly_predicted_images_alone(norm: str) -> None:
+def test_every_minimal_or_search_attack_keeps_misclassified_images(norm: str) -> None:
     examples = disc_examples(4)
     wrong = LabelledImages(examples.images, (examples.labels + 1) % CLASSES, examples.image_ids)
     for kind in ("apgd", "square", "deepfool", "one_pixel"):

@@ -69,7 +69,7 @@ class Constant(nn.Module):
         return torch.stack([1 + 0 * images.sum((1, 2, 3)), 0 * images.sum((1, 2, 3))], dim=1)
 
 
-def test_where_no_boundary_is_found_the_image_stays_as_it_is() -> None:
+def test_without_a_boundary_the_image_is_unchanged() -> None:
     examples = grey_examples(Constant(), 3)
     found = Deepfool(steps=5)(Constant().eval(), examples)
     assert torch.equal(found.images, examples.images)

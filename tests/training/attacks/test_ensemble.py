@@ -10,7 +10,7 @@ from training.attacks.square import Square
 
 
 class Brief(Ensemble):
-    """The same four, in seconds."""
+    """The same four attacks, with settings that take seconds."""
 
     def members(self) -> tuple[FixedStrength, ...]:
         short = {Apgd: {"steps": 10}, Square: {"queries": 50}}
@@ -27,7 +27,7 @@ def test_it_is_apgd_twice_deepfool_and_square() -> None:
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.025), ("l2", 0.5)])
-def test_it_fools_whom_any_of_its_members_fools(norm: Norm, eps: float) -> None:
+def test_it_fools_every_image_that_one_of_its_members_fools(norm: Norm, eps: float) -> None:
     examples = disc_examples(60)
     ensemble = Brief(norm=norm)
     (found,) = ensemble(small_cnn(), examples, [Eps(eps)])

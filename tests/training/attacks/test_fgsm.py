@@ -70,7 +70,7 @@ def test_the_ratio_asked_for_is_reached_at_every_size(size_px: int, snr_db: floa
 
 
 class LeftHalf(nn.Module):
-    """A linear network that is blind on the right."""
+    """A linear network that ignores the right half of the image."""
 
     def __init__(self, columns: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def test_the_ratio_is_reached_where_the_network_is_blind_in_part() -> None:
     assert changed[..., :2].all() and not changed[..., 2:].any()
 
 
-def test_a_blind_network_and_a_black_image_leave_images_as_they_are() -> None:
+def test_images_without_a_gradient_and_black_images_are_unchanged() -> None:
     examples = grey_examples(linear(3, size_px=8), 3, size_px=8)
     (blind,) = Fgsm()(LeftHalf(columns=0).eval(), examples, [SnrDb(33)])
     assert torch.equal(blind.images, examples.images)

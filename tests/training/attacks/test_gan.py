@@ -1,4 +1,4 @@
-"""The attack by a trained generator: its direction, at the strength that was asked for."""
+"""The attack by a trained generator: its direction, at the requested strength."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def attack(generator: TrainedGan) -> Gan:
 
 
 def examples() -> LabelledImages:
-    """The first image is black; none of the values is so near to an end of [0, 1] that it would be cut."""
+    """The first image is black; no value is so close to 0 or 1 that it would be clipped."""
     images = 0.2 + 0.6 * torch.rand((5, 3, SIZE_PX, SIZE_PX), generator=torch.Generator().manual_seed(1))
     images[0] = 0
     return LabelledImages(images, torch.arange(5), [f"test/{row:05d}" for row in range(5)])
@@ -52,7 +52,7 @@ def test_a_radius_is_the_largest_change_of_a_value(attack: Gan) -> None:
     torch.testing.assert_close(changes[1:], torch.full((4,), 0.05), atol=1e-6, rtol=0)
 
 
-def test_a_loaded_generator_is_no_setting(attack: Gan, generator: TrainedGan) -> None:
+def test_a_loaded_generator_is_not_a_setting(attack: Gan, generator: TrainedGan) -> None:
     bare = Gan(generator=generator.digest)
     assert describe(attack) == describe(bare)
     assert attack.variant == bare.variant

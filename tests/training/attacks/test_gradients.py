@@ -28,7 +28,7 @@ def test_the_log_odds_gradient_is_cross_entropys_up_to_a_positive_factor() -> No
 
 
 def test_a_network_that_is_sure_of_itself_still_has_the_right_direction() -> None:
-    """Cross entropy's own gradient is zero here: float32 holds no probability below exp(−103)."""
+    """The gradient of cross entropy itself is zero here: float32 has no probability below exp(−103)."""
     network = linear(2, scale=2000.0)
     examples = grey_examples(network, 8)
     inputs = examples.images.clone().requires_grad_()
@@ -83,7 +83,7 @@ def test_logits_that_are_not_finite_are_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("label", [-1, 3])
-def test_labels_that_are_no_class_are_refused_by_name(label: int) -> None:
+def test_labels_outside_the_classes_are_refused_by_name(label: int) -> None:
     network = linear(3)
     examples = grey_examples(network, 4)
     examples.labels[2] = label

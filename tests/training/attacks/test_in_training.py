@@ -1,4 +1,4 @@
-"""Attacks on a network that is being trained, beside a plain twin in evaluation mode."""
+"""Attacks on a network in training, compared with a simple implementation in evaluation mode."""
 
 import copy
 import hashlib
@@ -33,7 +33,7 @@ class OneStep(NamedTuple):
 
 
 def network_in_training() -> nn.Sequential:
-    """Batch norm with statistics of its own, dropout, and a second batch norm that is frozen."""
+    """A network with batch norm, dropout, and a second, frozen batch norm."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = [nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm2d(6), nn.Flatten()]
@@ -51,7 +51,7 @@ def step() -> OneStep:
 
 
 def test_it_is_pgd_on_the_network_in_evaluation_mode_from_a_start_of_this_epoch_and_step(step: OneStep) -> None:
-    """Madry's loop written out, on a copy."""
+    """Compared with Madry's loop on a copy of the network."""
     network = copy.deepcopy(step.network).eval()
     starts = []
     for image, image_id in zip(step.images, step.image_ids, strict=True):
@@ -104,9 +104,7 @@ def test_layers_have_their_modes_again_where_the_attack_fails(step: OneStep) -> 
 
 
 @pytest.mark.parametrize("attack", [PGD, Square(queries=5)], ids=lambda attack: attack.kind)
-def test_every_epoch_and_step_has_starts_of_its_own_and_the_same_again_when_it_is_repeated(
-    step: OneStep, attack: Attack
-) -> None:
+def test_every_epoch_and_step_has_its_own_reproducible_starting_points(step: OneStep, attack: Attack) -> None:
     moments = [(2, 7), (3, 7), (2, 8), (2, 7)]
     found = [adversarial_images(step._replace(epoch=epoch, step=at), attack, Eps(EPS)) for epoch, at in moments]
     assert torch.equal(found[0], found[3])
@@ -115,7 +113,7 @@ def test_every_epoch_and_step_has_starts_of_its_own_and_the_same_again_when_it_i
     assert not torch.equal(adversarial_images(step._replace(seed=6), attack, Eps(EPS)), found[0])
 
 
-def test_outside_of_training_random_numbers_are_what_they_were_before_there_were_moments() -> None:
+def test_random_numbers_outside_training_have_not_changed() -> None:
     digest = hashlib.sha256(b"5\0pgd\0train/00001").digest()
     before = torch.rand(9, generator=torch.Generator().manual_seed(int.from_bytes(digest[:8], "little")))
     assert torch.equal(torch.rand(9, generator=generator(5, "pgd", "train/00001")), before)

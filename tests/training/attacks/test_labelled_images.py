@@ -44,7 +44,7 @@ def test_some_examples_are_chosen_by_mask_or_by_index() -> None:
         assert (list(chosen.image_ids), chosen.labels.tolist(), chosen.seed) == (["b", "d"], [1, 3], 7)
 
 
-def test_an_images_random_numbers_do_not_depend_on_the_images_beside_it() -> None:
+def test_an_images_random_numbers_do_not_depend_on_its_batch() -> None:
     examples = LabelledImages(IMAGES, LABELS, IDS, seed=7)
     together = Draws.of(examples, "pgd")
     first, second = together.uniform(2, 3), together.normal(4)

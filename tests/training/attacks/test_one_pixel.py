@@ -12,7 +12,7 @@ from training.attacks.one_pixel import OnePixel, _children
 
 
 def near_the_boundary(count: int, way: float = 0.9) -> LabelledImages:
-    """Discs a part of the way to where Deepfool leads them."""
+    """Discs moved part of the way to their DeepFool images."""
     examples = disc_examples(count)
     further = Deepfool()(small_cnn(), examples).images
     return dataclasses.replace(examples, images=torch.lerp(examples.images, further, way))
@@ -68,7 +68,7 @@ def test_images_per_pass_change_last_bits_at_most() -> None:
 
 
 def test_children_are_made_of_three_different_ones_and_stay_inside() -> None:
-    """These parents are so far apart that a child tells which three it is made of."""
+    """The parents are so far apart that each child reveals its three parents."""
     examples = examples_of(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64))
     parents = torch.tensor([0.0, 0.001, 0.01, 0.1, 1.0]).view(1, 5, 1, 1).expand(2, 5, 1, 5)
     draws, seen = Draws.of(examples, "one_pixel"), set()
@@ -99,7 +99,7 @@ class Counted(nn.Module):
         return logits
 
 
-def test_it_gives_up_on_hopeless_images_alone() -> None:
+def test_it_gives_up_only_on_hopeless_images() -> None:
     hopeless, hopeful = disc_examples(5), near_the_boundary(20, way=0.7)
     looked_at = {}
     for examples, about in ((hopeless, "hopeless"), (hopeful, "hopeful")):

@@ -9,7 +9,7 @@ from training.attacks.snr import Meter
 
 
 def ratio_db(signal: torch.Tensor, noise: torch.Tensor) -> float:
-    """The report's equation 2, in NumPy's float64."""
+    """Equation 2 of the report, in float64."""
     norms = [np.linalg.norm(values.double().numpy().ravel()) for values in (signal, noise)]
     return float(20 * np.log10(norms[0] / norms[1]))
 
@@ -44,7 +44,7 @@ def test_units_of_std_and_another_signal_are_used_where_they_are_given() -> None
     assert found.snr_db_asked.isnan().all()
 
 
-def test_what_is_kept_has_an_infinite_ratio_or_none() -> None:
+def test_unchanged_images_have_an_infinite_or_undefined_ratio() -> None:
     images = torch.stack([torch.zeros(3, 4, 4), torch.full((3, 4, 4), 0.5), torch.full((3, 4, 4), 0.5)])
     attacked = images.clone()
     attacked[2, 0, 0, 0] += 0.1

@@ -32,7 +32,7 @@ def unit_floats(images: SourceImages) -> torch.Tensor:
 
 
 def test_a_row_group_is_the_attack_on_its_batches() -> None:
-    """Batches of 8, 8 and 4: every value is the attack's own on that batch."""
+    """Batches of 8, 8 and 4: every value equals that of the attack on the batch."""
     images = source()
     made = AttackStep(small_cnn(), Fgsm(), SNRS, 3, 8, CPU)(images)
     assert [one.variant for one in made] == list(SNRS)
@@ -48,7 +48,7 @@ def test_a_row_group_is_the_attack_on_its_batches() -> None:
 
 @pytest.mark.parametrize("attack", [Fgsm(), Pgd(steps=2), Pgd(steps=2, random_start=False)])
 def test_predictions_are_the_networks(attack: Fgsm | Pgd) -> None:
-    """Also where they are taken from the attack's own pass."""
+    """Even if they are taken from the attack's own forward pass."""
     images = source()
     (made,) = AttackStep(small_cnn(), attack, {"weak": Eps(0.05)}, 0, 8, CPU)(images)
     np.testing.assert_array_equal(made.prediction_before, small_cnn()(unit_floats(images)).argmax(1).numpy())
@@ -70,7 +70,7 @@ def test_the_network_is_left_without_hooks() -> None:
 
 
 class Kink(nn.Module):
-    """Finite logits, whose gradient is NaN at an image that is black."""
+    """Finite logits whose gradient is NaN for a black image."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.flatten(1).sum(1, keepdim=True).sqrt() * torch.arange(CLASSES)

@@ -37,7 +37,7 @@ def test_the_images_are_the_generators_for_the_labels(tmp_path: Path) -> None:
     assert not np.array_equal(draws[1](images)[0].pixels, made.pixels)
 
 
-def test_a_batch_is_drawn_by_its_first_images_id_alone(tmp_path: Path) -> None:
+def test_a_batch_depends_only_on_its_first_images_id(tmp_path: Path) -> None:
     step = shipped(tmp_path, untrained_gans.gan())(tmp_path, torch.get_num_threads(), None)
     images = source(40)
     (whole,) = step(images)

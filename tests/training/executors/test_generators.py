@@ -1,4 +1,4 @@
-"""The attack by a trained generator, whose file an executor reads."""
+"""The attack by a trained generator on executors, which read its file."""
 
 from pathlib import Path
 

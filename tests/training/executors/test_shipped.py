@@ -24,7 +24,7 @@ except Exception as error:
         ShippedClassifier("model.pt", 512),
     ],
 )
-def test_it_arrives_where_there_is_no_torch_and_says_so(shipped: ShippedAttack | ShippedClassifier) -> None:
+def test_a_missing_torch_on_an_executor_is_reported(shipped: ShippedAttack | ShippedClassifier) -> None:
     command = [sys.executable, "-c", WITHOUT_TORCH, pickle.dumps(shipped).hex()]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith("ExecutorError executor ")

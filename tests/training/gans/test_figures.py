@@ -19,7 +19,7 @@ def test_a_grid_has_every_image_in_its_place(tmp_path: Path) -> None:
     assert (pixels[52:, 102:] == 255).all()
 
 
-def test_an_animation_has_a_frame_for_each_grid_and_at_most_120(tmp_path: Path) -> None:
+def test_an_animation_has_a_frame_per_grid_but_at_most_120(tmp_path: Path) -> None:
     grids = [draw_grid(torch.full((1, 3, 8, 8), step / 130), 1, tmp_path / f"{step}.png") for step in range(130)]
     for count, frames in ((1, 1), (3, 3), (130, 120)):
         with Image.open(animate(grids[:count], tmp_path / "grids.gif")) as animation:

@@ -54,7 +54,7 @@ def test_the_penalty_of_a_linear_critic_is_of_its_weights_norm_over_all_dimensio
 
 
 class Curved(nn.Module):
-    """Whose gradient differs from place to place and from class to class."""
+    """A critic whose gradient depends on the position and the class."""
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return (labels + 1) * (images**3).flatten(1).sum(1) / 4
@@ -71,7 +71,7 @@ def test_each_image_has_its_own_penalty_at_its_own_place_as_a_slow_twin_finds_it
 
 
 class Says(nn.Module):
-    """The same logits to any image."""
+    """The same logits for any image."""
 
     def __init__(self, *logits: float) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Says(nn.Module):
 
 
 def seen(classifier: nn.Module, noise: float) -> GeneratorLossInputs:
-    """One image of label 0, 0.5 everywhere, changed by `noise` in each of its 48 values."""
+    """One image with label 0 and value 0.5, changed by `noise` in each of its 48 values."""
     latent = torch.zeros(1, 3, 4, 4)
     return GeneratorLossInputs(torch.tensor([0.5]), latent, latent + 2 * noise, torch.tensor([0]), classifier)
 

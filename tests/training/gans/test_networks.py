@@ -51,7 +51,7 @@ def drawn(gan: GanArchitecture, size_px: int, count: int = 2) -> torch.Tensor:
 
 
 def printed(network: nn.Module) -> str:
-    """As the paper's PyTorch printed it, which did not yet tell of batch norm's bias."""
+    """The network as printed by the paper's PyTorch version, which did not show batch norm's bias."""
     return repr(network).replace("affine=True, bias=True", "affine=True")
 
 

@@ -23,7 +23,7 @@ def test_a_conditional_gan_has_a_row_for_each_class(tmp_path: Path) -> None:
 
 
 def test_images_to_begin_with_are_real_ones_of_the_rows_class(tmp_path: Path) -> None:
-    """The training set has two or three images of each class: the last one comes again."""
+    """The training set has two or three images of each class, so the last one is repeated."""
     gan = Dcgan(channels=4, conditional=True, latent=ImageToImage())
     found = fixed(tmp_path, gan)
     assert found.images is not None

@@ -39,7 +39,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 
 def test_it_is_what_a_plain_loop_does(root: Path) -> None:
-    """On the same images and latents, with the mean over the real images that are not filling."""
+    """On the same images and latents, with the mean over the real images that are not padding."""
     settings = gan_recipe(root, Vanilla(), lr=0.0002)
     ours = gan_training(settings)
     latents: list[torch.Tensor] = []
@@ -136,7 +136,7 @@ def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None
 def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stream refuses such pixels, so they are let through here."""
+    """The stream refuses such pixels, so its check is disabled here."""
     monkeypatch.setattr("training.streams.row_groups.check_rows", lambda *_: None)
 
     class WithHole(Small):
@@ -177,7 +177,7 @@ def test_a_batch_of_one_with_batch_norm_is_refused(root: Path) -> None:
 
 
 class Threshold(nn.Module):
-    """Class 0 where an image's mean is above 0.55, which noise's is not."""
+    """Class 0 if the mean of an image is above 0.55, which the mean of noise is not."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         mean = images.mean((1, 2, 3)) * 50
@@ -197,7 +197,7 @@ def test_the_adversarial_generator_learns_to_fool_a_classifier_inside_its_bound(
 
 
 def test_bfloat16_gives_nearly_the_same_losses(tmp_path: Path) -> None:
-    """In the first step, where both have the same weights: later ones depend on what each processor rounds."""
+    """Compared in the first step, where both have the same weights; later steps depend on the processor's rounding."""
     root = write_dataset(tmp_path, parts={"train": [[16]], "validation": [[16]], "test": [[16]]})
     losses = []
     for dtype in (torch.float32, torch.bfloat16):

@@ -3,14 +3,14 @@ import torch
 from training.gans.watch import Watch, Watcher, duplicate_rate
 
 
-def test_a_gradient_that_stays_small_is_said_to_have_vanished_once() -> None:
+def test_a_vanished_gradient_is_reported_once() -> None:
     watcher = Watcher(Watch(vanished_norm=0.1, checks=3))
     said = [watcher.gradients({"generator": norm, "discriminator": 1.0}) for norm in (0.0, 0.0, 1.0, 0, 0, 0, 0, 0)]
     assert [bool(warnings) for warnings in said] == [False] * 5 + [True, False, False]
     assert "the generator's gradient has vanished: its norm was below 0.1 at 3 checks in a row" in said[5][0]
 
 
-def test_a_collapse_is_said_again_only_when_it_was_over() -> None:
+def test_a_collapse_is_reported_again_only_after_a_recovery() -> None:
     watcher = Watcher(Watch(duplicates=0.5, from_step=100))
     assert watcher.samples(1.0, 99) == []
     said = [watcher.samples(rate, 100) for rate in (0.5, 0.51, 1.0, 0.2, 0.9)]
@@ -18,7 +18,7 @@ def test_a_collapse_is_said_again_only_when_it_was_over() -> None:
     assert said[1] == ["the generator has collapsed: 51% of its samples are duplicates of others"]
 
 
-def test_what_it_has_seen_goes_on_after_a_resumption() -> None:
+def test_its_state_is_kept_after_a_resumption() -> None:
     first, second = Watcher(Watch(checks=2)), Watcher(Watch(checks=2))
     assert first.gradients({"generator": 0.0}) == []
     second.load_state(first.state())

@@ -1,4 +1,4 @@
-"""That wrong bfloat16 is found, by layers that are wrong in the ways that real processors have been."""
+"""Wrong bfloat16 is detected, with layers that have the errors of real processors."""
 
 import platform
 from pathlib import Path
@@ -39,7 +39,7 @@ class Imprecise(nn.Linear):
 
 
 class Unwritten(torch.autograd.Function):
-    """The identity, whose gradient in bfloat16 is the sign of what memory holds already."""
+    """The identity, whose bfloat16 gradient is the sign of uninitialized memory."""
 
     @staticmethod
     def forward(_: object, given: torch.Tensor) -> torch.Tensor:
@@ -89,8 +89,8 @@ def test_wrong_bfloat16_never_trains_silently(layer: type[nn.Linear], message: s
     [GANS["dcgan"](channels=4, spectral_norm=True), Adversarial(eps=0.1), GANS["wgan_gp"]()],
     ids=lambda gan: gan.kind,
 )
-def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are(gan: GanArchitecture) -> None:
-    """The critic of wgan_gp comes down to 1 × 1 images."""
+def test_the_projects_networks_are_right_on_this_processor_and_unchanged(gan: GanArchitecture) -> None:
+    """The critic of wgan_gp reduces images to 1 × 1."""
     labels = torch.zeros(4, dtype=torch.int64)
     latent = torch.rand(4, *gan.latent.shape(8), generator=torch.Generator().manual_seed(1))
     players = gan.build(8, 43, seed=0)
@@ -105,8 +105,8 @@ def test_networks_of_ours_are_right_on_this_processor_and_stay_as_they_are(gan: 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_training_begins_with_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no difference from float32 is allowed none can pass it; then nothing is written."""
+def test_a_training_starts_with_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no difference from float32 is allowed, the check fails and nothing is written."""
     write_dataset(tmp_path)
     monkeypatch.setattr("training.loop.bfloat16_check.MOST_ERROR", 0.0)
     command = Command("python jobs/train.py", {})

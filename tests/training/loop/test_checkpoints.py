@@ -48,7 +48,7 @@ def test_a_killed_writer_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
         assert torch.equal(found.state["weights"], torch.full((300_000,), float(found.settings["step"])))
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=r"file/last\.pt: cannot be written"):
         checkpoint().write(tmp_path / "file" / "last.pt")

@@ -12,7 +12,7 @@ def network() -> nn.Sequential:
 
 
 def weight_after(decay: float, values: list[float]) -> float:
-    """Of the average of a weight that has these values after its steps."""
+    """The average of a weight that has these values after its steps."""
     following = network()
     average = MovingAverage(following, decay)
     for value in values:
@@ -28,7 +28,7 @@ def test_a_constant_is_its_own_average_from_the_first_step_on() -> None:
 
 
 def test_its_closed_form() -> None:
-    """Of weights 0, 1, 2, … it takes those of steps 1, 11, 21, …; d is min(decay^10, u / (u + 10))."""
+    """For weights 0, 1, 2, … it uses steps 1, 11, 21, …; d is min(decay^10, u / (u + 10))."""
     values = [float(step) for step in range(41)]
     expected = 0.0
     for updates, value in enumerate(values[::10]):
@@ -41,7 +41,7 @@ def test_without_decay_it_is_the_network_as_it_is() -> None:
     assert weight_after(0.0, [1.0, 5.0, 7.0]) == 7.0
 
 
-def test_running_statistics_are_averaged_too_and_it_goes_on_after_a_resumption() -> None:
+def test_running_statistics_are_averaged_too_and_survive_a_resumption() -> None:
     following = network()
     average = MovingAverage(following, 0.5)
     average.step()

@@ -9,7 +9,7 @@ BATCH = Batch([], torch.empty(0), torch.empty(0), torch.empty(0))
 
 
 class Clock:
-    """Goes on when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -24,7 +24,7 @@ def slow(clock: Clock, batches: int) -> Iterator[Batch]:
         yield BATCH
 
 
-def test_what_it_takes_to_get_batches_is_waiting_and_what_is_done_with_them_is_not() -> None:
+def test_time_to_get_batches_is_waiting_and_time_to_use_them_is_not() -> None:
     clock = Clock()
     pace = Pace(clock)
     for batch in pace.timed(slow(clock, 4)):
@@ -34,7 +34,7 @@ def test_what_it_takes_to_get_batches_is_waiting_and_what_is_done_with_them_is_n
     assert pace.metrics(32) == {"images_per_s": 8.0, "data_wait_share": 0.25}
 
 
-def test_of_an_epoch_that_is_not_at_its_end_the_batches_so_far_count() -> None:
+def test_an_unfinished_epoch_counts_its_batches_so_far() -> None:
     clock = Clock()
     pace = Pace(clock)
     batches = pace.timed(slow(clock, 4))

@@ -40,7 +40,7 @@ def test_bfloat16_computes_in_bfloat16_and_gives_nearly_the_same_loss(tmp_path: 
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_named() -> None:
+def test_a_missing_gpu_is_named() -> None:
     with (
         pytest.raises(SettingsError, match="device=cuda: 1 needed on this machine, 0 found"),
         ranks_on("cuda", "float32"),
@@ -105,7 +105,7 @@ class MallInfo(ctypes.Structure):
 
 
 def test_large_tensors_come_from_memory_that_is_kept() -> None:
-    """Not from the kernel by mmap, which malloc would give back when they are freed."""
+    """Not from the kernel by mmap, which malloc would return when they are freed."""
     mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
     if mallinfo is None:
         pytest.skip("not glibc")

@@ -57,7 +57,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
         begin(tmp_path, resume=str(folder.path))
 
 
-def test_a_run_is_one_processs_at_a_time(tmp_path: Path) -> None:
+def test_only_one_process_can_hold_a_run(tmp_path: Path) -> None:
     with hold_run_folder(tmp_path, "never", "net", MINE, "") as folder:
         with pytest.raises(RunError, match="is being trained by another process"):
             begin(tmp_path, resume=str(folder.path))
@@ -66,14 +66,14 @@ def test_a_run_is_one_processs_at_a_time(tmp_path: Path) -> None:
     assert begin(tmp_path, resume="auto").path == folder.path
 
 
-def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"file.*choose another runs_root"):
         begin(tmp_path / "file" / "runs")
 
 
 @pytest.mark.parametrize("left", [None, b"", b"{", b"[]", b"5", b"\xff", b"[" * 9999])
-def test_what_a_kill_or_a_full_disk_left_behind_is_not_skipped_silently(
+def test_leftovers_of_a_kill_or_a_full_disk_are_not_skipped_silently(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, left: bytes | None
 ) -> None:
     whole, damaged = begin(tmp_path), begin(tmp_path)
@@ -88,7 +88,7 @@ def test_what_a_kill_or_a_full_disk_left_behind_is_not_skipped_silently(
         begin(tmp_path, resume=str(damaged.path))
 
 
-def test_a_run_that_is_killed_at_its_beginning_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_at_its_start_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_named_and_leaves_no_run(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("resume", ["", "nonsense", "a" * 5000, "x\0y", "/etc/hostname", "/etc"])
-def test_run_paths_that_are_nonsense_are_refused(tmp_path: Path, resume: str) -> None:
+def test_invalid_run_paths_are_refused(tmp_path: Path, resume: str) -> None:
     begin(tmp_path)
     with pytest.raises(RunError, match="resume"):
         begin(tmp_path, resume=resume)

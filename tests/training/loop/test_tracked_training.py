@@ -12,7 +12,7 @@ from training.loop.ranks import Ranks
 from training.loop.run_folder import RunFolder
 
 
-def test_paths_of_runs_are_shown_whole_and_never_as_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_paths_of_runs_are_not_broken_and_never_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracked = TrackedClassifier(recipe(write_dataset(tmp_path)), Ranks(torch.device("cpu")))
     tracked.console = make_console()
     for name in ("[old] #2", "[/red]", ":car:", "x" * 150):
@@ -27,7 +27,7 @@ def test_paths_of_runs_are_shown_whole_and_never_as_markup(tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("state", [{}, {"players": 5}, {"players": {"classifier": {"network": 3}}}])
-def test_a_state_that_does_not_fit_the_training_is_named(state: dict[str, Any], tmp_path: Path) -> None:
+def test_a_state_that_does_not_match_the_training_is_named(state: dict[str, Any], tmp_path: Path) -> None:
     tracked = TrackedClassifier(recipe(write_dataset(tmp_path)), Ranks(torch.device("cpu")))
     tracked.folder = RunFolder(tmp_path / "run")
     Checkpoint({"kind": tracked.kind}, state).write(tracked.folder.checkpoint)

@@ -1,4 +1,4 @@
-"""Damage to a dataset's files: it is refused by name, or the images are the very same. Never others, silently."""
+"""Damage to a dataset's files is refused by name, or leaves the images unchanged."""
 
 import json
 import re
@@ -26,27 +26,27 @@ PART = Path("split=train/part-00000.parquet")
 
 
 def write(root: Path, **others: Any) -> Path:
-    """The variant's folder."""
+    """Writes a variant; returns its folder."""
     Small(PARTS, size_px=SIZE_PX, **others).write(root)
     return Cell("crop_or_pad", SIZE_PX, "clean").folder(root)
 
 
 def read(folder: Path, **others: Any) -> list[Any]:
-    """All that a stream gives of an epoch."""
+    """Everything that a stream returns for an epoch."""
     data = Data(root=str(folder.parents[2]), size_px=SIZE_PX, pool="dummy", **others)
     batches = open_stream(data, "train", seed=0, batch_size=8).epoch(0)
     return [(batch.image_ids, batch.labels.tolist(), batch.images.numpy().tobytes()) for batch in batches]
 
 
 def damaged(good: bytes, random: np.random.Generator, inside: slice) -> bytes:
-    """With one byte changed."""
+    """A copy with one byte changed."""
     data = bytearray(good)
     data[int(random.integers(*inside.indices(len(good))[:2]))] ^= int(random.integers(1, 256))
     return bytes(data)
 
 
 def footer_of(file: bytes) -> int:
-    """Where it begins."""
+    """The offset of the footer."""
     return len(file) - 8 - int.from_bytes(file[-8:-4], "little")
 
 
@@ -71,7 +71,7 @@ def test_no_damaged_byte_changes_an_image_silently(tmp_path: Path, pixel_dtype: 
 def test_without_checksums_the_same_damage_would_change_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the tests here test something."""
+    """This shows that the tests above can fail."""
     path = write(tmp_path) / PART
     whole, data = read(path.parents[1]), bytearray(path.read_bytes())
     image = pq.ParquetFile(path).read()["image"][1].as_py()
@@ -88,9 +88,41 @@ def test_without_checksums_the_same_damage_would_change_an_image(
     assert read(path.parents[1]) != whole
 
 
+def test_checksums_are_compared_when_a_row_group_is_first_read_and_not_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, checks = write(tmp_path), list[bool]()
+    parquet_file = pq.ParquetFile
+
+    def open_file(*arguments: Any, **others: Any) -> Any:
+        checks.append(others["page_checksum_verification"])
+        return parquet_file(*arguments, **others)
+
+    monkeypatch.setattr("training.streams.parquet_pieces.pq.ParquetFile", open_file)
+    stream = open_stream(Data(root=str(folder.parents[2]), size_px=SIZE_PX), "train", seed=0, batch_size=8)
+    for epoch in range(3):
+        list(stream.epoch(epoch))
+    row_groups = sum(map(len, PARTS["train"]))
+    assert checks == [True] * row_groups + [False] * 2 * row_groups
+    read(folder)
+    assert checks[3 * row_groups :] == [True] * row_groups, "another stream checks for itself"
+
+
+def test_a_row_group_with_a_wrong_checksum_is_refused_each_time(tmp_path: Path) -> None:
+    path = write(tmp_path) / PART
+    data = bytearray(path.read_bytes())
+    image = pq.ParquetFile(path).read()["image"][1].as_py()
+    data[data.index(image[:64]) + 10] ^= 1
+    path.write_bytes(data)
+    stream = open_stream(Data(root=str(path.parents[4]), size_px=SIZE_PX), "train", seed=0, batch_size=8)
+    for _ in range(2):
+        with pytest.raises(StreamError, match=r"CRC"):
+            list(stream.epoch(0))
+
+
 @pytest.mark.parametrize("length", [0, 3, 4, 300, -4, -1])
 def test_no_truncation_is_read_silently(tmp_path: Path, length: int) -> None:
-    """Nor where the manifest was written for the truncated file."""
+    """Even if the manifest was written for the truncated file."""
     folder = write(tmp_path)
     data = (folder / PART).read_bytes()
     (folder / PART).write_bytes(data[:length])
@@ -122,7 +154,7 @@ def test_executors_read_no_damaged_page_silently(tmp_path: Path) -> None:
 
 
 def test_executors_refuse_images_of_other_lengths_by_name(tmp_path: Path) -> None:
-    """Also where their sum is right."""
+    """Even if their total is right."""
     path = write(tmp_path) / PART
     table = pq.ParquetFile(path).read()
     images = table["image"].to_pylist()
@@ -152,8 +184,8 @@ def test_a_manifest_without_a_card_or_with_labels_outside_it_is_refused(tmp_path
     fewer = {**manifest["card"], "class_names": ["one", "two"], "hflip": {}, "vflip": {}}
     changes = (
         ({key: value for key, value in manifest.items() if key != "card"}, r"\(card: Field required\)"),
-        ({**manifest, "card": fewer}, r"counts images of class \d+, its card has 2 classes"),
-        ({**manifest, "card": {**manifest["card"], "channels": 1}}, "not of 1 channels, which its card says"),
+        ({**manifest, "card": fewer}, r"counts_per_class has class \d+, but the card has 2 classes"),
+        ({**manifest, "card": {**manifest["card"], "channels": 1}}, "expected 1 channels, as on the card"),
     )
     for changed, said in changes:
         (folder / MANIFEST_NAME).write_text(json.dumps(changed))
@@ -177,7 +209,7 @@ def test_what_is_known_of_attacked_images_is_not_read_damaged_silently(tmp_path:
 
 
 def relabelled(folder: Path, label: int) -> None:
-    """One image of the training set with another label; the manifest has the file's new size."""
+    """Changes the label of one training image; the manifest has the file's new size."""
     table = pq.ParquetFile(folder / PART).read()
     labels = [*table["label"].to_pylist()[:-1], label]
     table = table.set_column(1, table.schema.field("label"), pa.array(labels, pa.int32()))
@@ -189,13 +221,13 @@ def relabelled(folder: Path, label: int) -> None:
 
 @pytest.mark.parametrize("label", [9999, -1, 15, 2**31 - 1])
 @pytest.mark.parametrize("others", [{}, {"verify": True}], ids=str)
-def test_a_label_that_is_no_class_is_refused_with_its_image(
+def test_a_label_outside_the_classes_is_refused_with_its_image(
     tmp_path: Path, label: int, others: dict[str, bool]
 ) -> None:
     folder = write(tmp_path)
     relabelled(folder, label)
     message = (
-        rf"{folder / PART}.*: image train/00011 has label {label}, which is none of the 15 classes in its manifest"
+        rf"{folder / PART}.*: image train/00011 has label {label}, which is not one of the 15 classes in its manifest"
     )
     with pytest.raises(StreamError, match=message):
         read(folder, **others)
@@ -226,7 +258,7 @@ def test_null_values_are_refused(tmp_path: Path) -> None:
     pq.write_table(nullable, folder / PART, row_group_size=5)
     manifest = folder / MANIFEST_NAME
     manifest.write_text(manifest.read_text().replace(f'"bytes":{before}', f'"bytes":{(folder / PART).stat().st_size}'))
-    with pytest.raises(StreamError, match=r"part-00000\.parquet: its schema is not the contract's"):
+    with pytest.raises(StreamError, match=r"part-00000\.parquet: its schema does not match the contract"):
         read(folder)
 
 
@@ -248,11 +280,11 @@ def test_a_manifest_that_was_changed_by_hand_is_found_by_verify(tmp_path: Path, 
     text, times = re.subn(pattern, edited, (folder / MANIFEST_NAME).read_text(), count=1)
     assert times == 1
     (folder / MANIFEST_NAME).write_text(text)
-    with pytest.raises(StreamError, match=rf"{folder}: {fact} .*, its manifest says"):
+    with pytest.raises(StreamError, match=rf"{folder}: {fact} .*, but the manifest says"):
         read(folder, verify=True)
 
 
-def test_an_image_that_is_there_twice_is_found_by_verify(tmp_path: Path) -> None:
+def test_an_image_that_occurs_twice_is_found_by_verify(tmp_path: Path) -> None:
     class Doubled(Small):
         def _rows(self, variant: str, split: Any, first: int, rows: int) -> Any:
             for row in super()._rows(variant, split, first, rows):
@@ -261,11 +293,11 @@ def test_an_image_that_is_there_twice_is_found_by_verify(tmp_path: Path) -> None
     Doubled(PARTS, size_px=SIZE_PX).write(tmp_path)
     folder = Cell("crop_or_pad", SIZE_PX, "clean").folder(tmp_path)
     read(folder)
-    with pytest.raises(StreamError, match=r"part-00001\.parquet: image_id train/00003 is there twice"):
+    with pytest.raises(StreamError, match=r"part-00001\.parquet: image_id train/00003 occurs twice"):
         read(folder, verify=True)
 
 
-def test_hidden_files_beside_the_parts_disturb_nobody(tmp_path: Path) -> None:
+def test_hidden_files_next_to_the_parts_are_ignored(tmp_path: Path) -> None:
     folder = write(tmp_path)
     whole = read(folder)
     for name in (".huggingface.yaml", "_SUCCESS", "split=train/._part-00000.parquet", "split=train/.part.crc"):

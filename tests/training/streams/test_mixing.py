@@ -1,4 +1,4 @@
-"""Memory that is used again, and never while somebody can see it."""
+"""Memory is reused, but never while a view of it exists."""
 
 import tracemalloc
 
@@ -10,7 +10,7 @@ from training.streams.mixing import SPARE, Memory
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_memory_is_used_again_when_the_last_view_is_gone(dtype: str) -> None:
+def test_memory_is_reused_when_its_last_view_is_released(dtype: str) -> None:
     memory = Memory()
     array = memory.empty((6, 5, 4), dtype)
     assert (array.shape, array.dtype) == ((6, 5, 4), np.dtype(dtype))

@@ -1,4 +1,4 @@
-"""The order of an epoch as pure numbers."""
+"""The order of an epoch."""
 
 from collections import Counter
 
@@ -19,7 +19,7 @@ def test_each_variant_gets_its_share_to_within_one_place(weights: list[float], p
     assert all(abs(counts[variant] - weight * places) < 1 + 1e-9 for variant, weight in enumerate(weights))
 
 
-def test_variants_too_light_for_one_row_group_come_in_their_share_of_epochs() -> None:
+def test_variants_of_small_weight_appear_in_their_share_of_epochs() -> None:
     weights = [0.9, 0.07, 0.03]
     counts = sum(
         (Counter(assign_variants(weights, 5, generator(0, epoch)).tolist()) for epoch in range(2000)), Counter()
@@ -59,7 +59,7 @@ def test_windows_hold_all_rows_and_mix_them() -> None:
     assert any(sorted(window.order) != window.order.tolist() for window in windows)
 
 
-def test_over_the_epochs_an_image_comes_at_every_place() -> None:
+def test_over_the_epochs_an_image_appears_at_every_position() -> None:
     positions = []
     for epoch in range(400):
         windows = plan_epoch([5] * 8, {"clean": 1.0}, seed=0, epoch=epoch, window_row_groups=3)
@@ -72,8 +72,8 @@ def test_over_the_epochs_an_image_comes_at_every_place() -> None:
     assert len(set(positions)) == 40
 
 
-def test_the_order_is_that_of_every_machine() -> None:
-    """If it changes, runs cannot be resumed or repeated with another version."""
+def test_the_order_is_the_same_on_every_machine() -> None:
+    """If the order changes, runs cannot be resumed or repeated with another version."""
     windows = plan_epoch([3, 2, 4], {"b": 0.5, "a": 0.5}, seed=1, epoch=2, window_row_groups=2)
     slots = [("a", 1), ("b", 0), ("a", 2)]
     assert [tuple(slot) for window in windows for slot in window.slots] == slots

@@ -1,4 +1,4 @@
-"""Datasets on an object store: a real S3 server on this machine, which may also be gone."""
+"""Datasets on an object store: a real local S3 server, which can be stopped."""
 
 import sys
 import time
@@ -96,7 +96,7 @@ def test_a_missing_bucket_and_a_missing_variant_are_refused(bucket: str) -> None
         opened(f"{bucket}/small", mixture={"blur-max": 1.0})
 
 
-def test_a_server_that_goes_away_stops_the_epoch_and_names_the_file(
+def test_a_server_that_disappears_stops_the_epoch_and_the_file_is_named(
     roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = Server()

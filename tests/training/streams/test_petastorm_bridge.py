@@ -1,4 +1,4 @@
-"""Petastorm as its documentation has it, on today's pyarrow and NumPy; and whole epochs, whatever the timing."""
+"""Petastorm behaves as documented with current pyarrow and NumPy, and epochs are complete for any timing."""
 
 import itertools
 import pickle
@@ -175,7 +175,7 @@ class LateAnswer(ConcurrentVentilator):  # type: ignore[misc]
 
 
 class LateCompletion(ConcurrentVentilator):  # type: ignore[misc]
-    """Lets 20 ms pass between handing out its last item and being complete."""
+    """Waits 20 ms between handing out its last item and being complete."""
 
     def __init__(self, hand_out: Any, items: list[dict[str, Any]], **settings: Any) -> None:
         def hand_out_and_wait(**item: Any) -> None:

@@ -1,4 +1,4 @@
-"""Streams: each image once per epoch, the same order whatever does the work, and nothing that is not as promised."""
+"""Streams: each image once per epoch, a reproducible order, and nothing that differs from the manifest."""
 
 import itertools
 import random
@@ -58,13 +58,13 @@ def variant_folder(root: Path, variant: str = "clean") -> Path:
 
 
 def opened(root: Path | str, split: Any = "train", batch_size: int = 4, seed: int = 0, **others: Any) -> Batches:
-    """A stream; `others` are keys of Data or arguments of open_stream."""
+    """Opens a stream; `others` are keys of Data or arguments of open_stream."""
     data = Data(root=str(root), size_px=4, **{key: others.pop(key) for key in list(others) if key in Data.model_fields})
     return open_stream(data, split, seed=seed, batch_size=batch_size, **others)
 
 
 def as_text(batch: Batch) -> list[tuple[str, int, bytes, bool]]:
-    """A batch by its values."""
+    """The values of a batch as text."""
     pixels = batch.images.permute(0, 2, 3, 1).numpy()
     labels, valid = batch.labels.tolist(), batch.valid.tolist()
     return list(zip(batch.image_ids, labels, map(np.ndarray.tobytes, pixels), valid, strict=True))
@@ -79,14 +79,14 @@ def valid_ids(batches: list[list[tuple[str, int, bytes, bool]]]) -> list[str]:
 
 
 def read_plainly(root: Path, variant: str, split: str) -> dict[str, tuple[int, bytes]]:
-    """(label, image) by image_id, as plain pyarrow sees them."""
+    """(label, image) by image_id, read with pyarrow."""
     rows = pq.read_table(variant_folder(root, variant) / f"split={split}").to_pylist()
     return {row["image_id"]: (row["label"], row["image"]) for row in rows}
 
 
 @dataclass(frozen=True)
 class Situation:
-    """Ways to read one epoch that must not change what it holds."""
+    """A way to read one epoch, which must not change its content."""
 
     name: str
     pool: str
@@ -119,7 +119,7 @@ SITUATIONS = st.builds(
 
 
 def check(roots: dict[str, Path], case: Situation) -> None:
-    """Ranks together see each row once, in an order that the seed fixes; each can go on in mid-epoch."""
+    """All ranks together see each row once, in an order determined by the seed; each can resume within an epoch."""
     root, world_size, batch_size = roots[case.name], case.world_size, case.batch_size
     doing = {"pool": case.pool, "workers": case.workers, "world_size": world_size, "batch_size": batch_size}
     ranks = [opened(root, rank=rank, **doing, **case.facts) for rank in range(world_size)]
@@ -208,7 +208,7 @@ def test_the_order_of_a_mixtures_keys_does_not_matter(roots: dict[str, Path], ca
     assert epoch_of(opened(roots["small"], **one)) == epoch_of(opened(roots["small"], **other))
 
 
-def test_filling_repeats_rows_of_the_last_batch_and_is_marked(roots: dict[str, Path]) -> None:
+def test_padding_repeats_rows_of_the_last_batch_and_is_marked(roots: dict[str, Path]) -> None:
     (*_, last) = epoch_of(opened(roots["small"], batch_size=8))
     assert [row[3] for row in last] == [True] * 5 + [False] * 3
     assert [row[:3] for row in last[5:]] == [row[:3] for row in last[:3]]
@@ -221,7 +221,7 @@ def test_a_step_beyond_the_epoch_is_refused(roots: dict[str, Path]) -> None:
         stream.epoch(0, start_step=7)
 
 
-def test_the_programs_own_random_numbers_are_left_alone(roots: dict[str, Path]) -> None:
+def test_global_random_numbers_are_not_used(roots: dict[str, Path]) -> None:
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()  # noqa: NPY002
     epoch_of(opened(roots["small"]))
     epoch_of(opened(roots["small"], cache="host"))
@@ -230,7 +230,7 @@ def test_the_programs_own_random_numbers_are_left_alone(roots: dict[str, Path]) 
 
 
 def test_petastorm_itself_reads_in_the_order_that_is_asked_for(roots: dict[str, Path]) -> None:
-    """Putting results back in order would hide it, and would hold the whole set while waiting."""
+    """Sorting the results would hide a wrong order, and would need the whole data set in memory."""
     source = opened(roots["large"]).source
     groups = list(reversed(source.variants["clean"].row_groups))
     with OrderedReader(source.opener, groups, GuardedDummyPool(), ahead=3) as reader:
@@ -247,15 +247,15 @@ def test_an_epoch_left_early_leaves_no_threads(roots: dict[str, Path]) -> None:
     assert threading.active_count() == before
 
 
-def test_an_epoch_that_a_loop_breaks_off_leaves_no_threads(roots: dict[str, Path]) -> None:
+def test_an_epoch_interrupted_in_a_loop_leaves_no_threads(roots: dict[str, Path]) -> None:
     before = threading.active_count()
     for _ in opened(roots["large"], workers=3).epoch(0):
         break
     assert threading.active_count() == before
 
 
-def test_batches_stay_as_they_are_while_epochs_go_on(roots: dict[str, Path]) -> None:
-    """Also where two epochs of one stream, and another stream, are read in turn: windows share memory over time."""
+def test_batches_do_not_change_while_epochs_continue(roots: dict[str, Path]) -> None:
+    """Even if two epochs of one stream and another stream are read alternately, since windows reuse memory."""
     train, validation = opened(roots["large"], window_row_groups=2), opened(roots["small"], "validation")
     kept = []
     for one, other in zip(train.epoch(0), train.epoch(1), strict=True):
@@ -312,8 +312,8 @@ def test_an_unknown_and_an_empty_split_are_refused(tmp_path: Path) -> None:
             opened(root, split)
 
 
-def test_the_remedy_of_an_empty_validation_split_is_not_to_do_the_same_again(tmp_path: Path) -> None:
-    """The split was asked for, and no class had a track to spare: the setting that decides is named."""
+def test_the_remedy_for_an_empty_validation_split_names_the_setting(tmp_path: Path) -> None:
+    """If no class has a track to spare, the message names the setting that decides."""
     root = Small({"train": [[3]]}, fingerprint={"splits": ["train", "validation"]}).write(tmp_path)
     with pytest.raises(
         StreamError, match=r"or make the dataset of more images; .*make_noisy_.* validation_fraction=0\.2"
@@ -330,7 +330,7 @@ def change(path: Path, old: str, new: str) -> None:
 
 
 def rewrite(path: Path, edit: Callable[[pa.Table], pa.Table]) -> None:
-    """The file with other content, its manifest with its new size."""
+    """Rewrites a file with other content, and its manifest with the new size."""
     before = path.stat().st_size
     pq.write_table(edit(pq.ParquetFile(path).read()), path, row_group_size=5)
     manifest = path.parents[1] / MANIFEST_NAME
@@ -343,7 +343,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "file missing": (lambda folder: (folder / "split=test/part-00000.parquet").unlink(), "is missing"),
     "file cut": (
         lambda folder: (folder / "split=train/part-00001.parquet").write_bytes(b"PAR1"),
-        r"part-00001\.parquet: has 4 bytes, its manifest says \d+",
+        r"part-00001\.parquet: has 4 bytes, but the manifest says \d+",
     ),
     "file added": (
         lambda folder: shutil.copy(folder / "split=test/part-00000.parquet", folder / "split=test/copy.parquet"),
@@ -352,27 +352,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "pickle": (lambda folder: (folder / "split=train/_common_metadata").write_bytes(b""), "unpickle"),
     "rows of a part": (
         lambda folder: change(folder / MANIFEST_NAME, '"rows":12', '"rows":13'),
-        "split train: counts says 21 images, its parts have 22 and its classes 21",
+        "split train: 21 images in counts, 22 in parts and 21 in counts_per_class",
     ),
     "count": (
         lambda folder: change(folder / MANIFEST_NAME, r'"counts":{"train":21', r'"counts":{"train":20'),
-        "split train: counts says 20 images, its parts have 21 and its classes 21",
+        "split train: 20 images in counts, 21 in parts and 21 in counts_per_class",
     ),
     "count of a class": (
         lambda folder: change(folder / MANIFEST_NAME, r'"train":{"0":1', r'"train":{"0":2'),
-        "split train: counts says 21 images, its parts have 21 and its classes 22",
+        "split train: 21 images in counts, 21 in parts and 22 in counts_per_class",
     ),
     "path outside": (
         lambda folder: change(folder / MANIFEST_NAME, r'"split=test/part', r'"../split=test/part'),
-        r"'\.\./split=test/part-00000\.parquet' is not the name of a part",
+        r"'\.\./split=test/part-00000\.parquet' is not the path of a part",
     ),
     "path from the root": (
         lambda folder: change(folder / MANIFEST_NAME, r'"split=test/part', r'"/etc/split=test/part'),
-        r"'/etc/split=test/part-00000\.parquet' is not the name of a part",
+        r"'/etc/split=test/part-00000\.parquet' is not the path of a part",
     ),
     "path of another split": (
         lambda folder: change(folder / MANIFEST_NAME, r'"split=test/part', r'"split=train/part'),
-        "'split=train/part-00000.parquet' is not the name of a part",
+        "'split=train/part-00000.parquet' is not the path of a part",
     ),
     "a file that is no part": (
         lambda folder: (folder / "split=train/notes.txt").write_text(""),
@@ -384,27 +384,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "row lost": (
         lambda folder: rewrite(folder / "split=train/part-00000.parquet", lambda table: table.slice(1)),
-        "11 rows, its manifest says 12",
+        "11 rows, but the manifest says 12",
     ),
     "no metadata": (
         lambda folder: rewrite(
             folder / "split=train/part-00000.parquet", lambda table: table.replace_schema_metadata({})
         ),
-        "its schema is not the contract's for 4 px",
+        "its schema does not match the contract for 4 px",
     ),
     "other size": (
         lambda folder: rewrite(
             folder / "split=train/part-00000.parquet",
             lambda table: table.replace_schema_metadata({**table.schema.metadata, b"size_px": b"5"}),
         ),
-        "its schema is not the contract's for 4 px",
+        "its schema does not match the contract for 4 px",
     ),
     "other dtype": (
         lambda folder: rewrite(
             folder / "split=train/part-00000.parquet",
             lambda table: table.replace_schema_metadata({**table.schema.metadata, b"pixel_dtype": b"int8"}),
         ),
-        "its schema is not the contract's for 4 px",
+        "its schema does not match the contract for 4 px",
     ),
     "mixed dtypes": (
         lambda folder: rewrite(
@@ -434,7 +434,7 @@ def test_verify_compares_every_byte_with_the_digest(copy: Path) -> None:
         path, lambda table: table.set_column(1, label, pa.array([*table["label"].to_pylist()[:-1], 12], pa.int32()))
     )
     opened(copy)
-    with pytest.raises(StreamError, match=r"content digest [0-9a-f]{64}, its manifest says"):
+    with pytest.raises(StreamError, match=r"content digest is [0-9a-f]{64}, but the manifest says"):
         opened(copy, verify=True)
 
 

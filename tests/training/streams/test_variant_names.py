@@ -40,13 +40,13 @@ def test_the_network_need_not_be_named_where_there_is_one(root: str) -> None:
         ("fgsm-snr33/attacked=02", "no such attacked network"),
     ],
 )
-def test_what_may_mean_several_lists_them(root: str, name: str, message: str) -> None:
+def test_ambiguous_names_are_listed(root: str, name: str, message: str) -> None:
     there = f"fgsm-snr33/attacked={FIRST}, fgsm-snr33/attacked={SECOND}"
     with pytest.raises(StreamError, match=rf"{message} at crop_or_pad, 8 px; name one of: {there}"):
         found(root, name)
 
 
-def test_names_go_there_and_back(root: str) -> None:
+def test_names_round_trip(root: str) -> None:
     names = names_of(LOCAL, root, Cell("crop_or_pad", 8, "fgsm-snr33"))
     assert names == [f"fgsm-snr33/attacked={FIRST}", f"fgsm-snr33/attacked={SECOND}"]
     assert {without_network(name) for name in names} == {"fgsm-snr33"}

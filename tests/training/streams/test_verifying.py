@@ -1,4 +1,4 @@
-"""verify=true is heard by everything that reads a dataset, under the same name."""
+"""verify=true works in everything that reads a dataset."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,15 +49,15 @@ def evaluate_generator(root: Path, _: Path, verify: bool) -> None:
 
 
 @pytest.mark.parametrize("use", [attack, generate, evaluate_classifier, evaluate_generator])
-def test_contents_that_are_not_the_manifests_are_used_silently_by_nobody_who_verifies(
+def test_contents_that_differ_from_the_manifest_are_never_used_silently_with_verify(
     repository: Path, tmp_path: Path, use: Use
 ) -> None:
-    """The manifest is of other images of the same sizes."""
+    """The manifest belongs to other images of the same sizes."""
     Small({"train": [[60]], "validation": [[20]], "test": [[20]]}, size_px=8).write(tmp_path)
     (manifest,) = tmp_path.rglob(MANIFEST_NAME)
     digest = '"content_digest":"'
     manifest.write_text(manifest.read_text().replace(digest, digest + "0" * 8, 1))
     if use is not evaluate_generator:  # it would go on for seconds
         use(tmp_path, repository / "conf", False)
-    with pytest.raises(StreamError, match=rf"{manifest.parent}: content digest .*, its manifest says 0{{8}}"):
+    with pytest.raises(StreamError, match=rf"{manifest.parent}: content digest .*, but the manifest says 0{{8}}"):
         use(tmp_path, repository / "conf", True)

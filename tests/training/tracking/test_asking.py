@@ -1,4 +1,4 @@
-"""What a job says of a store that is no MLflow server, or not for us: one line, with the address and what to do."""
+"""The error for a store that is not an MLflow server or refuses access: one line with the address and the remedy."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ UNKNOWN = b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}'
 
 
 class Answers(BaseHTTPRequestHandler):
-    """The same to every question, but for /health."""
+    """Gives the same response to every request except /health."""
 
     status, body = 200, PAGE
 
@@ -55,7 +55,7 @@ def begin(folder: Path) -> None:
 
 
 def attempts(folder: Path) -> list[Callable[[], object]]:
-    """All that jobs do with MLflow."""
+    """Everything that jobs do with MLflow."""
     return [
         lambda: find_models(["latest"]), lambda: find_models(["0" * 32]), lambda: find_models(["models:/a@champion"]),
         lambda: Registry("signs").version("champion"), lambda: begin(folder), lambda: end_run("0" * 32),
@@ -75,7 +75,7 @@ def attempts(folder: Path) -> list[Callable[[], object]]:
         (500, PAGE, "no tracking server: "),
     ],
 )
-def test_a_server_that_is_not_for_us_is_named_in_one_line(
+def test_a_server_that_refuses_access_is_named_in_one_line(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, message: str
 ) -> None:
     monkeypatch.setattr(Answers, "status", status)
@@ -87,9 +87,7 @@ def test_a_server_that_is_not_for_us_is_named_in_one_line(
         assert len(str(error.value).splitlines()) == 1 and "<html>" not in str(error.value)
 
 
-def test_a_run_that_is_not_there_is_left_and_any_other_answer_is_not(
-    server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_run_is_ignored_and_any_other_error_is_raised(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Answers, "status", 404)
     monkeypatch.setattr(Answers, "body", UNKNOWN)
     end_run("0" * 32)
@@ -133,7 +131,7 @@ def test_no_password_is_shown() -> None:
     assert shown("sqlite:////data/a@b/mlflow.db") == "sqlite:////data/a@b/mlflow.db"
 
 
-def test_a_server_that_is_unreachable_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_can_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError):
         find_models(["latest"])

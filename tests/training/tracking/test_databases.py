@@ -26,10 +26,10 @@ Server(sys.argv[1])
 
 
 @pytest.fixture
-def database(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def database(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "project" / "mlruns" / "mlflow.db"
     copy.parent.mkdir(parents=True)
-    shutil.copy(whole, copy)
+    shutil.copy(empty_mlflow, copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}")
     return copy
 
@@ -47,24 +47,24 @@ def finished_run(folder: Path, experiment: str = "classifiers") -> str:
     return run.run_id
 
 
-def tables_of(whole: Path) -> list[str]:
-    with sqlite3.connect(whole) as connection:
+def tables_of(empty_mlflow: Path) -> list[str]:
+    with sqlite3.connect(empty_mlflow) as connection:
         rows = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql NOT NULL")
         return [sql for (sql,) in rows if "sqlite_" not in sql]
 
 
-def test_a_new_database_is_whole_and_nothing_lies_beside_it(whole: Path) -> None:
-    assert [path.name for path in whole.parent.iterdir()] == ["mlflow.db"]
-    assert len(tables_of(whole)) > 20
+def test_a_new_database_is_complete_without_other_files(empty_mlflow: Path) -> None:
+    assert [path.name for path in empty_mlflow.parent.iterdir()] == ["mlflow.db"]
+    assert len(tables_of(empty_mlflow)) > 20
 
 
 @pytest.mark.parametrize("statements", [1, 5, 20])
-def test_a_half_made_database_is_named_with_the_remedy(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
+def test_an_incomplete_database_is_named_with_the_remedy(
+    empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: int
 ) -> None:
     half = tmp_path / "mlflow.db"
     with sqlite3.connect(half) as connection:
-        for sql in tables_of(whole)[:statements]:
+        for sql in tables_of(empty_mlflow)[:statements]:
             connection.execute(sql)
     use(monkeypatch, half)
     for attempt in (lambda: find_models(["latest"]), lambda: Registry("signs")):
@@ -76,16 +76,16 @@ def test_a_half_made_database_is_named_with_the_remedy(
     assert half.is_file(), "it is the user's to remove"
 
 
-def test_what_was_left_half_made_under_the_other_name_is_cleared_away(whole: Path, tmp_path: Path) -> None:
+def test_an_incomplete_temporary_database_is_removed(empty_mlflow: Path, tmp_path: Path) -> None:
     left = tmp_path / ".mlflow.db.partial-killed"
     left.mkdir()
     (left / "mlflow.db").write_bytes(b"half")
-    prepare(tmp_path / "mlflow.db", lambda path: bool(shutil.copy(whole, path)) and None)
+    prepare(tmp_path / "mlflow.db", lambda path: bool(shutil.copy(empty_mlflow, path)) and None)
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-    assert (tmp_path / "mlflow.db").read_bytes() == whole.read_bytes()
+    assert (tmp_path / "mlflow.db").read_bytes() == empty_mlflow.read_bytes()
 
 
-def test_an_interrupted_making_leaves_no_database(tmp_path: Path) -> None:
+def test_an_interrupted_creation_leaves_no_database(tmp_path: Path) -> None:
     def interrupted(path: Path) -> None:
         path.write_bytes(b"half")
         raise KeyboardInterrupt
@@ -95,11 +95,11 @@ def test_an_interrupted_making_leaves_no_database(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_that_begin_at_once_get_one_database(whole: Path, tmp_path: Path) -> None:
+def test_two_simultaneous_starts_create_one_database(empty_mlflow: Path, tmp_path: Path) -> None:
     made, begin = [], Barrier(2)
 
     def make(path: Path) -> None:
-        shutil.copy(whole, path)
+        shutil.copy(empty_mlflow, path)
         made.append(path)
 
     def first_start() -> None:
@@ -112,12 +112,12 @@ def test_two_that_begin_at_once_get_one_database(whole: Path, tmp_path: Path) ->
     for thread in threads:
         thread.join(30)
     assert len(made) == 1
-    assert (tmp_path / "mlflow.db").read_bytes() == whole.read_bytes()
+    assert (tmp_path / "mlflow.db").read_bytes() == empty_mlflow.read_bytes()
 
 
-def test_another_programs_database_that_appears_meanwhile_is_kept(whole: Path, tmp_path: Path) -> None:
+def test_another_programs_database_that_appears_meanwhile_is_kept(empty_mlflow: Path, tmp_path: Path) -> None:
     def late(path: Path) -> None:
-        shutil.copy(whole, path)
+        shutil.copy(empty_mlflow, path)
         (tmp_path / "mlflow.db").write_bytes(b"made by another program")
 
     prepare(tmp_path / "mlflow.db", late)
@@ -125,7 +125,7 @@ def test_another_programs_database_that_appears_meanwhile_is_kept(whole: Path, t
 
 
 @pytest.mark.slow
-def test_kill_9_at_the_first_start_leaves_nothing_that_stops_the_next(tmp_path: Path) -> None:
+def test_kill_9_at_the_first_start_does_not_stop_the_next(tmp_path: Path) -> None:
     database = tmp_path / "mlruns" / "mlflow.db"
     command = [sys.executable, "-c", TRAIN, f"sqlite:///{database}"]
     killed_at_work = 0
@@ -150,7 +150,7 @@ def test_kill_9_at_the_first_start_leaves_nothing_that_stops_the_next(tmp_path: 
     ("content", "message"),
     [(b"no database " * 100, "file is not a database"), (None, "not a file")],
 )
-def test_what_is_no_database_is_named(
+def test_a_file_that_is_not_a_database_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / "mlflow.db"
@@ -172,11 +172,11 @@ def test_a_cut_database_is_named(database: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["a b", "Übung", "run #2", "a+b;c&d=e"])
 def test_database_paths_are_taken_as_they_are(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     place = tmp_path / folder
     (place / "mlruns").mkdir(parents=True)
-    shutil.copy(whole, place / "mlruns" / "mlflow.db")
+    shutil.copy(empty_mlflow, place / "mlruns" / "mlflow.db")
     monkeypatch.chdir(place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     run_id = finished_run(place / "run")
@@ -270,7 +270,7 @@ def test_a_database_that_cannot_be_written_is_named(database: Path, tmp_path: Pa
         finished_run(tmp_path / "run")
 
 
-def test_a_database_that_another_holds_is_said_to_be_in_use(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_reported_as_in_use(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{tracking_uri()}?timeout=0.1")
     holder = sqlite3.connect(database, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
@@ -282,11 +282,11 @@ def test_a_database_that_another_holds_is_said_to_be_in_use(database: Path, monk
 
 
 @pytest.mark.parametrize("reference", ["", "nonsense", "models:/", "models:/x/y/z@", "a" * 5000, "x\0y", "0" * 32])
-def test_model_references_that_are_nonsense_are_refused(database: Path, reference: str) -> None:
+def test_invalid_model_references_are_refused(database: Path, reference: str) -> None:
     with pytest.raises(TrackingError, match="none; jobs/train_classifier"):
         find_models([reference])
 
 
-def test_the_folder_of_a_run_is_no_model(database: Path, tmp_path: Path) -> None:
+def test_the_folder_of_a_run_is_not_a_model(database: Path, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"no such file; use a checkpoint \(<run folder>/model\.pt\)"):
         find_models([str(tmp_path)])

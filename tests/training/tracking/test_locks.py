@@ -31,7 +31,7 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path) -> None:
         pass
 
 
-def test_where_no_folder_can_be_the_reason_is_given(tmp_path: Path) -> None:
+def test_the_reason_is_given_if_a_folder_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     reason = r"file/b: cannot be created or opened \(Not a directory\)"
     with pytest.raises(FolderError, match=reason) as refused, lock_folder(tmp_path / "file" / "b"):
@@ -40,8 +40,8 @@ def test_where_no_folder_can_be_the_reason_is_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_many_processes_may_begin_their_first_run_at_once(tmp_path: Path) -> None:
-    """MLflow itself fails then, when it makes the tables of its database."""
+def test_many_processes_may_start_their_first_run_at_once(tmp_path: Path) -> None:
+    """MLflow itself would fail when it creates the tables of its database."""
     begin = "from training.tracking.server import Server; Server('sqlite:///mlruns/mlflow.db').create_run('x', 'y')"
     processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", begin], cwd=tmp_path) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]

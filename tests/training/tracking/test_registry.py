@@ -1,4 +1,4 @@
-"""Aliases in a real MLflow store, also where the process dies between two moves."""
+"""Aliases in a real MLflow store, even if the process dies between two steps."""
 
 import shutil
 from pathlib import Path
@@ -13,8 +13,8 @@ from training.tracking import ModelName, Registry, TrackingError, UnreachableErr
 
 
 @pytest.fixture(scope="module")
-def database(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copy(whole, tmp_path_factory.mktemp("store")))
+def database(empty_mlflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(empty_mlflow, tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def client(database: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
 
 @pytest.fixture
 def registry(client: MlflowClient, request: pytest.FixtureRequest) -> Registry:
-    """Each test has a model of its own."""
+    """A registry; each test has its own model."""
     return Registry(request.node.name)
 
 
@@ -47,7 +47,7 @@ def finished_run(client: MlflowClient, folder: Path, status: str = "FINISHED", w
 
 
 def promoted(registry: Registry, client: MlflowClient, folder: Path) -> str:
-    """The number of a new version, after its promotion."""
+    """Promotes a new version; returns its number."""
     champion = registry.version("champion")
     challenger = registry.challenge(finished_run(client, folder))
     registry.promote(challenger.number, champion and champion.number)
@@ -55,7 +55,7 @@ def promoted(registry: Registry, client: MlflowClient, folder: Path) -> str:
 
 
 def aliases(client: MlflowClient, registry: Registry) -> dict[str, str]:
-    """A database has numbers as numbers."""
+    """The aliases and version numbers; databases store them as integers."""
     return {alias: str(number) for alias, number in client.get_registered_model(registry.name).aliases.items()}
 
 
@@ -64,7 +64,7 @@ class Killed(BaseException):
 
 
 class Dying:
-    """A client whose process is killed instead of its write number `writes`, counted from 0."""
+    """A client whose process is killed at write number `writes`, counted from 0."""
 
     def __init__(self, client: MlflowClient, writes: int) -> None:
         self._client, self._writes = client, writes
@@ -158,7 +158,7 @@ def test_a_rollback_that_is_killed_never_brings_the_failed_version_back(
         assert aliases(client, registry)["champion"] == old
 
 
-def test_only_what_was_compared_is_promoted(client: MlflowClient, registry: Registry, tmp_path: Path) -> None:
+def test_only_the_compared_version_is_promoted(client: MlflowClient, registry: Registry, tmp_path: Path) -> None:
     old = promoted(registry, client, tmp_path)
     new, newer = (registry.challenge(finished_run(client, tmp_path)).number for _ in range(2))
     before = aliases(client, registry)
@@ -184,7 +184,7 @@ def test_half_a_model_cannot_challenge(client: MlflowClient, registry: Registry,
         registry.rollback()
 
 
-def test_a_store_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9.*no tracking server"):
         Registry("signs")
@@ -208,7 +208,7 @@ def test_the_job_says_what_it_would_do_and_does_it(
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a\\b", ".hidden", "-x", "a b", "x\n", "models:/x", "a" * 101])
-def test_names_of_models_are_no_paths(name: str) -> None:
+def test_names_of_models_are_not_paths(name: str) -> None:
     """Letters, digits, _ . - and nothing else."""
     names = TypeAdapter(ModelName)
     assert names.validate_python("Über_signs-v1.2") == "Über_signs-v1.2"

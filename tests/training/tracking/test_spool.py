@@ -1,4 +1,4 @@
-"""The journal of a run and what sends it, against receivers that die, hang, refuse and come back."""
+"""The journal of a run and its sender, with receivers that die, hang, refuse and return."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ from training.tracking.spool import Event, Spool, SpoolBusyError, TrackingError
 
 
 class Ear:
-    """Takes all it is told while it is `there`."""
+    """Receives everything while it is `there`."""
 
     def __init__(self) -> None:
         self.there = True
@@ -125,7 +125,7 @@ def test_a_file_is_kept_as_it_was_and_its_copy_goes_when_it_is_sent(tmp_path: Pa
     assert list((tmp_path / "spool").rglob("model.pt")) == []
 
 
-def test_what_is_refused_is_put_aside_and_costs_the_others_nothing(tmp_path: Path) -> None:
+def test_a_refused_event_is_set_aside_without_losing_others(tmp_path: Path) -> None:
     ear = Ear()
     with Spool.opened(tmp_path) as spool:
         tell(spool, 1, -1, 2)
@@ -138,7 +138,7 @@ def test_what_is_refused_is_put_aside_and_costs_the_others_nothing(tmp_path: Pat
     assert aside["event"]["step"] == -1
 
 
-def test_the_thread_sends_while_the_run_goes_on(tmp_path: Path) -> None:
+def test_the_thread_sends_while_the_run_continues(tmp_path: Path) -> None:
     ear = Ear()
     with Spool.opened(tmp_path) as spool:
         sender = Sender(spool, ear)
@@ -153,7 +153,7 @@ def test_the_thread_sends_while_the_run_goes_on(tmp_path: Path) -> None:
     assert ear.steps == [1, 2]
 
 
-def test_a_hanging_receiver_holds_nobody_up_and_what_it_did_not_take_is_kept(tmp_path: Path) -> None:
+def test_a_hanging_receiver_delays_nothing_and_unsent_events_are_kept(tmp_path: Path) -> None:
     ear = HangingEar()
     with Spool.opened(tmp_path) as spool:
         sender = Sender(spool, ear)
@@ -177,7 +177,7 @@ def test_a_spool_has_one_writer(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrackingError, match="cannot be created"), Spool.opened(tmp_path / "file" / "tracking"):
         pass
@@ -232,14 +232,14 @@ def test_a_model_folder_with_a_link_in_it_is_not_sent(tmp_path: Path) -> None:
         b"[" * 9999,
     ],
 )
-def test_lines_that_are_no_events_are_named(tmp_path: Path, line: bytes) -> None:
+def test_lines_that_are_not_events_are_named(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "journal.jsonl").write_bytes(line + b"\n")
     with pytest.raises(TrackingError, match=r"journal\.jsonl: corrupt before byte"):
         Spool(tmp_path).unsent()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"uri": "http://x"}', '{"uri": 5, "run_id": "r"}'])
-def test_a_spool_that_does_not_say_whose_it_is_is_named(tmp_path: Path, content: str) -> None:
+def test_a_spool_without_its_run_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "about.json").write_text(content)
     with pytest.raises(TrackingError, match=r"about\.json: "):
         _ = Spool(tmp_path).about
@@ -252,7 +252,7 @@ def test_a_damaged_position_is_named(tmp_path: Path, content: str) -> None:
         Spool(tmp_path).unsent()
 
 
-def test_a_full_disk_is_named_whatever_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_for_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""Runs in a real MLflow store: a database, and a real server that is killed and comes back."""
+"""Runs in a real MLflow store: a database, and a real server that is killed and restarted."""
 
 import json
 import time
@@ -40,7 +40,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for the module: to make its tables takes MLflow seconds."""
+    """One database for the module, since MLflow takes seconds to create its tables."""
     return tmp_path_factory.mktemp("store") / "new" / "mlflow.db"
 
 
@@ -93,7 +93,7 @@ def assert_tells_all(stored: Run) -> None:
     assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "train")]
 
 
-def test_a_run_tells_all_there_is_to_tell(client: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_records_everything(client: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     figure = tmp_path / "figure.png"
     figure.write_bytes(b"a figure")
     with begin(tmp_path / "run") as run:
@@ -112,7 +112,7 @@ def test_a_run_tells_all_there_is_to_tell(client: MlflowClient, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("raised", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_the_status_tells_how_a_run_ended(
+def test_the_status_says_how_a_run_ended(
     client: MlflowClient, tmp_path: Path, raised: type[BaseException], status: str
 ) -> None:
     with pytest.raises(raised), begin(tmp_path, register_as="unfinished") as run:
@@ -121,7 +121,7 @@ def test_the_status_tells_how_a_run_ended(
     assert client.search_model_versions("name = 'unfinished'") == []
 
 
-def test_artefacts_of_a_database_lie_beside_it(client: MlflowClient, database: Path, tmp_path: Path) -> None:
+def test_artefacts_of_a_database_are_next_to_it(client: MlflowClient, database: Path, tmp_path: Path) -> None:
     with begin(tmp_path, experiment="beside") as run:
         pass
     assert (database.parent / "artifacts" / "beside" / run.run_id / "artifacts" / "settings.json").is_file()
@@ -152,7 +152,7 @@ def test_a_run_that_is_resumed_is_running_again_and_repeats_nothing(client: Mlfl
 
 
 def test_events_that_are_sent_again_change_nothing(client: MlflowClient, tmp_path: Path) -> None:
-    """As when the process is killed between sending and noting it: the whole journal is sent a second time."""
+    """The whole journal is sent again, as after a kill between sending an event and recording it."""
     with begin(tmp_path, register_as="again") as run:
         run.log_metrics({"loss": 1.0, "accuracy": float("nan")}, 0)
         run.log_metrics({"loss": 0.5}, 1)
@@ -181,9 +181,7 @@ def test_a_reopened_run_stays_finished(client: MlflowClient, tmp_path: Path) -> 
     assert after.data.metrics == {"f1/salt_pepper-avg": 0.75}
 
 
-def test_a_run_whose_process_was_killed_is_ended_and_one_that_has_ended_is_left(
-    client: MlflowClient, tmp_path: Path
-) -> None:
+def test_a_run_whose_process_was_killed_is_marked_as_ended(client: MlflowClient, tmp_path: Path) -> None:
     with begin(tmp_path / "run") as finished:
         pass
     killed = client.create_run("0").info.run_id
@@ -275,7 +273,7 @@ def test_settings_are_flattened_to_what_mlflow_takes() -> None:
     assert flat == {"a.b": "{}", "a.list": '[1, "x"]', "yes": "true", "text": "true"}
 
 
-def test_a_server_that_is_not_there_is_named_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_named_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     began = time.monotonic()
     for attempt in (lambda: begin(tmp_path).__enter__(), lambda: find_models(["latest"])):

@@ -1,9 +1,10 @@
 """How far new images are from those that the champion was trained on: in class, size, colour, and in the champion's own
 features.
 
-Frames of one sign are not independent evidence, so one image of each track takes part. Every p is from a permutation
-test: the share of random divisions of all images into old and new ones that are at least as far apart. It says whether
-there is a difference; the value says how large it is. Both must pass their bounds to count as drift."""
+Frames of one sign are not independent evidence, so one image of each group takes part: of each track of GTSRB. Every
+p is from a permutation test: the share of random divisions of all images into old and new ones that are at least as far
+apart. It says whether there is a difference; the value says how large it is. Both must pass their bounds to count as
+drift."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -40,9 +41,10 @@ class DriftError(RoadsignError):
 
 
 class Images(NamedTuple):
-    """N images: `tracks` (N,), text, the image's own id if it has no track; `labels` (N,); `sizes_px` (N,), the longer
-    side before any geometry; `channels` (N, c), the mean and standard deviation of each channel of each image, or any
-    other c numbers; `features` (N, d), the inputs of the champion's last layer."""
+    """N images: `tracks` (N,), text, the group of the image, its own id if it has none; `labels` (N,); `sizes_px` (N,),
+    the longer side before any geometry, 0 if the source does not annotate it; `channels` (N, c), the mean and standard
+    deviation of each channel of each image, or any other c numbers; `features` (N, d), the inputs of the champion's
+    last layer."""
 
     tracks: NDArray[np.str_]
     labels: NDArray[np.integer[Any]]
@@ -76,6 +78,7 @@ class Report(NamedTuple):
     old: int
     new: int
     findings: tuple[Finding, ...]
+    without_sizes: bool = False
 
     @property
     def drifted(self) -> bool:
@@ -89,7 +92,8 @@ class Report(NamedTuple):
     def sentence(self) -> str:
         which = [f"{one.what} ({one.value:.3g}, p = {one.p_corrected:.1g})" for one in self.findings if one.drifted]
         what = f"Drift in {', '.join(which)}" if which else "No drift"
-        return f"{what}: {self.new:,} new images compared with {self.old:,} of the training set."
+        sizes = " Sizes were not compared: the source does not annotate them." if self.without_sizes else ""
+        return f"{what}: {self.new:,} new images compared with {self.old:,} of the training set.{sizes}"
 
 
 class Drift(Settings):
@@ -121,7 +125,7 @@ class Drift(Settings):
             _check(which, images, trained_on)
         old, new = (images.one_of_each_track(self.images, random) for images in (trained_on, new))
         if min(len(old.tracks), len(new.tracks)) < 2:
-            raise DriftError(f"{len(old.tracks)} and {len(new.tracks)} tracks are too few to compare; give more images")
+            raise DriftError(f"{len(old.tracks)} and {len(new.tracks)} groups are too few to compare; give more images")
         pooled = Images(*(np.concatenate(columns) for columns in zip(old, new, strict=True)))
         kernel = _kernel(pooled.features, len(old.tracks))
         measures: dict[str, tuple[float, Callable[[Rows, Rows], float]]] = {
@@ -130,6 +134,9 @@ class Drift(Settings):
             "channels": (self.channel_ks, lambda a, b: smirnov(pooled.channels[a], pooled.channels[b])),
             "embedding": (self.embedding_mmd, lambda a, b: discrepancy(kernel, a, b)),
         }
+        without_sizes = not (old.sizes_px.any() and new.sizes_px.any())
+        if without_sizes:
+            del measures["sizes"]
         tested = [self._test(value, len(old.tracks), len(new.tracks), random) for _, value in measures.values()]
         corrected = holm([p for _, p in tested]).tolist()
         return Report(
@@ -139,6 +146,7 @@ class Drift(Settings):
                 Finding(what, value, bound, p, p_all, value >= bound and p_all < self.significance)
                 for (what, (bound, _)), (value, p), p_all in zip(measures.items(), tested, corrected, strict=True)
             ),
+            without_sizes,
         )
 
     def _test(

@@ -127,7 +127,7 @@ def _sign(image_id: str, signs: Mapping[str, Sign], data: Data) -> Sign:
 
 
 def _channels(pixels: NDArray[Any]) -> Floats:
-    """(N, 6): the mean of each channel in [0, 1], and the standard deviation of each."""
+    """(N, 2 · channels): the mean of each channel in [0, 1], and the standard deviation of each."""
     scale = BRIGHTEST_GREY if pixels.dtype.kind == "u" else 1
     values = [[*image.mean(axis=(0, 1)), *image.std(axis=(0, 1))] for image in pixels]
     return np.array(values, np.float32) / scale

@@ -161,10 +161,19 @@ def test_what_cannot_be_compared_is_refused() -> None:
         "features of the new images are not finite": old._replace(features=infinite),
         r"features of the new images: \(450, 15\)": old._replace(features=old.features[:, 1:]),
         r"labels of the new images: \(449,\)": old._replace(labels=old.labels[1:]),
-        "100 and 1 tracks are too few": old.at(np.array([0, 1])),
+        "100 and 1 groups are too few": old.at(np.array([0, 1])),
     }
     for message, new in refused.items():
         with pytest.raises(DriftError, match=message):
             QUICK.compare(old, new)
     with pytest.raises(DriftError, match="features of the training images are not finite"):
         QUICK.compare(old._replace(features=infinite), old)
+
+
+def test_sizes_that_the_source_does_not_annotate_are_not_compared_and_the_report_says_so() -> None:
+    none = np.zeros(450, np.int64)
+    report = QUICK.compare(drawn(1, sizes_px=none), drawn(2, shift=1.0))
+    assert [finding.what for finding in report.findings] == ["classes", "channels", "embedding"]
+    assert drifted(report) == {"embedding"}
+    assert report.sentence.endswith("Sizes were not compared: the source does not annotate them.")
+    assert "Sizes" not in QUICK.compare(drawn(1), drawn(2)).sentence
