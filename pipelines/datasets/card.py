@@ -20,9 +20,9 @@ class DatasetCard(BaseModel):
     `class_names` is indexed by label, so it also gives the number of classes, including classes without an image.
     `group` describes which images show the same object and so count as one observation; in the splits of
     `unknown_groups` the publisher does not say so, and each image has a group of its own without being independent of
-    the others. `hflip` and `vflip` map a label to the label of the image mirrored left to right or top to bottom; images
-    whose label is missing must not be mirrored. `expected_classes`, `expected_counts` (images per split) and `expected_groups` (groups in train) are the
-    publisher's numbers."""
+    the others. `hflip` and `vflip` map a label to the label of the image mirrored left to right or top to bottom;
+    images whose label is missing must not be mirrored. `expected_classes`, `expected_counts` (images per split) and
+    `expected_groups` (groups in train) are the publisher's numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
