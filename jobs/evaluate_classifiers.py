@@ -61,8 +61,8 @@ def run(arguments: Sequence[str]) -> None:
         return
     result = evaluation.evaluate(settings, models, device, console)
     console.print(accuracies(result.table))
-    if result.recipes:
-        console.print(shown_recipes(result.recipes))
+    for recipe in shown_recipes(result.recipes):
+        console.print(recipe)
     for flag in result.flags:
         console.print(f"unreliable: {flag}")
     folder = evaluation.write_result(settings, models, result)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -146,6 +147,14 @@ def test_rows_are_aligned_across_sizes_and_variants_and_counted(made: Path) -> N
         assert manifest.counts == {"train": 15, "validation": 15, "test": 4}
         assert sum(part.rows for part in manifest.parts) == len(rows) == 34
         assert sum(sum(counts.values()) for counts in manifest.counts_per_class.values()) == 34
+        shown = {(row["image_id"].split("/")[0], row["label"], row["group"]) for row in rows}
+        tracks = Counter(label for split, label, _ in shown if split == "train")
+        assert manifest.groups_per_class is not None
+        assert (
+            sum((Counter(manifest.groups_per_class[split]) for split in ("train", "validation")), Counter()) == tracks
+        )
+        assert manifest.groups_per_class["test"] == manifest.counts_per_class["test"]
+        assert manifest.card.unknown_groups == ("test",)
     assert len(ids) == 6
     assert len({tuple(order) for order in ids.values()}) == 1
 
@@ -256,6 +265,7 @@ SPOILED = {
     r"split=test/part-00000\.parquet: .*CRC": spoil_image,
     "content digest": spoil_manifest('"content_digest": "[0-9a-f]{8}', '"content_digest": "00000000'),
     r"statistics\.train\.snr_db_mean": spoil_manifest(r'"snr_db_mean": [\d.]+', '"snr_db_mean": 99.0'),
+    r"groups_per_class\.train": spoil_manifest(r'("groups_per_class": \{\s+"train": \{\s+"0": )1', r"\g<1>2"),
     r"counts_per_class\.train": spoil_manifest(r'"0": 5,(\s+)"14": 5', r'"0": 6,\1"14": 4'),
 }
 

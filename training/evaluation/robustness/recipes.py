@@ -1,7 +1,7 @@
 """Networks that differ in nothing but the seed of their training, together: a table of recipes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 )
 """`models` are names with commas between them. `accuracy` is the mean over `seeds`, `sd` their standard deviation; low
 and high are the 95 % interval of the mean over seeds and groups (intervals.seeds); the other columns are those of
-classifiers.table."""
+classifiers.table, the design effect with the variance between seeds."""
 NOT_THE_RECIPE = {"seed", "device", "cache", "launcher", "processes", "runs_root", "resume", "tracking"}
 
 
@@ -59,22 +59,24 @@ def measure_recipes(predictions: Mapping[tuple[str, str], Predictions], models: 
     return pa.Table.from_pylist([{name: row[name] for name in SCHEMA.names} for row in rows], SCHEMA)
 
 
-def shown_recipes(table: pa.Table) -> Table:
-    """Accuracies in per cent for the console."""
-    shown = Table(title="accuracy over seeds, %", box=SIMPLE_HEAD, caption_justify="left")
-    for column in ("variant", "mean ± sd", "95 % interval over seeds and groups", "design effect"):
-        shown.add_column(column, justify="left" if column == "variant" else "right")
-    rows = table.to_pylist()
-    for models in dict.fromkeys(row["models"] for row in rows):
-        own = {Shown(row["noise"], row["level"]): row for row in rows if row["models"] == models}
-        shown.add_section()
-        shown.add_row(f"seeds: {models.count(',') + 1}", models.partition(",")[0], "and others")
-        for variant in in_order(own):
-            row = own[variant]
-            low, high = 100 * row["low"], 100 * row["high"]
-            effect = "" if row["design_effect"] is None else f"{row['design_effect']:.1f}"
-            mean = f"{100 * row['accuracy']:.2f} ± {100 * row['sd']:.2f}"
-            shown.add_row(variant.variant, mean, f"{low:.2f} – {high:.2f}", effect)
+def shown_recipes(table: pa.Table) -> list[Table]:
+    """Accuracies in per cent for the console, a table for each recipe."""
+    return [
+        _shown_recipe([row for row in table.to_pylist() if row["models"] == models])
+        for models in dict.fromkeys(table["models"].to_pylist())
+    ]
+
+
+def _shown_recipe(rows: Sequence[Mapping[str, Any]]) -> Table:
+    title = f"accuracy over {rows[0]['seeds']} seeds, %"
+    shown = Table(title=title, box=SIMPLE_HEAD, caption=rows[0]["models"], caption_justify="left")
+    shown.add_column("variant", no_wrap=True)
+    shown.add_column("mean ± standard deviation", justify="right")
+    shown.add_column("95 % interval, seeds and objects", justify="right")
+    by_variant = {Shown(row["noise"], row["level"]): row for row in rows}
+    for variant in in_order(by_variant):
+        mean, sd, low, high = (f"{100 * by_variant[variant][name]:.2f}" for name in ("accuracy", "sd", "low", "high"))
+        shown.add_row(variant.variant, f"{mean} ± {sd}", f"{low} – {high}")
     return shown
 
 
