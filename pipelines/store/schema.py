@@ -34,10 +34,8 @@ from pipelines.datasets.card import DatasetCard, Split
 __all__ = [
     "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
     "HUGGING_FACE_NAME", "MANIFEST_NAME", "MEASURED", "SPLITS",
-    "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest",
-    "Part", "Scores", "SourceImages", "Split", "Spread", "VariantStatistics", "hugging_face_config",
-    "parquet_schema",
-    "row_digest",
+    "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest", "Part", "Scores", "SourceImages",
+    "Split", "Spread", "VariantStatistics", "hugging_face_config", "parquet_schema", "row_digest",
 ]  # fmt: skip
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
