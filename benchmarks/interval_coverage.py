@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm
+from scipy.stats import beta, norm, t
 
 from training.evaluation.intervals.paired import p_worse, sign_flip
 from training.evaluation.intervals.proportions import Units, wilson_ends
+from training.evaluation.intervals.seeds import over_seeds
 from training.retraining.paired import holm
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,12 @@ CELLS = (
     Cell("salt_pepper-max", 0.93, 0.32),
 )  # fmt: skip
 """Ten cells with the accuracies of docs/results.md and correlations as measured."""
+RECIPES = (
+    ("clean", 0.964, 0.27, 0.003),
+    ("gaussian-max", 0.465, 0.58, 0.042),
+    ("periodic-max", 0.286, 0.43, 0.02),
+)
+"""Cells of the best recipe of docs/results.md: name, accuracy, correlation, standard deviation over seeds."""
 OF_SIGN, OF_CELL, OF_NETWORK, OF_NETWORK_IN_CELL = 0.55, 0.3, 0.08, 0.07
 """Shares of the variance of a sign's difficulty: common to all cells and networks, of the cell, of the network, and of
 the network in the cell. They give differences of two networks the standard errors that were measured on 261 validation
@@ -86,6 +93,40 @@ def print_coverage(random: np.random.Generator, signs_of: tuple[int, ...], draws
             found = (coverage(random, Cell("", accuracy, value), signs, draws) for value in CORRELATIONS)
             cells = " | ".join(f"{one.by_sign:.1f} (± {one.width / 2:.2f}); {one.by_image:.0f}" for one in found)
             print(f"| {signs} | {100 * accuracy:g} | {cells} |")
+
+
+def recipe(random: np.random.Generator, cell: Cell, sd: float, seeds: int, signs: int) -> NDArray[np.bool_]:
+    """(seeds, signs · FRAMES): which frames the networks of a recipe have right, whose accuracies spread by `sd`."""
+    own = OF_NETWORK + OF_NETWORK_IN_CELL
+    scores = (1 - own) ** 0.5 * random.normal(size=signs) + own**0.5 * random.normal(size=(seeds, signs))
+    accuracies = np.clip(cell.accuracy + sd * random.normal(size=(seeds, 1)), 0.001, 0.999)
+    scale = (1 - cell.correlation) / cell.correlation
+    right = beta.ppf(norm.cdf(scores), accuracies * scale, (1 - accuracies) * scale)
+    return random.random((seeds, signs, FRAMES)).reshape(seeds, -1) < right.repeat(FRAMES, axis=1)
+
+
+def print_recipes(random: np.random.Generator, draws: int) -> None:
+    """Coverage of intervals over seeds and signs, of one network's over signs, and over seeds alone."""
+    print(
+        "| cell | accuracy, % | sd over seeds, points | seeds | over both | one network, over signs | over seeds (Student) |"
+    )
+    print("|:--|--:|--:|--:|:-:|--:|--:|")
+    for name, accuracy, correlation, sd in RECIPES:
+        for seeds in (3, 5):
+            units = Units("group", np.arange(SIGNS[-1]).repeat(FRAMES))
+            covered, width = np.zeros((draws, 3)), 0.0
+            for draw in range(draws):
+                right = recipe(random, Cell(name, accuracy, correlation), sd, seeds, SIGNS[-1])
+                both = over_seeds(units, right)
+                signs = over_seeds(units, np.broadcast_to(right[draw % seeds], right.shape)).interval
+                half = float(t.ppf(0.975, seeds - 1)) * both.sd / seeds**0.5
+                mean = both.interval.value or 0.0
+                ends = both.interval[1:3], signs[1:3], (mean - half, mean + half)
+                covered[draw] = [(low or 0.0) <= accuracy <= (high or 0.0) for low, high in ends]
+                width += 100 * ((both.interval.high or 0.0) - (both.interval.low or 0.0)) / draws
+            shown = 100 * covered.mean(axis=0)
+            cells = f"{shown[0]:.1f} (± {width / 2:.2f}) | {shown[1]:.1f} | {shown[2]:.1f}"
+            print(f"| {name} | {100 * accuracy:g} | {100 * sd:.1f} | {seeds} | {cells} |")
 
 
 def two_networks(random: np.random.Generator, signs: int) -> tuple[Floats, Floats]:
@@ -153,6 +194,8 @@ def main() -> None:
     print_coverage(np.random.default_rng(given.seed), SIGNS, given.draws)
     print("\nRecall of a class\n")
     print_coverage(np.random.default_rng(given.seed), SIGNS_PER_CLASS, given.draws)
+    print("\nCoverage of intervals of a recipe, 421 signs, per cent (mean half width in points)\n")
+    print_recipes(np.random.default_rng(given.seed), given.gate_draws)
     print("\nHow often the tests err at 5 % if networks are swapped by sign, per cent; the gate: Holm over ten cells\n")
     print_errors(np.random.default_rng(given.seed), given.gate_draws)
 
