@@ -108,7 +108,7 @@ def recipe(random: np.random.Generator, cell: Cell, sd: float, seeds: int, signs
 def print_recipes(random: np.random.Generator, draws: int) -> None:
     """Coverage of intervals over seeds and signs, of one network's over signs, and over seeds alone."""
     print(
-        "| cell | accuracy, % | sd over seeds, points | seeds | over both | one network, over signs | over seeds (Student) |"
+        "| cell | accuracy, % | sd over seeds | seeds | seeds and signs | one network, signs | seeds alone (Student) |"
     )
     print("|:--|--:|--:|--:|:-:|--:|--:|")
     for name, accuracy, correlation, sd in RECIPES:
