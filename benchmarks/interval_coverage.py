@@ -107,9 +107,7 @@ def recipe(random: np.random.Generator, cell: Cell, sd: float, seeds: int, signs
 
 def print_recipes(random: np.random.Generator, draws: int) -> None:
     """Coverage of intervals over seeds and signs, of one network's over signs, and over seeds alone."""
-    print(
-        "| cell | accuracy, % | sd over seeds | seeds | seeds and signs | one network, signs | seeds alone (Student) |"
-    )
+    print("| cell | accuracy, % | sd over seeds | seeds | seeds and signs | signs, one network | seeds (Student) |")
     print("|:--|--:|--:|--:|:-:|--:|--:|")
     for name, accuracy, correlation, sd in RECIPES:
         for seeds in (3, 5):
