@@ -129,3 +129,8 @@ def rollback() -> ModuleType:
 @pytest.fixture(scope="session")
 def score_images() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "score_images.py")
+
+
+@pytest.fixture(scope="session")
+def recover_tracks() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "recover_tracks.py")
