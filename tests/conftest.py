@@ -10,9 +10,13 @@ from subprocess import CompletedProcess
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 
 REPOSITORY = Path(__file__).parents[1]
+settings.register_profile("tests", deadline=None)  # the time of an example depends on what else the machine does
+settings.load_profile("tests")
+
 RunHere = Callable[..., CompletedProcess[str]]
 
 
@@ -125,3 +129,8 @@ def rollback() -> ModuleType:
 @pytest.fixture(scope="session")
 def score_images() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "score_images.py")
+
+
+@pytest.fixture(scope="session")
+def recover_tracks() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "recover_tracks.py")

@@ -26,6 +26,7 @@ DOORS: dict[str, set[str]] = {
     "pipelines.geometry": {"noise", "settings"},
     "pipelines.datasets": {"console", "errors", "noise", "settings"},
     "pipelines.store": {"datasets", "errors"},
+    "pipelines.tracks": {"datasets", "errors", "settings", "store"},
     "pipelines.render": {"datasets", "errors", "geometry", "noise", "settings", "store"},
     "pipelines.spark": {"datasets", "errors", "geometry", "noise", "render", "settings", "store"},
     "pipelines.job": {"errors", "spark"},

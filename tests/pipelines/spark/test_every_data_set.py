@@ -165,12 +165,12 @@ def test_two_image_folders_are_stored_separately_and_a_third_of_the_same_name_is
     assert {first.name, second.name} == {"one", "two"}
     before = rows_of(first)
     named = ("dataset.kind=image_folder", "dataset.name=one", "variants=[clean]")
-    with pytest.raises(StoreError, match=r"holds .*one.*; set dataset\.name or output_root"):
+    with pytest.raises(StoreError, match=r"contains .*one.*; set dataset\.name or output_root"):
         make(tmp_path / "two", tmp_path / "made", *named)
     assert rows_of(first) == before
 
 
 def test_the_error_for_an_unrecognized_folder_lists_its_contents(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(SourceError, match=r"holds no folders and 1 file \(notes\.txt\), which none of gtsrb, "):
+    with pytest.raises(SourceError, match=r"contains no folders and 1 file \(notes\.txt\), which none of gtsrb, "):
         load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml", [f"dataset.root={tmp_path}"])
