@@ -4,6 +4,7 @@ A single alias moves atomically; several together do not. The order of the moves
 between two of them leaves @champion on one complete version, the old or the new, and that repeating the call completes
 the rest."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from mlflow.entities.model_registry import ModelVersion
@@ -22,18 +23,24 @@ ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
 """Names of registered models, which are also folder names and parts of a query."""
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ROLLED_BACK, BATCH_ID, MADE_OF, DECISION = "rolled_back", "batch_id", "made_of", "decision"
+SEED_RUNS = "seed_runs"
+ACCURACY, SHA256 = "clean_accuracy", "decision_sha256"
 
 
 class Version(NamedTuple):
     """A version of a registered model; `run_id` is empty if it was registered by hand. `rolled_back`: it was the
-    champion and was rolled back. If a retraining made it: its `batch_id`, and after the comparison with the champion,
-    the `decision` as a sentence."""
+    champion and was rolled back. If a retraining made it: its `batch_id`, and the runs of all its seeds (`seed_runs`,
+    its own one first). After the comparison with the champion: the `decision` as a sentence, the SHA-256 of its
+    document, and `clean_accuracy` as text, with its interval; empty for versions that are older than these tags."""
 
     number: str
     run_id: str
     rolled_back: bool = False
     batch_id: str = ""
     decision: str = ""
+    seed_runs: tuple[str, ...] = ()
+    clean_accuracy: str = ""
+    decision_sha256: str = ""
 
 
 class Registry:
@@ -60,10 +67,10 @@ class Registry:
         versions = [_version(one) for one in sorted(found, key=lambda one: -int(one.version))]
         return [version for version in versions if version.decision]
 
-    def challenge(self, run_id: str, batch_id: str = "", digest: str = "") -> Version:
+    def challenge(self, run_id: str, batch_id: str = "", digest: str = "", seed_runs: Sequence[str] = ()) -> Version:
         """Registers the model of a run if it is not registered yet, and makes it @challenger, with the id of the batch
-        that trained it and the `digest` of all its inputs. Refuses runs that did not finish successfully, or without
-        the checkpoint by which find_models finds them."""
+        that trained it, the `digest` of all its inputs, and the runs of all seeds. Refuses runs that did not finish
+        successfully, or without the checkpoint by which find_models finds them."""
         with self._server.asked():
             status = self._client.get_run(run_id).info.status
             if status != "FINISHED":
@@ -78,17 +85,19 @@ class Registry:
                 number = self._server.register(run_id, self.name)
             except RefusedError as error:
                 raise TrackingError(f"{shown(self._server.uri)}: {error}") from None
-            for tag, value in ((BATCH_ID, batch_id), (MADE_OF, digest)):
-                if value:
-                    self._client.set_model_version_tag(self.name, number, tag, value)
+            self._tag(number, {BATCH_ID: batch_id, MADE_OF: digest, SEED_RUNS: " ".join(seed_runs)})
             self._point(CHALLENGER, number)
         return self._version(number)
 
-    def decide(self, challenger: str, sentence: str) -> None:
-        """Records the decision on a version, and removes @challenger from it."""
+    def decide(
+        self, challenger: str, sentence: str, *, clean_accuracy: str = "", sha256: str = "", description: str = ""
+    ) -> None:
+        """Records the decision on a version, in its tags and its description, and removes @challenger from it."""
         aliases = self._aliases()
         with self._server.asked():
-            self._client.set_model_version_tag(self.name, challenger, DECISION, sentence)
+            if description:
+                self._client.update_model_version(self.name, challenger, description)
+            self._tag(challenger, {ACCURACY: clean_accuracy, SHA256: sha256, DECISION: sentence})
             if aliases.get(CHALLENGER) == challenger:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
 
@@ -159,6 +168,12 @@ class Registry:
         with self._server.asked():
             return _version(self._client.get_model_version(self.name, number))
 
+    def _tag(self, number: str, tags: Mapping[str, str]) -> None:
+        """In this order; empty values are left out."""
+        for tag, value in tags.items():
+            if value:
+                self._client.set_model_version_tag(self.name, number, tag, value)
+
     def _point(self, alias: str, number: str) -> None:
         self._client.set_registered_model_alias(self.name, alias, number)
 
@@ -166,5 +181,6 @@ class Registry:
 def _version(found: ModelVersion) -> Version:
     tags = found.tags
     return Version(
-        str(found.version), found.run_id or "", ROLLED_BACK in tags, tags.get(BATCH_ID, ""), tags.get(DECISION, "")
-    )
+        str(found.version), found.run_id or "", ROLLED_BACK in tags, tags.get(BATCH_ID, ""), tags.get(DECISION, ""),
+        tuple(tags.get(SEED_RUNS, "").split()), tags.get(ACCURACY, ""), tags.get(SHA256, ""),
+    )  # fmt: skip

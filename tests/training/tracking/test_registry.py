@@ -120,6 +120,20 @@ def test_a_run_has_one_version_however_often_it_challenges(
     assert aliases(client, registry) == {"challenger": "1"}
 
 
+def test_a_version_says_what_decided_and_how_good_it_is(
+    client: MlflowClient, registry: Registry, tmp_path: Path
+) -> None:
+    run_id = finished_run(client, tmp_path)
+    challenger = registry.challenge(run_id, "b1", "d1", [run_id, "another"])
+    assert challenger.seed_runs == (run_id, "another")
+    assert registry.made_of("d1") == [], "it is not decided"
+    registry.decide(challenger.number, "Not promoted.", clean_accuracy="4.8%", sha256="a1", description="Weak.")
+    (version,) = registry.made_of("d1")
+    assert (version.decision, version.clean_accuracy, version.decision_sha256) == ("Not promoted.", "4.8%", "a1")
+    assert client.get_model_version(registry.name, version.number).description == "Weak."
+    assert aliases(client, registry) == {}
+
+
 @pytest.mark.parametrize("writes", [0, 1, 2])
 def test_a_promotion_that_is_killed_is_completed_by_the_next(
     client: MlflowClient, registry: Registry, tmp_path: Path, writes: int
