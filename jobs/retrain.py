@@ -1,7 +1,7 @@
 """Retrains on new raw images: one batch of datasets, training, attacks, comparison and promotion.
 
     python jobs/retrain.py [--config FILE] [--dry-run] [key=value …]
-    python jobs/retrain.py --status [key=value …]         last run, next due, champion, pending
+    python jobs/retrain.py --status [--json] [key=value …]  last run, next due, champion and its accuracy, pending
     python jobs/retrain.py --scheduled [key=value …]      runs forever, a batch whenever one is due
 
 The settings and their defaults are in conf/retrain.yaml. Exit codes: 0, the batch is complete; 1, it
@@ -20,9 +20,10 @@ from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import describe, load, parse_arguments, to_yaml
 from pipelines.spark.sources import is_unchanged
 from pipelines.store.provenance import code_digest, code_version
-from training.retraining.batch import RetrainingPlan
-from training.retraining.service import attempt, journal_of, status
+from training.retraining.plan import RetrainingPlan
+from training.retraining.service import attempt
 from training.retraining.settings import Retrain
+from training.retraining.status import find_status, journal_of
 
 JOBS = Path(__file__).parent
 CONF = JOBS.parent / "conf"
@@ -49,8 +50,11 @@ def plan(settings: Retrain, arguments: Sequence[str]) -> RetrainingPlan:
 def run(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--status", action="store_true")
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--scheduled", action="store_true")
     asked, rest = parser.parse_known_args(arguments)
+    if asked.json and not asked.status:
+        parser.error("--json goes with --status")
     settings, dry_run = parse_arguments(Retrain, CONF / "retrain.yaml", __doc__ or "", rest)
     console = make_console()
 
@@ -58,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
         attempt(settings, lambda: plan(settings, rest), console)
 
     if asked.status:
-        print(status(settings))
+        print(find_status(settings).json if asked.json else find_status(settings).text)
     elif dry_run:
         console.print(to_yaml(settings))
         console.print(f"{plan(settings, rest).listing.found}; dry run: nothing was made")

@@ -9,17 +9,18 @@ from rich.console import Console
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from pipelines.errors import RoadsignError
-from training.retraining.batch import Retraining, RetrainingPlan
+from training.retraining.batch import Retraining
 from training.retraining.drift.detection import DriftedError
 from training.retraining.journal import Attempt, Journal
-from training.retraining.lease import Clock, Lease, LeaseBusyError, LeaseLostError, find_holder, leased
+from training.retraining.lease import Clock, Lease, LeaseBusyError, LeaseLostError, leased
+from training.retraining.plan import RetrainingPlan
 from training.retraining.settings import Retrain
+from training.retraining.status import LEASE, journal_of
 from training.retraining.webhook import WebhookError
-from training.tracking import CHALLENGER, CHAMPION, PREVIOUS, Registry, UnreachableError, Version
+from training.tracking import UnreachableError
 
-__all__ = ["BusyError", "attempt", "journal_of", "status"]
+__all__ = ["BusyError", "attempt"]
 
-LEASE = "retraining"
 PAUSE_S = 5.0
 OUTCOMES_WITHOUT_WEBHOOK = ("nothing to do",)
 
@@ -29,10 +30,6 @@ class BusyError(RoadsignError):
     like."""
 
     exit_code = 75
-
-
-def journal_of(settings: Retrain) -> Journal:
-    return Journal(settings.folder / "journal.jsonl")
 
 
 def attempt(settings: Retrain, plan: Callable[[], RetrainingPlan], console: Console, clock: Clock = time.time) -> None:
@@ -56,25 +53,6 @@ def attempt(settings: Retrain, plan: Callable[[], RetrainingPlan], console: Cons
             console.print(ended.sentence)
     except LeaseBusyError as error:
         raise BusyError(str(error)) from None
-
-
-def status(settings: Retrain, clock: Clock = time.time) -> str:
-    """Last run, next due, champion, pending; one line each. Raises RoadsignError."""
-    last = journal_of(settings).last()
-    holder = find_holder(settings.output_root, LEASE, clock) if settings.output_root.is_dir() else None
-    registry = Registry(settings.name)
-    challenger = registry.version(CHALLENGER)
-    running = f"a batch is running ({holder.who})" if holder else ""
-    killed = "a batch was killed; the next one resumes it" if last and last.ended is None and not holder else ""
-    compared = f"version {challenger.number} is waiting for comparison" if challenger else ""
-    lines = {
-        "last run": _last_run(last),
-        "next due": "when the running batch has ended" if holder else _when(settings.schedule.due(last, clock())),
-        "champion": _version(registry.version(CHAMPION)),
-        "previous": _version(registry.version(PREVIOUS)),
-        "pending": "; ".join(filter(None, (running, killed, compared))) or "nothing",
-    }
-    return "\n".join(f"{name}:  {text}" for name, text in lines.items())
 
 
 def _done(plan: RetrainingPlan, lease: Lease, console: Console, begun: Attempt) -> Attempt:
@@ -119,23 +97,3 @@ def _note(settings: Retrain, journal: Journal, lease: Lease, ended: Attempt) -> 
         settings.webhook.send(message)
     except WebhookError as error:  # the batch itself is complete
         print(f"warning: the webhook was not notified: {error}", file=sys.stderr)
-
-
-def _last_run(last: Attempt | None) -> str:
-    if last is None:
-        return "never"
-    if last.ended is None:
-        return f"{_when(last.began)}, not ended"
-    seconds = last.ended - last.began
-    return f"{_when(last.began)}, {seconds:,.0f} s, exit code {last.exit_code}: {last.sentence}"
-
-
-def _version(version: Version | None) -> str:
-    if version is None:
-        return "none"
-    batch = f", batch {version.batch_id}" if version.batch_id else ""
-    return f"version {version.number} (run {version.run_id}{batch})"
-
-
-def _when(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -12,12 +12,15 @@ from pipelines.datasets import Listing
 from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.errors import SourceError
 from pipelines.settings import load
-from training.retraining.batch import Outcome, Retraining, RetrainingPlan
+from training.retraining.batch import Outcome, Retraining
+from training.retraining.journal import Attempt
 from training.retraining.lease import leased
+from training.retraining.plan import RetrainingPlan
 from training.retraining.record import BatchError, Decided, RetrainingBatch
-from training.retraining.service import BusyError, attempt, journal_of, status
+from training.retraining.service import BusyError, attempt
 from training.retraining.settings import Retrain
-from training.tracking import UnreachableError
+from training.retraining.status import Status, find_status, journal_of
+from training.tracking import UnreachableError, Version
 
 CONF = Path(__file__).parents[3] / "conf"
 HOUR_S = 3600.0
@@ -73,7 +76,7 @@ def test_a_batch_that_is_stopped_has_no_end_and_lets_the_lease_go(tmp_path: Path
         attempt(given, stopped, Console())
     last = journal_of(given).last()
     assert last is not None and last.ended is None
-    assert "a batch was killed; the next one resumes it" in status(given)
+    assert "a batch was killed; the next one resumes it" in find_status(given).text
     with pytest.raises(SourceError):
         attempt(given, broken, Console())
 
@@ -145,7 +148,7 @@ def test_a_batch_without_its_tracking_server_fails_in_the_end(tmp_path: Path, mo
 
 
 def test_before_the_first_batch_the_status_says_so(tmp_path: Path) -> None:
-    assert status(settings(tmp_path), lambda: 36 * HOUR_S).splitlines() == [
+    assert find_status(settings(tmp_path), lambda: 36 * HOUR_S).text.splitlines() == [
         "last run:  never", "next due:  1970-01-02 12:00:00 UTC", "champion:  none", "previous:  none",
         "pending:  nothing",
     ]  # fmt: skip
@@ -156,7 +159,7 @@ def test_the_status_says_when_the_next_batch_is_due(tmp_path: Path) -> None:
     given = settings(tmp_path, "schedule.every_h=6")
     with pytest.raises(SourceError):
         attempt(given, broken, Console(), lambda: 36 * HOUR_S)
-    said = status(given, lambda: 37 * HOUR_S)
+    said = find_status(given, lambda: 37 * HOUR_S).text
     assert "1970-01-02 12:00:00 UTC, 0 s, exit code 1: raw/: no images" in said
     assert "next due:  1970-01-02 18:00:00 UTC" in said
 
@@ -171,3 +174,22 @@ def test_what_was_decided_is_kept_and_a_damaged_record_is_named(tmp_path: Path) 
     (tmp_path / "b1" / "batch.json").write_text("{")
     with pytest.raises(BatchError, match=r"b1/batch\.json: not readable"):
         _ = batch.decided
+
+
+def test_the_status_as_json_has_the_champions_accuracy_and_what_decided(tmp_path: Path) -> None:
+    champion = Version(
+        "3", "r3", batch_id="b3", decision="Promoted: there was no champion.", seed_runs=("r3", "r4"),
+        clean_accuracy="96.40% (95 % interval 95.20–97.30; 7,829 validation images, 261 groups)",
+        decision_sha256=64 * "a",
+    )  # fmt: skip
+    found = Status(Attempt(0.0, 60.0, 0, "b3", "promoted", "Promoted."), 24 * HOUR_S, champion, None, ("a batch",))
+    facts = json.loads(found.json)
+    assert facts["champion"]["clean_accuracy"] == champion.clean_accuracy
+    assert facts["champion"]["decision_sha256"] == champion.decision_sha256
+    assert facts["champion"]["seed_runs"] == ["r3", "r4"]
+    assert (facts["previous"], facts["pending"], facts["next_due"]) == (None, ["a batch"], "1970-01-02T00:00:00+00:00")
+    assert facts["last_run"] == {
+        "began": "1970-01-01T00:00:00+00:00", "ended": "1970-01-01T00:01:00+00:00", "exit_code": 0, "batch_id": "b3",
+        "outcome": "promoted", "sentence": "Promoted.",
+    }  # fmt: skip
+    assert f"champion:  version 3 (run r3, batch b3), clean accuracy {champion.clean_accuracy}" in found.text
