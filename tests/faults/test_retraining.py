@@ -1,5 +1,6 @@
 """Complete retraining batches: their results, refusals, and the effect of a kill at every step."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -54,6 +55,39 @@ def test_the_first_batch_leaves_a_champion_and_all_of_it_has_one_batch_id(place:
     assert place.aliases() == {"champion": "1"}
 
 
+def test_the_decision_is_one_document_whose_hash_is_everywhere(place: Place) -> None:
+    (decision,) = finished(place, "retraining")
+    version = place.client.get_model_version_by_alias("roadsign", "champion")
+    folder = place.folder / "data" / "retraining" / "roadsign" / decision.info.run_name
+    written = (folder / "decision.json").read_bytes()
+    digest = hashlib.sha256(written).hexdigest()
+    assert {decision.data.tags["decision_sha256"], version.tags["decision_sha256"]} == {digest}
+    logged = place.client.download_artifacts(decision.info.run_id, "decision.json", str(place.folder))
+    assert Path(logged).read_bytes() == written
+    values = json.loads(written)
+    assert (values["verdict"], values["champion"], values["forced"]) == ("promoted", None, False)
+    assert values["data"]["split"] == "validation"
+    assert [cell["cell"] for cell in values["cells"]] == ["clean", "gaussian-max", "fgsm-snr33"]
+    assert {cell["unit"] for cell in values["cells"]} == {"group"} and {cell["groups"] for cell in values["cells"]} == {
+        43
+    }
+
+
+def test_the_accuracy_is_in_the_status_and_in_the_registry_and_test_images_are_reported_apart(place: Place) -> None:
+    (decision,) = finished(place, "retraining")
+    version = place.client.get_model_version_by_alias("roadsign", "champion")
+    share = f"{decision.data.metrics['accuracy/clean']:.2%}"
+    status = json.loads(place.run("--status", "--json").stdout)
+    assert status["champion"]["clean_accuracy"].startswith(f"{share} (95 % interval ")
+    assert status["champion"]["clean_accuracy"] == version.tags["clean_accuracy"]
+    assert version.description.startswith("Promoted: there was no champion. Clean accuracy " + share)
+    assert "On test images, which decided nothing: clean accuracy " in version.description
+    cells = {"clean", "gaussian-max", "fgsm-snr33"}
+    assert {f"test_accuracy/{cell}" for cell in cells} <= decision.data.metrics.keys()
+    assert "test" in {file.path for file in place.client.list_artifacts(decision.info.run_id)}
+    assert place.run("--json").returncode == 2, "there is no other command that has JSON"
+
+
 def test_where_nothing_has_changed_nothing_is_done(place: Place) -> None:
     before = place.runs("classifiers"), place.runs("retraining")
     done = place.run()
@@ -79,7 +113,8 @@ def test_a_worse_challenger_is_not_promoted_and_is_told_why(place: Place) -> Non
     decision = place.runs("retraining")[0]
     assert decision.data.tags["promoted"] == "false"
     files = {file.path for file in place.client.list_artifacts(decision.info.run_id)}
-    assert {"decision.csv", "decision.parquet", "settings.json", "evaluation"} <= files
+    assert {"decision.csv", "decision.parquet", "decision.json", "settings.json", "evaluation"} <= files
+    assert "test" not in files and not any(name.startswith("test_") for name in decision.data.metrics)
     again = place.run(epochs=1)
     assert "are those of version 2 (Not promoted: " in again.stdout and "force=true" in again.stdout
 
@@ -142,6 +177,39 @@ def test_a_batch_that_was_killed_is_resumed(text: str, after_s: float, raw: Path
     assert len({run.data.tags["batch_id"] for run in (*runs, *place.runs("retraining"))}) == 1
     epochs = [point.step for point in place.client.get_metric_history(runs[0].info.run_id, "accuracy/validation")]
     assert sorted(set(epochs)) == list(range(1, 9))
+
+
+def test_a_weak_first_network_is_refused_with_a_table(raw: Path, tmp_path: Path) -> None:
+    place = Place(tmp_path / "weak", raw)
+    done = place.run("gate.minimum_accuracy=0.8", epochs=1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "below the minimum" in done.stdout and "is not above gate.minimum_accuracy=0.8" in done.stdout
+    assert place.aliases() == {}
+    assert "champion:  none" in place.run("--status").stdout
+    assert "(Not promoted: the 95 % interval" in place.run("gate.minimum_accuracy=0.8", epochs=1).stdout
+
+
+def test_seeds_are_trained_one_after_the_other_and_a_repeated_decision_has_the_same_bytes(
+    raw: Path, tmp_path: Path
+) -> None:
+    place, log, two = Place(tmp_path / "seeds", raw), tmp_path / "log", "seeds=[0,1]"
+    assert gone(place.killed_at("seed-1/", log, two, after_s=5.0, epochs=2))
+    expired()
+    assert gone(place.killed_at("decision.json: SHA-256 ", log, two, epochs=2))
+    (path,) = place.folder.glob("data/retraining/roadsign/*/decision.json")
+    written = path.read_bytes()
+    path.unlink()
+    expired()
+    done = place.run(two, epochs=2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert path.read_bytes() == written
+    runs = place.runs("classifiers")
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+    version = place.client.get_model_version_by_alias("roadsign", "champion")
+    assert set(version.tags["seed_runs"].split()) == {run.info.run_id for run in runs}
+    best = max(runs, key=lambda run: run.data.metrics["accuracy/validation"])
+    assert version.tags["seed_runs"].split()[0] == version.run_id == best.info.run_id
+    assert {(cell["challenger_seeds"], cell["champion_seeds"]) for cell in json.loads(written)["cells"]} == {(2, 0)}
 
 
 def test_a_run_that_newer_settings_have_overtaken_does_not_count_as_running(raw: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ JOB = Path(__file__).parents[2] / "jobs" / "retrain.py"
 SMALL = (
     "size_px=28", 'datasets=["variants=[clean,gaussian-max]", "images_per_part=400"]',
     'attacks=[["attack=fgsm", "snr_db=[33]"]]', "device=cpu", "lease_s=5",
+    "seeds=[0]", "gate.minimum_accuracy=0.02",
 )  # fmt: skip
 LONGEST_S = 600
 
@@ -50,9 +51,11 @@ class Place:
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
 
-    def killed_at(self, text: str, log: Path, *, after_s: float = 0.0, epochs: int = 4) -> list[psutil.Process]:
+    def killed_at(
+        self, text: str, log: Path, *arguments: str, after_s: float = 0.0, epochs: int = 4
+    ) -> list[psutil.Process]:
         """kill -9 to the batch alone, `after_s` after it has said `text`: all that were at work for it."""
-        job = self.start(log, epochs=epochs)
+        job = self.start(log, *arguments, epochs=epochs)
         wait_for(log, text, job)
         time.sleep(after_s)
         assert job.poll() is None, "the batch has ended before it was killed"

@@ -36,7 +36,8 @@ def test_attacks_gate_and_evaluations_keep_the_inputs_of_their_digests(name: str
         attack = choose(ATTACKS, values)
         found = {"kind": attack.kind, **decisive_values(attack)}
     elif name == "gate":
-        found = decisive_values(Gate.model_validate_json(json.dumps(values)))
+        without_floor = {**values, "minimum_accuracy": 0.0}  # its default decides otherwise, so its digest is another
+        found = decisive_values(Gate.model_validate_json(json.dumps(without_floor)))
     else:
         found = decisive_values(GanEvaluation.model_validate_json(json.dumps(values)))
     assert found == values, MARK

@@ -1,17 +1,15 @@
-"""Compares champion and challenger on the same images, by the rules of the gate, and logs the decision as a run."""
+"""Compares champion and challenger on the same images, by the rules of the gate."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow.csv
-import pyarrow.parquet
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from pipelines.store.schema import ATTACKED, ATTACKED_DIGITS
-from training.evaluation.classifiers.files import replacing
-from training.evaluation.classifiers.predicting import torch_device
+from pipelines.store.schema import ATTACKED, ATTACKED_DIGITS, Split
+from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.predicting import predict, torch_device
+from training.evaluation.robustness.curves import find_curves
 from training.evaluation.robustness.evaluation import (
     EvaluatedData,
     EvaluatedModel,
@@ -21,87 +19,96 @@ from training.evaluation.robustness.evaluation import (
     write_result,
 )
 from training.evaluation.robustness.flags import find_flags
-from training.retraining.gate import Decision, cells_of
+from training.retraining.decision import Decision
+from training.retraining.gate import Seeds
 from training.retraining.record import Contender
 from training.retraining.settings import Retrain
-from training.tracking import Spool, Tracking, tracked_run
+from training.streams.stream import Data
 
-__all__ = ["EXPERIMENT", "compare", "track_decision"]
+__all__ = ["CHALLENGER", "CHAMPION", "Comparison", "Shown", "compare", "evaluated", "seeds_of"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-EXPERIMENT = "retraining"
-NOTE = "mlflow.note.content"
-"""The tag that MLflow's pages show as the description of a run."""
+
+
+class Shown(NamedTuple):
+    """What contenders are shown: a dataset, its clean and noisy variants, and the names of the adversarial ones, which
+    are made against each network by itself."""
+
+    root: Path
+    variants: Sequence[str]
+    attacks: Sequence[str]
+
+    def attacked(self, classifiers: Sequence[Classifier]) -> list[str]:
+        digests = dict.fromkeys(one.digest[:ATTACKED_DIGITS] for one in classifiers)
+        return [f"{attack}/{ATTACKED}={digest}" for attack in self.attacks for digest in digests]
+
+
+class Comparison(NamedTuple):
+    """`images`: content digests of what each network was shown, by contender and cell, in the order of the networks."""
+
+    decision: Decision
+    images: Mapping[str, Mapping[str, Sequence[str]]]
 
 
 def compare(
-    settings: Retrain, root: Path, variants: Sequence[str], attacks: Sequence[str], champion: Contender | None,
-    challenger: Contender, folder: Path, console: Console,
-) -> Decision:  # fmt: skip
-    """Compares them on `variants`, and each on the adversarial images of `attacks` that were made against it. If there
-    is no champion yet, the challenger is promoted unless a flag is raised. The files of the evaluation go to `folder`.
-    Raises RoadsignError."""
+    settings: Retrain, shown: Shown, champion: Contender | None, challenger: Contender, folder: Path, console: Console,
+    trained_on: frozenset[str] | None = frozenset(),
+) -> Comparison:  # fmt: skip
+    """The decision from the images of settings.split, without signs that the champion was trained on (`trained_on`, ids
+    of images). The files of the evaluation of both go to `folder`. Raises RoadsignError."""
     contenders = {CHALLENGER: challenger} if champion is None else {CHAMPION: champion, CHALLENGER: challenger}
-    digests = [one.classifier.digest[:ATTACKED_DIGITS] for one in contenders.values()]
-    attacked = [f"{attack}/{ATTACKED}={digest}" for attack in attacks for digest in dict.fromkeys(digests)]
+    result = evaluated(settings, shown, contenders, settings.split, folder, console)
+    found = {name: seeds_of(settings, shown, name, one, result) for name, one in contenders.items()}
+    flags = _flags_of(found[CHALLENGER])
+    decision = settings.gate.decide(found.get(CHAMPION), found[CHALLENGER], flags, trained_on)
+    images = {
+        name: {cell: [seed[cell].dataset_digest for seed in seeds] for cell in seeds[0]}
+        for name, seeds in found.items()
+    }
+    return Comparison(decision, images)
+
+
+def evaluated(
+    settings: Retrain, shown: Shown, contenders: Mapping[str, Contender], split: Split, folder: Path, console: Console
+) -> Result:
+    """The evaluation of the networks that serve or would serve, with its files in `folder`."""
+    models = {name: EvaluatedModel(one.classifier, one.version.run_id) for name, one in contenders.items()}
     evaluation = Evaluation(
         models=tuple(one.version.run_id for one in contenders.values()),
-        data=EvaluatedData(root=str(root), geometry=settings.geometry),
-        variants=(*variants, *attacked),
-        split=settings.split,
+        data=EvaluatedData(root=str(shown.root), geometry=settings.geometry),
+        variants=(*shown.variants, *shown.attacked([one.classifier for one in contenders.values()])),
+        split=split,
         batch_size=settings.batch_size,
         device=settings.device,
         output_root=folder,
     )
-    models = {name: EvaluatedModel(one.classifier, one.version.run_id) for name, one in contenders.items()}
     result = evaluate(evaluation, models, torch_device(settings.device), console)
     write_result(evaluation, models, result)
-    flags, challengers = _flags_of(result, CHALLENGER), cells_of(result.predictions, CHALLENGER)
-    if champion is None:
-        decision = settings.gate.first(challengers, flags)
-    else:
-        decision = settings.gate.decide(cells_of(result.predictions, CHAMPION), challengers, flags)
-    console.print(_shown(decision))
-    return decision
+    return result
 
 
-def track_decision(
-    settings: Retrain, folder: Path, command: str, facts: Mapping[str, str], decision: Decision, tables: Sequence[Path]
-) -> str:
-    """Logs a run of the experiment `retraining` and returns its id: the table of cells, `tables`, the evaluation in
-    `folder`, the sentence. A run that was interrupted by a kill is resumed. Raises TrackingError, EvaluationError."""
-    table = folder / "decision.csv"
-    with replacing(table) as partial:
-        pyarrow.csv.write_csv(decision.table, partial)
-    with replacing(table.with_suffix(".parquet")) as partial:
-        pyarrow.parquet.write_table(decision.table, partial)
-    tracking = Tracking(experiment=EXPERIMENT, system_metrics_every_s=0.0, batch_id=folder.name)
-    begun = Spool(folder / "tracking").about.get("run_id")
-    with tracked_run(tracking, folder, folder.name, settings.model_dump(mode="json"), command, [], facts, begun) as run:
-        run.set_tags({"promoted": str(decision.promoted).lower(), NOTE: decision.sentence})
-        run.log_metrics({f"accuracy/{one.cell}": one.challenger for one in decision.cells})
-        run.log_metrics(
-            {f"difference/{one.cell}": one.difference for one in decision.cells if one.difference is not None}
-        )
-        for path in (table, table.with_suffix(".parquet"), *tables):
-            run.log_file(path)
-        for path in sorted((folder / "evaluation").glob("*/*.*")):
-            run.log_file(path, "evaluation")
-        return run.run_id
+def seeds_of(settings: Retrain, shown: Shown, name: str, contender: Contender, result: Result) -> Seeds:
+    """The predictions of all seeds of a contender: those in `result`, and those of its other networks. Images that were
+    made against another network are omitted, since they differ between networks."""
+    own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
+    seeds = [{variant: found for variant, found in own.items() if not found.transfer}]
+    others = {str(number): one.classifier for number, one in enumerate(contender.networks[1:], 1)}
+    data = Data(root=str(shown.root), geometry=settings.geometry, size_px=contender.size_px)
+    given = data, settings.split
+    how = torch_device(settings.device), settings.batch_size
+    found = predict(others, *given, shown.variants, *how) if others else {}
+    for number, classifier in others.items():
+        found |= predict({number: classifier}, *given, shown.attacked([classifier]), *how)
+    return seeds + [
+        {one.shown.variant: one for (which, _), one in found.items() if which == number} for number in others
+    ]
 
 
-def _flags_of(result: Result, model: str) -> list[str]:
-    """The flags of the challenger: flags of the champion do not prevent a promotion."""
-    own = {place: found for place, found in result.predictions.items() if place[0] == model}
-    return find_flags(own, [curve for curve in result.curves if curve.model == model])
-
-
-def _shown(decision: Decision) -> Table:
-    """The table of cells for a console."""
-    table = Table("cell", "images", "champion", "challenger", "difference", "verdict", title="accuracy by cell")
-    for one in decision.cells:
-        champion = "none" if one.champion is None else f"{one.champion:.2%}"
-        difference = "" if one.difference is None else f"{100 * one.difference:+.2f} points"
-        row = one.cell, f"{one.images:,}", champion, f"{one.challenger:.2%}", difference, one.verdict
-        table.add_row(*map(Text, row))  # names of variants are not markup
-    return table
+def _flags_of(seeds: Seeds) -> list[str]:
+    """The flags of the challenger's networks: flags of the champion do not prevent a promotion."""
+    sentences: list[str] = []
+    for number, seed in enumerate(seeds, 1):
+        name = CHALLENGER if len(seeds) == 1 else f"{CHALLENGER}, network {number}"
+        measured = {(name, variant): found for variant, found in seed.items()}
+        sentences += find_flags(measured, find_curves(measured))
+    return sentences

@@ -2,191 +2,218 @@
 images."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipelines.errors import RoadsignError
-from pipelines.settings import Settings
+from pipelines.settings import AddedLater, Settings
 from pipelines.store.schema import CLEAN
 from training.evaluation.classifiers.predicting import Predictions
-from training.retraining.paired import Pairs, holm
+from training.retraining.decision import Compared, Decision, Verdict
+from training.retraining.paired import Pairs, Side, holm
 
-__all__ = ["SCHEMA", "Compared", "Decision", "Gate", "GateError", "Verdict", "cells_of"]
+__all__ = ["Gate", "GateError", "Seeds"]
 
-Verdict = Literal["worse", "better", "no difference", "no champion"]
 MOST_NAMED = 3
-SMALLEST_SHOWN = 1e-99
-SCHEMA = pa.schema(
-    [
-        pa.field("cell", pa.string(), nullable=False),
-        pa.field("images", pa.int64(), nullable=False),
-        *(
-            pa.field(name, pa.float64(), nullable=name != "challenger")
-            for name in (
-                "champion", "challenger", "difference", "low", "high",
-                "p_worse", "p_worse_corrected", "p_better", "p_better_corrected",
-            )
-        ),
-        pa.field("verdict", pa.string(), nullable=False),
-    ]
-)  # fmt: skip
-"""The schema of Decision.table. champion and challenger are accuracies; low and high are the 95 % interval of their
-difference. The p-values are one-sided, for the null hypotheses of no loss beyond the margin and of no gain, uncorrected
-and corrected for all cells. If there is no champion, all columns but the accuracy of the challenger are null."""
+Seeds = Sequence[Mapping[str, Predictions]]
+"""The predictions of each seed of a contender, by cell."""
 
 
 class GateError(RoadsignError):
     """Champion and challenger were not evaluated in the same way."""
 
 
-class Compared(NamedTuple):
-    """One cell, a row of SCHEMA."""
-
-    cell: str
-    images: int
-    champion: float | None
-    challenger: float
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_worse: float | None
-    p_worse_corrected: float | None
-    p_better: float | None
-    p_better_corrected: float | None
-    verdict: Verdict
-
-
-class Decision(NamedTuple):
-    promoted: bool
-    sentence: str
-    cells: tuple[Compared, ...]
-    flags: tuple[str, ...] = ()
-
-    @property
-    def table(self) -> pa.Table:
-        return pa.Table.from_pylist([compared._asdict() for compared in self.cells], SCHEMA)
-
-
 class Gate(Settings):
     """The challenger is promoted if no cell is worse, at least one is better, and no flag is raised.
 
     A cell is worse if its accuracy is significantly below the champion's minus `margin`, and better if it is
-    significantly above the champion's. Both are tested over all cells together (paired.holm): a challenger that is not
-    below the margin in any cell is refused with a probability of at most `significance`, and one that is not better in
-    any cell is promoted with a probability of at most `significance`."""
+    significantly above the champion's. The accuracies are means over the seeds of each side, signs are independent
+    (paired.Pairs), and both are tested over all cells together (paired.holm): a challenger that is not below the margin
+    in any cell is refused as worse with a probability of at most `significance`, and one that is not better in any cell
+    is promoted with a probability of at most `significance`.
+
+    Without a champion the challenger is promoted if no flag is raised and the 95 % interval of its accuracy on clean
+    images lies above `minimum_accuracy`."""
 
     margin: float = Field(default=0.005, ge=0, lt=1)
     significance: float = Field(default=0.05, gt=0, lt=0.5)
+    minimum_accuracy: Annotated[float, AddedLater(before=0.0)] = Field(default=0.8, ge=0, lt=1)
 
     def decide(
-        self, champion: Mapping[str, Predictions], challenger: Mapping[str, Predictions], flags: Sequence[str] = ()
-    ) -> Decision:
-        """Decides from the predictions of both by cell (cells_of) and the flags (flags.find_flags). Raises GateError if
-        the two do not have the same cells, or were shown different images in one."""
-        _check_cells(champion, challenger)
-        pairs = {cell: _pairs(cell, before, challenger[cell]) for cell, before in champion.items()}
-        worse = holm([pair.p_worse(self.margin) for pair in pairs.values()])
-        better = holm([pair.p_better() for pair in pairs.values()])
+        self, champion: Seeds | None, challenger: Seeds, flags: Sequence[str] = (),
+        trained_on: frozenset[str] | None = frozenset(),
+    ) -> Decision:  # fmt: skip
+        """Decides from the predictions of both, None if there is no champion, and the flags (flags.find_flags). Groups
+        with images among `trained_on`, which the champion was trained on, are left out, and counted in a note; None: it
+        is not known which. Raises GateError if the two do not have the same cells, or were shown different images in
+        one."""
+        shown = _check_cells(champion or challenger, challenger)
+        if champion is None:
+            return self._first({cell: _side(challenger, cell, found) for cell, found in shown.items()}, flags)
+        kept = {cell: _kept(found, trained_on or frozenset()) for cell, found in shown.items()}
+        pairs = {
+            cell: Pairs(_side(champion, cell, found, kept[cell]), _side(challenger, cell, found, kept[cell]))
+            for cell, found in shown.items()
+        }
+        worse = [pair.p_worse(self.margin) for pair in pairs.values()]
+        better = [pair.p_better() for pair in pairs.values()]
+        p_values = zip(worse, holm(worse).tolist(), better, holm(better).tolist(), strict=True)
         cells = tuple(
-            self._compared(cell, champion[cell], challenger[cell], pair, *map(float, corrected))
-            for (cell, pair), *corrected in zip(pairs.items(), worse, better, strict=True)
+            self._compared(cell, pair, *four) for (cell, pair), four in zip(pairs.items(), p_values, strict=True)
         )
-        verdicts = {one.verdict for one in cells}
-        promoted = "better" in verdicts and "worse" not in verdicts and not flags
-        return Decision(promoted, f"{self._sentence(cells, flags)} {_accuracies(cells)}", cells, tuple(flags))
+        reasons = self._reasons_against(cells, flags)
+        left_out = len(np.unique(_groups(CLEAN, shown[CLEAN])[~kept[CLEAN]]))
+        notes = _notes(len(champion), len(challenger), left_out)
+        if trained_on is None:
+            notes.append("it is not known which images the champion was trained on, so none is left out")
+        return _decision(not reasons, reasons or [self._reason_for(cells)], cells, flags, notes)
 
-    def first(self, challenger: Mapping[str, Predictions], flags: Sequence[str] = ()) -> Decision:
-        """The decision if there is no champion: promoted unless a flag is raised. Raises GateError."""
-        _check_cells(challenger, challenger)
-        for cell, found in challenger.items():
-            _pairs(cell, found, found)
-        cells = tuple(
-            Compared(
-                cell, len(found.right), None, float(found.right.mean()), None, None, None, None, None, None, None,
-                "no champion",
-            )
-            for cell, found in challenger.items()
+    def _first(self, sides: Mapping[str, Side], flags: Sequence[str]) -> Decision:
+        cells = tuple(self._alone(cell, side) for cell, side in sides.items())
+        reasons = [
+            f"the 95 % interval of the accuracy on clean images, {one.challenger_low:.2%} to "
+            f"{one.challenger_high:.2%}, is not above gate.minimum_accuracy={self.minimum_accuracy:g}"
+            for one in cells
+            if one.verdict == "below the minimum"
+        ]
+        reasons += _unreliable(flags)
+        notes = _notes(None, sides[CLEAN].seeds, 0)
+        return _decision(not reasons, reasons or ["there was no champion"], cells, flags, notes)
+
+    def _alone(self, cell: str, side: Side) -> Compared:
+        found = side.interval()
+        below = cell == CLEAN and _number(found.low) < self.minimum_accuracy
+        return Compared(
+            cell=cell, unit=found.unit, images=side.images, groups=side.groups, champion_seeds=0,
+            challenger_seeds=side.seeds, challenger=side.accuracy, challenger_low=_number(found.low),
+            challenger_high=_number(found.high), design_effect=found.design_effect,
+            verdict="below the minimum" if below else "no champion",
         )  # fmt: skip
-        sentence = self._sentence(cells, flags) if flags else "Promoted: there was no champion."
-        return Decision(not flags, f"{sentence} {_accuracies(cells)}", cells, tuple(flags))
 
     def _compared(
-        self, cell: str, before: Predictions, after: Predictions, pair: Pairs, worse: float, better: float
+        self, cell: str, pair: Pairs, p_worse: float, worse_corrected: float, p_better: float, better_corrected: float
     ) -> Compared:
         verdict: Verdict = "no difference"
-        if worse < self.significance:
+        if worse_corrected < self.significance:
             verdict = "worse"
-        elif better < self.significance:
+        elif better_corrected < self.significance:
             verdict = "better"
-        accuracies = float(before.right.mean()), float(after.right.mean())
+        before, after, own, (low, high) = pair.champion, pair.challenger, pair.challenger.interval(), pair.interval()
         return Compared(
-            cell, pair.images, *accuracies, pair.difference, *pair.interval(),
-            pair.p_worse(self.margin), worse, pair.p_better(), better, verdict,
+            cell=cell, unit=own.unit, images=after.images, groups=after.groups, champion_seeds=before.seeds,
+            challenger_seeds=after.seeds, champion=before.accuracy, challenger=after.accuracy,
+            challenger_low=_number(own.low), challenger_high=_number(own.high), difference=pair.difference, low=low,
+            high=high, design_effect=pair.design_effect, p_worse=p_worse, p_worse_corrected=worse_corrected,
+            p_better=p_better, p_better_corrected=better_corrected, verdict=verdict,
         )  # fmt: skip
 
-    def _sentence(self, cells: Sequence[Compared], flags: Sequence[str]) -> str:
+    def _reasons_against(self, cells: Sequence[Compared], flags: Sequence[str]) -> list[str]:
         worse = [one for one in cells if one.verdict == "worse"]
-        better = [one for one in cells if one.verdict == "better"]
-        bound = f"more than {100 * self.margin:g} points" if self.margin else "any amount"
+        reasons = []
         if worse:
-            return f"Not promoted: below the champion by {bound} on {_named(worse, len(cells), 'p_worse_corrected')}."
-        if flags:
-            more = f", and {len(flags) - 1} more" if len(flags) > 1 else ""
-            return f"Not promoted: the evaluation is unreliable ({flags[0]}{more})."
-        if not better:
-            return f"Not promoted: not significantly better than the champion on any of {len(cells)} cells."
-        return (
-            f"Promoted: better than the champion on {_named(better, len(cells), 'p_better_corrected')}, and on none "
-            f"below it by {bound}."
-        )
+            reasons.append(f"below the champion by {self._bound} on {_named(worse, len(cells), 'p_worse_corrected')}")
+        reasons += _unreliable(flags)
+        if not any(one.verdict == "better" for one in cells):
+            reasons.append(f"not significantly better than the champion on any of {len(cells)} cells")
+        return reasons
+
+    def _reason_for(self, cells: Sequence[Compared]) -> str:
+        better = [one for one in cells if one.verdict == "better"]
+        named = _named(better, len(cells), "p_better_corrected")
+        return f"better than the champion on {named}, and on none below it by {self._bound}"
+
+    @property
+    def _bound(self) -> str:
+        return f"more than {100 * self.margin:g} points" if self.margin else "any amount"
 
 
-def cells_of(predictions: Mapping[tuple[str, str], Predictions], model: str) -> dict[str, Predictions]:
-    """The predictions of a model by variant, from the result of evaluation.evaluate. Images that were made against
-    another network are omitted, since they differ between champion and challenger."""
-    return {variant: found for (name, variant), found in predictions.items() if name == model and not found.transfer}
+def _number(value: float | None) -> float:
+    assert value is not None, "there is an image, so there is an interval"
+    return value
 
 
-def _check_cells(champion: Mapping[str, Predictions], challenger: Mapping[str, Predictions]) -> None:
-    for which, has, other in (("challenger", challenger, champion), ("champion", champion, challenger)):
-        if missing := [cell for cell in other if cell not in has]:
-            raise GateError(
-                f"the {which} was not evaluated on {', '.join(missing)}; evaluate both on the same variants"
-            )
-    if CLEAN not in champion:
+def _unreliable(flags: Sequence[str]) -> list[str]:
+    more = f", and {len(flags) - 1} more" if len(flags) > 1 else ""
+    return [f"the evaluation is unreliable ({flags[0]}{more})"] if flags else []
+
+
+def _notes(champion: int | None, challenger: int, left_out: int) -> list[str]:
+    """What limits a decision; the counts are those of seeds, and of signs that were left out."""
+    notes = []
+    if max(champion or 1, challenger) == 1:
+        notes.append("one seed on each side: the spread between seeds is unknown, and not in the p-values")
+    if champion == 1 < challenger or (challenger == 1 and (champion or 1) > 1):
+        notes.append("one side has a single seed: its spread is taken from the other side")
+    if left_out:
+        notes.append(f"{left_out} groups were left out, since the champion was trained on them")
+    return notes
+
+
+def _decision(
+    promoted: bool, reasons: Sequence[str], cells: tuple[Compared, ...], flags: Sequence[str], notes: Sequence[str]
+) -> Decision:
+    verdict = "Promoted" if promoted else "Not promoted"
+    sentence = f"{verdict}: {'; '.join(reasons)}. {_accuracies(cells)}"
+    return Decision(promoted, sentence, cells, tuple(flags), tuple(reasons), tuple(notes))
+
+
+def _check_cells(champion: Seeds, challenger: Seeds) -> dict[str, Predictions]:
+    """The predictions of the challenger's first seed, which all others must have been made like. Raises GateError."""
+    cells = dict.fromkeys(cell for seed in (*challenger, *champion) for cell in seed)
+    for which, seeds in (("challenger", challenger), ("champion", champion)):
+        for seed in seeds:
+            if missing := [cell for cell in cells if cell not in seed]:
+                raise GateError(
+                    f"the {which} was not evaluated on {', '.join(missing)}; evaluate both on the same variants"
+                )
+    if CLEAN not in cells:
         raise GateError(f"neither was evaluated on {CLEAN} images; evaluate both on them too")
+    return {cell: challenger[0][cell] for cell in cells}
 
 
-def _pairs(cell: str, champion: Predictions, challenger: Predictions) -> Pairs:
+def _groups(cell: str, found: Predictions) -> NDArray[np.str_]:
     """Raises GateError."""
-    if not len(champion.image_ids):
-        raise GateError(f"{cell}: no images; evaluate both on a split that has some")
-    for what in ("image_ids", "labels"):
-        if not np.array_equal(getattr(champion, what), getattr(challenger, what)):
-            raise GateError(
-                f"{cell}: champion and challenger were shown images with other {what}; evaluate both on one dataset, "
-                "and attack both with the same splits and data.images"
-            )
-    won, lost = challenger.right & ~champion.right, champion.right & ~challenger.right
-    return Pairs(len(won), int(won.sum()), int(lost.sum()))
+    if found.groups is None:
+        raise GateError(
+            f"{cell}: it is not known which images show one sign, so errors cannot be counted; use split=validation"
+        )
+    return found.groups
+
+
+def _kept(found: Predictions, trained_on: frozenset[str]) -> NDArray[np.bool_]:
+    """Which images show signs that the champion was not trained on."""
+    groups = _groups(found.variant, found)
+    known = np.isin(found.image_ids, np.array(sorted(trained_on), np.str_))
+    return ~np.isin(groups, groups[known])
+
+
+def _side(seeds: Seeds, cell: str, like: Predictions, kept: NDArray[np.bool_] | None = None) -> Side:
+    """Raises GateError."""
+    rows = np.ones(len(like.image_ids), np.bool_) if kept is None else kept
+    if not rows.any():
+        why = "no images" if kept is None or not len(rows) else "the champion was trained on all signs"
+        raise GateError(f"{cell}: {why}; evaluate both on a split that has others")
+    for seed in seeds:
+        for what in ("image_ids", "labels"):
+            if not np.array_equal(getattr(like, what), getattr(seed[cell], what)):
+                raise GateError(
+                    f"{cell}: champion and challenger were shown images with other {what}; evaluate both on one "
+                    "dataset, and attack both with the same splits and data.images"
+                )
+    return Side(np.array([seed[cell].right[rows] for seed in seeds]), _groups(cell, like)[rows], like.recovered)
 
 
 def _named(cells: Sequence[Compared], of: int, p: str) -> str:
     """The cells with the largest differences, in points of accuracy."""
     first = sorted(cells, key=lambda one: -abs(one.difference or 0.0))[:MOST_NAMED]
     named = ", ".join(
-        f"{one.cell} ({100 * (one.difference or 0.0):+.2f} points, p {_shown(getattr(one, p))})" for one in first
+        f"{one.cell} ({100 * (one.difference or 0.0):+.2f} points, p = {getattr(one, p):.1g})" for one in first
     )
     more = f" and {len(cells) - len(first)} more" if len(cells) > len(first) else ""
     return f"{len(cells)} of {of} cells: {named}{more}"
-
-
-def _shown(p: float) -> str:
-    """p is never zero, but some values are too small for a float."""
-    return f"= {p:.1g}" if p >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN:g}"
 
 
 def _accuracies(cells: Sequence[Compared]) -> str:

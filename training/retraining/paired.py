@@ -1,77 +1,156 @@
-"""Paired comparison of two classifiers on the same images: the difference of their accuracies, and its significance.
+"""Two contenders on one cell: the difference of their mean accuracies over seeds, and its significance.
 
-Only images on which the two disagree are informative: of N images, `won` are right only for the challenger and `lost`
-only for the champion. The difference of the accuracies is d = (won − lost) / N."""
+Signs and seeds are both random: another batch would have other signs, and the same recipe with another seed is another
+network. A p-value is the larger one of two: the sign changes by sign (intervals.PairedGroups), which is exact for
+networks that are exchangeable, and a t test whose variance has both parts, of signs and of seeds."""
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import t
 
-__all__ = ["Pairs", "holm"]
+from training.evaluation.intervals.paired import PairedGroups
+from training.evaluation.intervals.proportions import Interval, Units
+from training.evaluation.intervals.seeds import over_seeds
 
-NEAR_ONE = 1 - 1e-9
-HALF_AN_IMAGE = 0.5
+__all__ = ["Pairs", "Side", "holm"]
+
+Floats = NDArray[np.float64]
 
 
-class Pairs(NamedTuple):
-    """N ≥ 1 images: won, lost, and the others."""
+@dataclass(frozen=True)
+class Side:
+    """`right` (S, N): whether each of S seeds is right on each of N ≥ 1 images. `names` (N,): the group of each image;
+    `recovered` as in Predictions."""
 
-    images: int
-    won: int
-    lost: int
+    right: NDArray[np.bool_]
+    names: NDArray[np.str_]
+    recovered: bool = False
+
+    @property
+    def seeds(self) -> int:
+        return len(self.right)
+
+    @property
+    def images(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def units(self) -> Units:
+        return Units.of_groups(self.names, self.recovered)
+
+    @property
+    def groups(self) -> int:
+        return len(np.unique(self.names))
+
+    @property
+    def scores(self) -> Floats:
+        """(N,): the share of seeds that are right."""
+        scores: Floats = self.right.mean(axis=0, dtype=np.float64)
+        return scores
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.right.mean())
+
+    def interval(self) -> Interval:
+        """Of the accuracy, over groups and seeds."""
+        if self.seeds == 1:
+            return self.units.proportion(self.right[0])
+        return over_seeds(self.units, self.right).interval
+
+    @property
+    def squares(self) -> float:
+        """The sum over seeds of (accuracy − mean)²."""
+        found = self.right.mean(axis=1, dtype=np.float64)
+        return float(((found - found.mean()) ** 2).sum())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Both sides on the same images."""
+
+    champion: Side
+    challenger: Side
 
     @property
     def difference(self) -> float:
-        return (self.won - self.lost) / self.images
+        return self.by_sign.difference
 
-    def p_better(self) -> float:
-        """The one-sided p of the null hypothesis d ≤ 0 (no improvement): McNemar's exact test, in which won is binomial
-        with p = 1/2 among won + lost (Q. McNemar, 1947)."""
-        return self._exact(self.won)
+    @cached_property
+    def by_sign(self) -> PairedGroups:
+        return PairedGroups(self.champion.scores, self.challenger.scores, self.champion.names)
 
-    def p_worse(self, margin: float) -> float:
-        """The one-sided p of the null hypothesis d ≥ −margin (a loss no larger than the margin).
+    @property
+    def design_effect(self) -> float | None:
+        """None if the sides agree on all images."""
+        effect = self.by_sign.design_effect
+        return None if math.isnan(effect) else effect
 
-        The larger p of two tests: Tango's score test of d = −margin, with half an image as continuity correction, since
-        without it the test is anti-conservative for small N; and McNemar's exact test of d = 0, since a challenger that
-        is not significantly below 0 is not significantly below −margin either. With margin = 0 only the exact test is
-        used."""
-        exact = self._exact(self.lost)
-        return exact if margin == 0 else max(exact, float(norm.cdf(self.score(-margin, HALF_AN_IMAGE))))
+    @property
+    def seed_variance(self) -> float:
+        """The variance of the difference that comes from seeds, σ² (1/S + 1/S'), with σ² pooled over both sides, since
+        one of them may have a single seed; 0 if both have: nothing is known then."""
+        sides = self.champion, self.challenger
+        if not self._seed_freedom:
+            return 0.0
+        squares = sum(side.squares for side in sides)
+        return squares / self._seed_freedom * sum(1 / side.seeds for side in sides)
 
-    def score(self, difference: float, correction: float = 0.0) -> float:
-        """The standardized distance from d = `difference`, in (−1, 1), normal for large N: the variance is that of the
-        most likely distribution with this difference (T. Tango, "Equivalence test and confidence interval for the
-        difference in proportions for the paired-sample design", Statistics in Medicine 17, 1998). At 0 its square is
-        McNemar's χ² without continuity correction; `correction` is in images."""
-        n, won, lost = self
-        linear = -won - lost + (2 * n - won + lost) * difference
-        constant = -lost * difference * (1 - difference)
-        share_lost = (math.sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
-        variance = n * (2 * share_lost + difference * (1 - difference))
-        return (won - lost - n * difference + correction) / math.sqrt(variance) if variance > 0 else 0.0
+    @property
+    def standard_error(self) -> float:
+        """The root of the sum of both variances. What a seed does on one sign is in both, so the error is not too small
+        (C. Cameron, J. Gelbach, D. Miller, "Robust inference with multiway clustering", Journal of Business & Economic
+        Statistics 29, 2011, subtract it)."""
+        return math.sqrt(self._sign_variance + self.seed_variance)
+
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom of the sum of both variances."""
+        signs = self._sign_variance, self.by_sign.degrees
+        return satterthwaite(signs, (self.seed_variance, self._seed_freedom))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The interval of d: the differences that the score test does not reject."""
-        bound = float(norm.ppf((1 + confidence) / 2))
-        low = self._where(bound) if self.difference > -1 else -1.0
-        high = self._where(-bound) if self.difference < 1 else 1.0
-        return low, high
+        """Of the difference, over signs and seeds."""
+        if not self.seed_variance:
+            return self.by_sign.interval(confidence)
+        half = float(t.ppf((1 + confidence) / 2, self.freedom)) * self.standard_error
+        return max(-1.0, self.difference - half), min(1.0, self.difference + half)
 
-    def _where(self, score: float) -> float:
-        return float(brentq(lambda difference: self.score(difference) - score, -NEAR_ONE, NEAR_ONE))
+    def p_better(self) -> float:
+        """One-sided, for the null hypothesis of no gain."""
+        return max(self.by_sign.p_better(), self._p_beyond(self.difference))
 
-    def _exact(self, cases: int) -> float:
-        discordant = self.won + self.lost
-        return float(binomtest(cases, discordant, alternative="greater").pvalue) if discordant else 1.0
+    def p_worse(self, margin: float) -> float:
+        """One-sided, for the null hypothesis of a loss no larger than `margin`."""
+        return max(self.by_sign.p_worse(margin), self._p_beyond(-self.difference - margin))
+
+    def _p_beyond(self, distance: float) -> float:
+        """0 if the spread of seeds is unknown: signs alone decide."""
+        return float(t.sf(distance / self.standard_error, self.freedom)) if self.seed_variance else 0.0
+
+    @property
+    def _sign_variance(self) -> float:
+        error = self.by_sign.standard_error
+        return 0.0 if math.isnan(error) else error**2
+
+    @property
+    def _seed_freedom(self) -> int:
+        return self.champion.seeds + self.challenger.seeds - 2
 
 
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
+def satterthwaite(*variances: tuple[float, float]) -> float:
+    """The degrees of freedom of a sum of (variance, its degrees of freedom) (F. Satterthwaite, "An approximate
+    distribution of estimates of variance components", Biometrics Bulletin 2, 1946)."""
+    spread = sum(variance**2 / freedom for variance, freedom in variances if variance)
+    return sum(variance for variance, _ in variances) ** 2 / spread if spread else math.inf
+
+
+def holm(p_values: Sequence[float]) -> Floats:
     """p-values corrected for the number of tests, whatever their dependence: if those below α are rejected, the
     probability that a true hypothesis is among them is at most α (S. Holm, "A simple sequentially rejective multiple
     test procedure", Scandinavian Journal of Statistics 6, 1979)."""

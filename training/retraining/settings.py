@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,7 +41,9 @@ class RawImages(Settings):
 
 class Retrain(Settings):
     """One batch: the raw images of `dataset` become datasets at `size_px`. A challenger is trained on them for each of
-    `seeds`; the one that is best on the validation tracks is compared with the champion of the registered model `name`.
+    `seeds`; the gate compares the means over all seeds with those of the champion of the registered model `name`, and
+    the seed that is best on the validation tracks serves if they are promoted. `split`: the images of the comparison;
+    unless these are the test images, the promoted network is also evaluated on the test images, once, afterwards.
 
     `datasets`, `training` and `attacks` are the command-line arguments of these jobs. `on_drift`: report it; trigger,
     which trains on new images only if they have drifted; block, which stops, so that somebody can look at them."""
@@ -91,8 +94,12 @@ class Retrain(Settings):
             f"runs_root={runs_root}", "resume=auto", f"tracking.batch_id={batch_id}",
         ]  # fmt: skip
 
-    def for_attack(self, root: Path, model: str, attack: Overrides, batch_id: str) -> list[str]:
-        return [f"model={model}", *self._data(root), f"splits=[{self.split}]", *attack, f"batch_id={batch_id}"]
+    def for_attack(
+        self, root: Path, model: str, attack: Overrides, batch_id: str, splits: Sequence[Split] = ()
+    ) -> list[str]:
+        """`splits`: by default the one on which the contenders are compared."""
+        attacked = f"splits=[{','.join(splits or [self.split])}]"
+        return [f"model={model}", *self._data(root), attacked, *attack, f"batch_id={batch_id}"]
 
     def attacks_of(self, conf: Path) -> list[AdversarialDatasets]:
         """The settings of the attacks, with the defaults in the folder `conf`. Raises SettingsError."""

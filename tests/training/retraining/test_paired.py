@@ -1,36 +1,31 @@
-"""The paired tests against published numbers, slow twins and the exact distribution of their p-values."""
+"""The comparison of two sides against other tests, and how often it errs where nothing differs."""
 
-import math
 from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
-from scipy.stats import multinomial
+from numpy.typing import NDArray
+from scipy.stats import ttest_1samp, ttest_ind
 
-from training.retraining.paired import Pairs, holm
+from training.evaluation.intervals.paired import PairedGroups
+from training.retraining.paired import Pairs, Side, holm
+
+SIGNS, FRAMES = 40, 10
+NAMES = np.repeat(np.arange(SIGNS), FRAMES).astype(str)
+
+
+def side(*shares: float) -> Side:
+    """A seed for each share: that share of the frames of every sign is right, so signs do not differ."""
+    right = [np.tile(np.arange(FRAMES) < round(share * FRAMES), SIGNS) for share in shares]
+    return Side(np.array(right), NAMES)
 
 
 @st.composite
-def some_pairs(draw: st.DrawFn) -> Pairs:
-    won, lost = draw(st.integers(0, 40)), draw(st.integers(0, 40))
-    return Pairs(draw(st.integers(max(won + lost, 1), 200)), won, lost)
-
-
-def score_twin(pairs: Pairs, difference: float) -> float:
-    """The variance at the share lost that is most likely, which is looked for."""
-
-    def unlikely(lost: float) -> float:
-        shares = (lost + difference, lost, 1 - 2 * lost - difference)
-        counts = (pairs.won, pairs.lost, pairs.images - pairs.won - pairs.lost)
-        return -sum(count * math.log(share) for count, share in zip(counts, shares, strict=True) if count)
-
-    low, high = max(0.0, -difference), (1 - difference) / 2
-    found = minimize_scalar(unlikely, bounds=(low + 1e-12, high - 1e-12), method="bounded", options={"xatol": 1e-11})
-    variance = (2 * found.x + difference - difference**2) / pairs.images
-    return (pairs.difference - difference) / math.sqrt(variance)
+def some_sides(draw: st.DrawFn, seeds: int = 3) -> Side:
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return Side(random.random((seeds, len(NAMES))) < draw(st.floats(0.05, 0.95)), NAMES)
 
 
 def closed_testing(p_values: list[float]) -> list[float]:
@@ -43,63 +38,72 @@ def closed_testing(p_values: list[float]) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("pairs", "low", "high"),
-    [
-        (Pairs(21, won=1, lost=7), -0.5172, -0.0260),  # M. Fagerland, S. Lydersen, P. Laake, "Recommended tests and
-        (Pairs(161, won=6, lost=16), -0.1240, -0.0054),  # confidence intervals for paired binomial proportions", 2014
-    ],
-)
-def test_intervals_are_the_published_ones(pairs: Pairs, low: float, high: float) -> None:
-    assert pairs.interval() == pytest.approx((low, high), abs=5e-5)
-
-
-@given(pairs=some_pairs(), difference=st.floats(-0.9, 0.9))
-@settings(max_examples=200, deadline=None)
-def test_the_score_is_that_of_the_most_likely_distribution(pairs: Pairs, difference: float) -> None:
-    assert pairs.score(difference) == pytest.approx(score_twin(pairs, difference), rel=1e-4, abs=1e-4)
-
-
-@given(pairs=some_pairs())
-@settings(deadline=None)
-def test_without_a_margin_the_tests_are_mcnemars(pairs: Pairs) -> None:
-    discordant = pairs.won + pairs.lost
-    tails = [sum(math.comb(discordant, k) for k in range(n, discordant + 1)) for n in (pairs.won, pairs.lost)]
-    assert pairs.p_better() == pytest.approx(tails[0] / 2**discordant)
-    assert pairs.p_worse(0) == pytest.approx(tails[1] / 2**discordant)
-    chi_squared = (pairs.won - pairs.lost) ** 2 / discordant if discordant else 0
-    assert pairs.score(0) ** 2 == pytest.approx(chi_squared)
-
-
-@given(pairs=some_pairs())
-@settings(deadline=None)
-def test_intervals_hold_the_difference_and_turn_with_the_sides(pairs: Pairs) -> None:
+def test_where_signs_are_alike_the_seeds_decide_by_students_test() -> None:
+    before, after = (0.5, 0.7, 0.6), (0.8, 0.7, 0.9)
+    pairs = Pairs(side(*before), side(*after))
+    assert pairs.by_sign.p_better() < 1e-4, "all signs are better"
+    assert pairs.p_better() == pytest.approx(ttest_ind(after, before, alternative="greater").pvalue)
+    assert pairs.freedom == pytest.approx(4)
+    worse = ttest_ind(after, np.array(before) - 0.1, alternative="less").pvalue
+    assert Pairs(side(*before), side(*after)).p_worse(0.1) == pytest.approx(max(worse, pairs.by_sign.p_worse(0.1)))
     low, high = pairs.interval()
-    assert -1 <= low <= pairs.difference <= high <= 1
-    swapped = Pairs(pairs.images, pairs.lost, pairs.won).interval()
-    assert swapped == pytest.approx((-high, -low), abs=1e-6)
+    found = ttest_ind(after, before).confidence_interval()
+    assert (low, high) == pytest.approx((found.low, found.high))
 
 
-@given(pairs=some_pairs(), margin=st.floats(0, 0.5), more=st.floats(0, 0.4))
-@settings(deadline=None)
-def test_a_wider_margin_or_one_loss_less_is_never_worse(pairs: Pairs, margin: float, more: float) -> None:
+def test_where_seeds_are_alike_the_signs_decide() -> None:
+    random = np.random.default_rng(0)
+    before, after = random.random((2, len(NAMES))) < 0.6
+    one, three = (
+        Pairs(*(Side(np.array([right]), NAMES) for right in (before, after))),
+        Pairs(*(Side(np.array([right] * 3), NAMES) for right in (before, after))),
+    )
+    by_sign = PairedGroups(before, after, NAMES)
+    for pairs in (one, three):
+        assert pairs.p_better() == by_sign.p_better() and pairs.p_worse(0.01) == by_sign.p_worse(0.01)
+        assert pairs.interval() == by_sign.interval()
+    sums = np.array([after[name == NAMES].mean() - before[name == NAMES].mean() for name in np.unique(NAMES)])
+    assert three.p_better() == pytest.approx(ttest_1samp(sums, 0, alternative="greater").pvalue, abs=0.02)
+
+
+def test_the_spread_of_a_side_with_one_seed_is_that_of_the_other() -> None:
+    pairs = Pairs(side(0.5), side(0.6, 0.8, 0.7))
+    assert pairs.seed_variance == pytest.approx(0.01 * (1 + 1 / 3))
+    assert pairs.freedom == pytest.approx(2)
+    assert Pairs(side(0.5), side(0.9)).seed_variance == 0
+
+
+@given(before=some_sides(), after=some_sides(), margin=st.floats(0, 0.3), more=st.floats(0, 0.3))
+@settings(max_examples=15, deadline=None)
+def test_sides_swap_and_margins_only_forgive(before: Side, after: Side, margin: float, more: float) -> None:
+    pairs, swapped = Pairs(before, after), Pairs(after, before)
+    low, high = pairs.interval()
+    assert low <= pairs.difference <= high
+    assert swapped.interval() == pytest.approx((-high, -low))
+    assert swapped.p_worse(0) == pytest.approx(pairs.p_better(), abs=0.02)
     assert pairs.p_worse(margin + more) >= pairs.p_worse(margin) - 1e-9
-    if pairs.lost:
-        assert pairs._replace(lost=pairs.lost - 1).p_worse(margin) >= pairs.p_worse(margin) - 1e-9
+    assert pairs.standard_error >= pairs.by_sign.standard_error
 
 
-@pytest.mark.parametrize(("images", "margin"), [(20, 0.1), (50, 0.02), (50, 0.0)])
-def test_a_challenger_at_the_margin_is_seldom_called_worse(images: int, margin: float) -> None:
-    """The chance of p < 0.05, summed over all outcomes, for many shares of images on which the two disagree: it is the
-    test's size, and a test of size 0.05 has no larger one."""
-    outcomes = [(won, lost) for won in range(images + 1) for lost in range(images + 1 - won)]
-    rejected = np.array([o for o in outcomes if Pairs(images, *o).p_worse(margin) < 0.05])
-    counts = np.column_stack([rejected, images - rejected.sum(axis=1)])
-    sizes = [
-        multinomial.pmf(counts, images, [won, won + margin, 1 - 2 * won - margin]).sum()
-        for won in np.linspace(0, (1 - margin) / 2, 40)
-    ]
-    assert 0.01 < max(sizes) <= 0.05
+def drawn(random: np.random.Generator, hard: NDArray[np.float64], seeds: int) -> Side:
+    """Seeds of one recipe: they differ as a whole, and by sign."""
+    luck = random.normal(0, 0.4, (seeds, 1)) + random.normal(0, 0.3, (seeds, SIGNS))
+    share = 1 / (1 + np.exp(-(hard + luck)))
+    return Side(random.random((seeds, len(NAMES))) < np.repeat(share, FRAMES, axis=1), NAMES)
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (1, 3)])
+def test_another_seed_of_the_same_recipe_is_seldom_called_better(seeds: tuple[int, int]) -> None:
+    """Signs alone would call it better in every fourth case."""
+    random = np.random.default_rng(11)
+    called, by_sign = [], []
+    for _ in range(200):
+        hard = random.normal(1, 1, SIGNS)
+        pairs = Pairs(*(drawn(random, hard, count) for count in seeds))
+        called.append(pairs.p_better() < 0.05)
+        by_sign.append(pairs.by_sign.p_better() < 0.05)
+    assert np.mean(called) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
+    assert np.mean(by_sign) > 0.15
 
 
 @given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=6))

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.loop.run_folder import RunFolder
+from training.retraining.decision import sha256
 from training.retraining.record import BatchError, Decided, RetrainingBatch
 
 
@@ -57,4 +58,21 @@ def test_a_decision_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert RetrainingBatch(tmp_path / "b-1").decided == decided
     (batch.folder / "batch.json").write_text("{")
     with pytest.raises(BatchError, match=r"batch\.json: not readable .*; remove it"):
+        _ = batch.decided
+
+
+def test_a_document_that_was_changed_after_the_decision_is_not_carried_out(tmp_path: Path) -> None:
+    batch = RetrainingBatch(tmp_path / "b-1")
+    written = b'{"verdict":"promoted"}\n'
+    batch.keep_document(written)
+    decided = Decided(None, "1", True, "Promoted.", "run", sha256(written), "96.4%")
+    batch.decide(decided)
+    assert RetrainingBatch(tmp_path / "b-1").decided == decided
+    batch.document.write_bytes(written.replace(b"promoted", b"refused"))
+    with pytest.raises(
+        BatchError, match=rf"decision\.json: is not what was decided, its SHA-256 is not {decided.sha256}"
+    ):
+        _ = batch.decided
+    batch.document.unlink()
+    with pytest.raises(BatchError, match=r"decision\.json: missing; remove .*batch\.json to repeat"):
         _ = batch.decided

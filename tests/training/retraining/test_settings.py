@@ -37,7 +37,7 @@ def test_each_steps_command_line_is_one_that_its_job_takes() -> None:
     )
     assert list(attacked.strengths) == ["fgsm-snr50", "fgsm-snr45", "fgsm-snr40", "fgsm-snr33"]
     assert (attacked.data.root, attacked.data.geometry, attacked.splits, attacked.batch_id) == (
-        Path("d"), "resize", ("test",), "b1",
+        Path("d"), "resize", ("validation",), "b1",
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_each_steps_command_line_is_one_that_its_job_takes() -> None:
     "override",
     [
         "training=[epochs=3]", "seeds=[1]", "attacks=[[attack=pgd, 'eps=[0.03]']]", "attacks=[]", "gate.margin=0.01",
-        "split=validation", "training=[model=baseline_cnn_mixture]", "size_px=28",
+        "split=test", "gate.minimum_accuracy=0.5", "training=[model=baseline_cnn_mixture]", "size_px=28",
     ],
 )  # fmt: skip
 def test_what_can_have_an_effect_changes_the_configuration(override: str) -> None:

@@ -20,7 +20,7 @@ from training.retraining.settings import Retrain
 from training.streams.stream import Data
 from training.tracking import find_file, reopened_run
 
-__all__ = ["DriftedError", "find_drift", "keep_profile", "write_report"]
+__all__ = ["DriftedError", "find_drift", "find_profile", "keep_profile", "write_report"]
 
 FOLDER = "checkpoint"
 """The artefact folder of a run, which also holds its model."""
@@ -44,12 +44,18 @@ def keep_profile(settings: Retrain, root: Path, listing: Listing, run: RunFolder
 
 def find_drift(settings: Retrain, root: Path, listing: Listing, champion: Classifier, run_id: str) -> Report | None:
     """None if no image is new, or if the run of the champion has no profile. Raises RoadsignError."""
+    profile = find_profile(run_id)
+    if profile is None:
+        return None
+    data = Data(root=str(root), geometry=settings.geometry, size_px=champion.shape.size_px)
+    return compare(settings.drift, profile, champion, data, signs_of(listing.images), _device(settings))
+
+
+def find_profile(run_id: str) -> Profile | None:
+    """What a run was trained on; None if it has no profile. Raises RoadsignError."""
     with tempfile.TemporaryDirectory() as folder:
         path = find_file(run_id, f"{FOLDER}/{PROFILE}", Path(folder))
-        if path is None:
-            return None
-        data = Data(root=str(root), geometry=settings.geometry, size_px=champion.shape.size_px)
-        return compare(settings.drift, Profile.read(path), champion, data, signs_of(listing.images), _device(settings))
+        return None if path is None else Profile.read(path)
 
 
 def write_report(report: Report, folder: Path) -> Path:
