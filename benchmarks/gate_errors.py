@@ -197,7 +197,8 @@ def main() -> None:
         found = rates(drawn(design), design.with_seeds, gate, given.draws)
         print(f"| same recipe, {design.name} | {row(found)} |", flush=True)
     print("\nPromoted, if the challenger's recipe makes fewer errors in all cells, by that share of them\n")
-    print("| design |", " | ".join(f"{100 * gain:.0f} %" for gain in GAINS), "|\n|:--|", "--:|" * len(GAINS), sep="")
+    print("| design |", " | ".join(f"{100 * gain:.0f} %" for gain in GAINS), "|")
+    print("|:--|", "--:|" * len(GAINS), sep="")
     for design in DESIGNS:
         shares = [rates(drawn(design, gain), design.with_seeds, gate, given.draws // 4).promoted for gain in GAINS]
         print(f"| {design.name} |", " | ".join(f"{share:.0f}" for share in shares), "|", flush=True)
