@@ -227,13 +227,13 @@ def at_random(random: np.random.Generator, better: float) -> tuple[dict[str, Pre
 
 @pytest.mark.parametrize(("better", "wrong"), [(-0.02, "worse"), (0.0, "better")])
 def test_chance_alone_seldom_decides(better: float, wrong: str) -> None:
-    """Six cells that lie just at the margin, or at the champion's accuracy, in 40 drawn evaluations: without the
+    """Six cells that lie just at the margin, or at the champion's accuracy, in 80 drawn evaluations: without the
     correction some cell would be called worse, or better, in every fifth."""
     random = np.random.default_rng(7)
-    decisions = [Gate(margin=0.02).decide(*([one] for one in at_random(random, better))) for _ in range(40)]
+    decisions = [Gate(margin=0.02).decide(*([one] for one in at_random(random, better))) for _ in range(80)]
     called = [wrong in verdicts(decision).values() for decision in decisions]
     raw = [min(getattr(one, f"p_{wrong}") for one in decision.cells) < 0.05 for decision in decisions]
-    assert np.mean(called) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 40)
+    assert np.mean(called) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 80)
     assert np.mean(raw) > 0.1
 
 
