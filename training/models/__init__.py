@@ -7,9 +7,11 @@ library inside `layers`, when a network of this kind is built, and only torch an
 
 from training.models.baseline_cnn import BaselineCnn
 from training.models.contract import Channels, Model, Normalize
+from training.models.sign_net import SignNet
 
 __all__ = ["MODELS", "Channels", "Model", "Normalize"]
 
 MODELS: dict[str, type[Model]] = {
     "baseline_cnn": BaselineCnn,
+    "sign_net": SignNet,
 }
