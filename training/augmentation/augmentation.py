@@ -1,6 +1,7 @@
 """Random changes of training images, drawn and applied on the device of the batch."""
 
-from typing import Literal, NamedTuple
+import math
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -8,12 +9,15 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from pipelines.datasets.card import DatasetCard
 from pipelines.errors import SettingsError
-from pipelines.settings import Settings
+from pipelines.settings import AddedLater, Settings
+from training.augmentation.fresh_noise import FreshNoise
 
-__all__ = ["DRAWS", "NO_MIRRORS", "Augmentation", "Mirrors"]
+__all__ = ["DRAWS", "LATER_DRAWS", "NO_MIRRORS", "Augmentation", "Mirrors"]
 
 DRAWS = 8
 """Numbers per image: two flips, rotation, zoom, shift in x and y, contrast, brightness."""
+LATER_DRAWS = 2
+"""Further numbers per image, if these are asked for: shear, gamma."""
 
 
 class Mirrors(NamedTuple):
@@ -41,7 +45,9 @@ class Augmentation(Settings):
     flips only images whose class has a mirror on the card of the data set, and assigns the label of the mirror. "auto"
     is label_safe if the card defines mirrors, otherwise none. Contrast is defined as in Keras: around the mean of each
     channel, clipped to [0, 1]. Areas that a rotation uncovers are black, like padding. `shift_fraction`,
-    `zoom_fraction` and `brightness` (up to ± this much is added to all values of an image) are not in the paper."""
+    `zoom_fraction` and `brightness` (up to ± this much is added to all values of an image) are not in the paper. Nor
+    are `shear_deg` (x is shifted by y · tan of up to ± this angle, before the rotation) and `gamma` (x becomes x^g,
+    where log g is uniform within ± log(1 + gamma)). `noise` is applied last (fresh_noise.py)."""
 
     rotation_deg: float = Field(default=40.0, ge=0, le=180)
     contrast: float = Field(default=0.6, ge=0, le=1)
@@ -49,6 +55,15 @@ class Augmentation(Settings):
     shift_fraction: float = Field(default=0.0, ge=0, lt=1)
     zoom_fraction: float = Field(default=0.0, ge=0, lt=1)
     brightness: float = Field(default=0.0, ge=0, le=1)
+    shear_deg: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, lt=90)
+    gamma: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, allow_inf_nan=False)
+    noise: Annotated[FreshNoise | None, AddedLater(before=None)] = None
+
+    @property
+    def draws(self) -> int:
+        """How many uniform numbers an image needs. DRAWS for the settings that there were first, so that the numbers of
+        older trainings stay as they were."""
+        return DRAWS + LATER_DRAWS if self.shear_deg or self.gamma else DRAWS
 
     def for_card(self, card: DatasetCard) -> "Augmentation":
         """These settings with "auto" resolved. Raises SettingsError if label-safe flips are requested and the card does
@@ -65,15 +80,18 @@ class Augmentation(Settings):
     def __call__(
         self, images: torch.Tensor, labels: torch.Tensor, draws: torch.Tensor, mirrors: Mirrors = NO_MIRRORS
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, channels, S, S) floats in [0, 1] and (N,) labels, changed according to the (DRAWS, N) uniform numbers in
-        [0, 1). The numbers of an image do not depend on its batch or rank."""
+        """(N, channels, S, S) floats in [0, 1] and (N,) labels, changed according to the (self.draws, N) uniform
+        numbers in [0, 1); without noise. The numbers of an image do not depend on its batch or rank."""
         if self.flips == "auto":
             raise ValueError("flips=auto must first be resolved by for_card")
-        mirror, upside_down, *move, contrast, brightness = draws.unbind()
+        mirror, upside_down, *move, contrast, brightness = draws[:DRAWS].unbind()
+        shear, gamma = draws[DRAWS:].unbind() if len(draws) > DRAWS else (None, None)
         if self.flips != "none":
             images, labels = self._flip(images, labels, mirrors.horizontal, 3, mirror)
             images, labels = self._flip(images, labels, mirrors.vertical, 2, upside_down)
-        return self._brightness(self._contrast(self._move(images, *move), contrast), brightness), labels
+        turn, zoom, x, y = move
+        images = self._move(images, turn, zoom, x, y, shear)
+        return self._brightness(self._contrast(self._gamma(images, gamma), contrast), brightness), labels
 
     def _flip(
         self, images: torch.Tensor, labels: torch.Tensor, becomes: torch.Tensor, axis: int, draw: torch.Tensor
@@ -86,17 +104,27 @@ class Augmentation(Settings):
         return torch.where(chosen[:, None, None, None], images.flip(axis), images), labels
 
     def _move(
-        self, images: torch.Tensor, turn: torch.Tensor, zoom: torch.Tensor, x: torch.Tensor, y: torch.Tensor
-    ) -> torch.Tensor:
-        if not (self.rotation_deg or self.shift_fraction or self.zoom_fraction):
+        self, images: torch.Tensor, turn: torch.Tensor, zoom: torch.Tensor, x: torch.Tensor, y: torch.Tensor,
+        shear: torch.Tensor | None,
+    ) -> torch.Tensor:  # fmt: skip
+        if not (self.rotation_deg or self.shift_fraction or self.zoom_fraction or self.shear_deg):
             return images
         angle = _around_zero(turn) * torch.pi * self.rotation_deg / 180
         scale = 1 + _around_zero(zoom) * self.zoom_fraction
         cosine, sine = angle.cos() * scale, angle.sin() * scale
         shift_x, shift_y = (_around_zero(draw) * 2 * self.shift_fraction for draw in (x, y))
-        rows = torch.stack((cosine, -sine, shift_x, sine, cosine, shift_y), dim=1).view(-1, 2, 3)
+        slope = torch.zeros_like(turn) if shear is None else (_around_zero(shear) * math.radians(self.shear_deg)).tan()
+        # The columns of rotation · shear, where shear is [[1, slope], [0, 1]].
+        across, down = cosine * slope - sine, sine * slope + cosine
+        rows = torch.stack((cosine, across, shift_x, sine, down, shift_y), dim=1).view(-1, 2, 3)
         grid = affine_grid(rows, list(images.shape), align_corners=False)
         return grid_sample(images, grid.to(images.dtype), align_corners=False)
+
+    def _gamma(self, images: torch.Tensor, draw: torch.Tensor | None) -> torch.Tensor:
+        if draw is None or not self.gamma:
+            return images
+        exponent = (_around_zero(draw) * math.log1p(self.gamma)).exp()
+        return images.clamp_min(0) ** exponent[:, None, None, None]
 
     def _contrast(self, images: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
         if not self.contrast:

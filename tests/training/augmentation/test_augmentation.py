@@ -3,13 +3,13 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import rotate
+from torchvision.transforms.v2.functional import affine, rotate
 
 from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.datasets.mnist import Mnist
 from pipelines.datasets.synthetic_drawing import draw_template
 from pipelines.errors import SettingsError
-from training.augmentation.augmentation import DRAWS, Augmentation, Mirrors
+from training.augmentation.augmentation import DRAWS, LATER_DRAWS, Augmentation, Mirrors
 
 STILL = {"rotation_deg": 0.0, "contrast": 0.0, "flips": "none"}
 MIRRORED, UPSIDE_DOWN, NUM_CLASSES = GTSRB_CARD.hflip, GTSRB_CARD.vflip, GTSRB_CARD.num_classes
@@ -18,11 +18,11 @@ MIRRORS = Mirrors.of(GTSRB_CARD)
 
 def augment(images: torch.Tensor, labels: torch.Tensor, seed: int = 0, **settings: object) -> tuple[torch.Tensor, ...]:
     augmentation = Augmentation.model_validate({**STILL, **settings})
-    return augmentation(images, labels, uniform(len(images), seed), MIRRORS)
+    return augmentation(images, labels, uniform(len(images), seed, augmentation.draws), MIRRORS)
 
 
-def uniform(count: int, seed: int) -> torch.Tensor:
-    return torch.rand((DRAWS, count), generator=torch.Generator().manual_seed(seed))
+def uniform(count: int, seed: int, numbers: int = DRAWS) -> torch.Tensor:
+    return torch.rand((numbers, count), generator=torch.Generator().manual_seed(seed))
 
 
 def batch(count: int = 64, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,6 +71,38 @@ def test_rotation_is_torchvisions_by_the_angle_that_was_drawn() -> None:
     angles = (uniform(16, seed=0)[2] * 2 - 1) * 40
     for image, result, angle in zip(images, turned, angles, strict=True):
         torch.testing.assert_close(result, rotate(image, angle.item(), InterpolationMode.BILINEAR), atol=2e-4, rtol=0)
+
+
+def test_shear_is_torchvisions_by_the_angle_that_was_drawn() -> None:
+    images, labels = batch(16)
+    sheared, _ = augment(images, labels, shear_deg=20.0)
+    angles = (uniform(16, 0, DRAWS + LATER_DRAWS)[DRAWS] * 2 - 1) * 20
+    assert angles.abs().max() > 15
+    for image, result, angle in zip(images, sheared, angles, strict=True):
+        expected = affine(image, 0.0, [0, 0], 1.0, [angle.item(), 0.0], InterpolationMode.BILINEAR)
+        torch.testing.assert_close(result, expected, atol=5e-4, rtol=0)
+
+
+def test_gamma_is_a_power_whose_logarithm_is_uniform() -> None:
+    images, labels = batch(400)
+    changed, _ = augment(images, labels, gamma=1.0)
+    exponents = (changed.clamp_min(1e-6).log() / images.clamp_min(1e-6).log()).flatten(1).median(1).values
+    drawn = 2 ** (uniform(400, 0, DRAWS + LATER_DRAWS)[DRAWS + 1] * 2 - 1)
+    torch.testing.assert_close(exponents, drawn, atol=1e-3, rtol=1e-3)
+    assert 0.5 <= exponents.min() < 0.52
+    assert 1.95 < exponents.max() <= 2
+
+
+def test_later_changes_take_numbers_of_their_own() -> None:
+    """So that those of the earlier ones stay what they were."""
+    images, labels = batch()
+    settings = Augmentation(flips="label_safe", shift_fraction=0.1, zoom_fraction=0.1, brightness=0.2)
+    later = settings.model_copy(update={"shear_deg": 1e-9})
+    assert (settings.draws, later.draws) == (DRAWS, DRAWS + LATER_DRAWS)
+    draws = uniform(64, 0, DRAWS + LATER_DRAWS)
+    one, other = settings(images, labels, draws[:DRAWS], MIRRORS), later(images, labels, draws, MIRRORS)
+    torch.testing.assert_close(one[0], other[0], atol=1e-5, rtol=0)
+    assert torch.equal(one[1], other[1])
 
 
 def test_contrast_scales_around_each_channels_mean_by_a_factor_within_the_bounds() -> None:
