@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 
 from training.augmentation.augmentation import Mirrors
+from training.classifiers.balance import class_counts
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
@@ -45,7 +46,10 @@ def make_training(settings: TrainClassifier, ranks: Ranks, train: Batches, valid
     SettingsError."""
     card = train.source.card
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
-    return ClassifierTraining(settings, Shape.of(train), ranks, train, validation, Mirrors.of(card))
+    counts = class_counts(train) if settings.class_balance else ()
+    return ClassifierTraining(
+        settings, Shape.of(train), ranks, train, validation, Mirrors.of(card), class_counts=counts
+    )
 
 
 class TrackedClassifier(TrackedTraining):

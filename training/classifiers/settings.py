@@ -59,7 +59,12 @@ class TrainClassifier(TrainingRun):
     weight_decay is Adam. `objective`, a member of training.objectives, defines what is minimized. The learning rate is
     `lr` throughout; with "one_cycle" it rises linearly to `lr` during `warmup_fraction` of all steps and then falls to
     zero along a cosine. `keep`: the weights of the last epoch, or of the epoch with the best accuracy on the validation
-    tracks."""
+    tracks.
+
+    `ema_decay` above 0: validated and kept is the moving average of the weights and of batch norm's statistics, with
+    this decay per step (loop/moving_average.py). `class_balance` b weights the loss of an image by n^−b, where n is the
+    number of training images of its class, with a mean of 1 over all images: 0 not at all, 1 so that each class has the
+    same weight. `max_gradient_norm`: a longer gradient is scaled down to this norm."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
@@ -77,6 +82,9 @@ class TrainClassifier(TrainingRun):
     keep: Literal["last", "best"]
     seed: int = Field(ge=0)
     cache: Cache = "none"
+    ema_decay: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, lt=1)
+    class_balance: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, le=1)
+    max_gradient_norm: Annotated[float | None, AddedLater(before=None)] = Field(default=None, gt=0, allow_inf_nan=False)
 
     def lr_at(self, progress: float) -> float:
         """The learning rate after `progress` in [0, 1) of all steps."""

@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pipelines.errors import SettingsError
-from training.augmentation.augmentation import DRAWS, NO_MIRRORS, Mirrors
+from training.augmentation.augmentation import NO_MIRRORS, Mirrors
+from training.classifiers.balance import class_weights
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Classifier, Shape
+from training.loop.moving_average import MovingAverage
 from training.loop.players import Player, StepHook, has_batch_norm
 from training.loop.ranks import Ranks
 from training.loop.sums import StepSums
@@ -32,12 +34,14 @@ class Best(NamedTuple):
 
 
 class ClassifierTraining(Training):
-    """`mirrors` are those of the data set's card; `hooks` run after each step of the optimizer."""
+    """`mirrors` are those of the data set's card; `hooks` run after each step of the optimizer; `class_counts` are the
+    training images of each label, which class_balance needs."""
 
     def __init__(
         self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs,
-        mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (),
+        mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (), class_counts: Sequence[int] = (),
     ) -> None:  # fmt: skip
+        """Raises SettingsError."""
         self.settings = settings
         self.shape = shape
         self.validation = validation
@@ -45,28 +49,36 @@ class ClassifierTraining(Training):
         self.network = shape.build(settings.model, settings.seed).to(memory_format=torch.channels_last)
         self.network.to(ranks.device)
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-        self._player = Player(self.network, optimizer, hooks=hooks)
+        self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
+        hooks = [*hooks, *([self.average] if self.average else [])]
+        self._player = Player(self.network, optimizer, hooks=hooks, max_gradient_norm=settings.max_gradient_norm)
         parts = (f"loss/{part}/train" for part in settings.objective.parts)
         super().__init__(settings, ranks, train, {"classifier": self._player}, ("loss/train", "accuracy/train", *parts))
         self._parallel = ranks.parallel(self.network)
         self._has_batch_norm = has_batch_norm(self.network)
         self._features: dict[str, torch.Tensor] = {}
         self._layers = _layers_for(settings.objective, self.network)
+        self._loss = _loss(settings, class_counts, ranks.device)
         self.best: Best | None = None
 
     def train_on(self, batch: Batch) -> StepSums:
         share, device = self.train.share, self.ranks.device
         seeds = self.seeds()
         random = np.random.Generator(np.random.PCG64(seeds))
-        draws = random.random((DRAWS, share.global_batch_size), np.float32)
+        augmentation = self.settings.augmentation
+        draws = random.random((augmentation.draws, share.global_batch_size), np.float32)
         own = slice(share.rank * share.batch_size, (share.rank + 1) * share.batch_size)
         images, labels, valid = _on(batch, device)
         own_draws = torch.from_numpy(draws[:, own]).to(device)
-        images, labels = self.settings.augmentation(images, labels, own_draws, self.mirrors)
+        images, labels = augmentation(images, labels, own_draws, self.mirrors)
         count = share.own_valid(self.step, self.train.images)
         if self._has_batch_norm:
             rows = share.without_padding(self.step, self.train.images)
             images, labels, valid = images[rows], labels[rows], valid[rows]
+        if augmentation.noise:
+            noise_seeds = seeds.spawn(share.world_size)  # the draws of the objective are of the spawn after this one
+            noise_draws = torch.Generator(device).manual_seed(_number(noise_seeds[share.rank]))
+            images = augmentation.noise(images, noise_draws)
         self._set_lr()
         given = ObjectiveInputs(
             self.network, self._logits, self._loss, images, labels, batch.image_ids[: len(labels)],
@@ -91,7 +103,12 @@ class ClassifierTraining(Training):
         super().finish_epoch()
         accuracy = self.metrics["accuracy/validation"]
         if self.best is None or accuracy > self.best.accuracy:
-            self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.network.state_dict())))
+            self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.final.state_dict())))
+
+    @property
+    def final(self) -> nn.Module:
+        """The network that is validated and kept: the moving average, or the network itself if there is none."""
+        return self.average.current() if self.average else self.network
 
     @property
     def validation_accuracy(self) -> float:
@@ -100,22 +117,21 @@ class ClassifierTraining(Training):
         return best.accuracy if best else self.metrics["accuracy/validation"]
 
     def other_state(self) -> dict[str, Any]:
-        return {"best": self.best and self.best._asdict()}
+        average = {"average": self.average.state()} if self.average else {}
+        return {"best": self.best and self.best._asdict(), **average}
 
     def load_other_state(self, state: Mapping[str, Any]) -> None:
         self.best = state["best"] and Best(**state["best"])
+        if self.average:
+            self.average.load_state(state["average"])
 
     def classifier(self, about: Mapping[str, Any]) -> Classifier:
         """The trained classifier, with the weights that `keep` selects, on the CPU."""
         best = self.best if self.settings.keep == "best" else None
-        weights = best.weights if best else self.network.state_dict()
+        weights = best.weights if best else self.final.state_dict()
         network = self.shape.build(self.settings.model, self.settings.seed)
         network.load_state_dict({name: tensor.cpu() for name, tensor in weights.items()})
         return Classifier(network.eval(), self.settings.model, self.shape, about)
-
-    @property
-    def _loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        return partial(cross_entropy, reduction="none", label_smoothing=self.settings.label_smoothing)
 
     def _set_lr(self) -> None:
         for group in self._player.optimizer.param_groups:
@@ -147,17 +163,32 @@ class ClassifierTraining(Training):
         self._features[name] = output
 
     def _validate(self) -> dict[str, float]:
-        self.network.eval()
+        network = self.final.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
         with torch.inference_mode():
             for batch in self.validation.epoch(0):
                 images, labels, valid = _on(batch, self.ranks.device)
-                logits = self._logits_of(self.network, images)
+                logits = self._logits_of(network, images)
                 loss = (cross_entropy(logits, labels, reduction="none") * valid).sum()
                 correct = ((logits.argmax(1) == labels) & valid).sum()
                 sums += torch.stack([loss.double(), correct.double(), valid.sum().double()])
         loss_sum, right, images_seen = self.ranks.sum(sums).tolist()
         return {"loss/validation": loss_sum / images_seen, "accuracy/validation": right / images_seen}
+
+
+def _loss(
+    settings: TrainClassifier, class_counts: Sequence[int], device: torch.device
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The loss of each image. Raises SettingsError."""
+    loss = partial(cross_entropy, reduction="none", label_smoothing=settings.label_smoothing)
+    if not settings.class_balance:
+        return loss
+    weights = class_weights(class_counts, settings.class_balance).to(device)
+    return lambda logits, labels: loss(logits, labels) * weights[labels]
+
+
+def _number(seeds: np.random.SeedSequence) -> int:
+    return int(seeds.generate_state(1, np.uint64)[0] >> 1)
 
 
 def _layers_for(objective: Objective, network: nn.Module) -> dict[str, nn.Module]:

@@ -19,15 +19,17 @@ class StepHook(Protocol):
 
 class Player:
     """`network` is updated in every `every`-th step of the training. `hooks` run after each step of the optimizer, in
-    order."""
+    order. A gradient whose norm exceeds `max_gradient_norm` is scaled down to it."""
 
     def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, every: int = 1, hooks: Sequence[StepHook] = ()
-    ) -> None:
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, every: int = 1, hooks: Sequence[StepHook] = (),
+        max_gradient_norm: float | None = None,
+    ) -> None:  # fmt: skip
         self.network = network
         self.optimizer = optimizer
         self.every = every
         self.hooks = hooks
+        self.max_gradient_norm = max_gradient_norm
         self._parameters = list(network.parameters())
 
     def learns_at(self, steps_taken: int) -> bool:
@@ -43,6 +45,8 @@ class Player:
         torch.autograd.backward(loss, inputs=self._parameters if ranks else None)
         if ranks:
             ranks.average_gradients(self.network)
+        if self.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self.max_gradient_norm)
         self.optimizer.step()
         for hook in self.hooks:
             hook.step()
