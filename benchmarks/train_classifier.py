@@ -20,10 +20,8 @@ from typing import get_args
 import torch
 
 from pipelines.settings import load
-from training.classifiers.run import open_splits
+from training.classifiers.run import make_training, open_splits
 from training.classifiers.settings import TrainClassifier
-from training.classifiers.trained import Shape
-from training.classifiers.training import ClassifierTraining
 from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.streams.stream import Batch, Batches, Cache
 
@@ -43,7 +41,7 @@ class Resident(Batches):
 
 
 def images_per_s(settings: TrainClassifier, ranks: Ranks, batches: Batches, steps: int | None) -> float:
-    training = ClassifierTraining(settings, Shape.of(batches), ranks, batches, batches)
+    training = make_training(settings, ranks, batches, batches)
     start = time.perf_counter()
     taken = sum(1 for _ in islice(training.steps(), steps))
     if ranks.device.type == "cuda":

@@ -183,6 +183,8 @@ def _loss(
     loss = partial(cross_entropy, reduction="none", label_smoothing=settings.label_smoothing)
     if not settings.class_balance:
         return loss
+    if not class_counts:
+        raise ValueError("class_balance needs the class_counts of the training images")
     weights = class_weights(class_counts, settings.class_balance).to(device)
     return lambda logits, labels: loss(logits, labels) * weights[labels]
 
