@@ -157,7 +157,8 @@ def test_recipes_in_the_menus_do_not_repeat_defaults(repository: Path) -> None:
 def _same(recipe: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
     """Keys of settings, and keys inside them."""
     found = [key for key, value in recipe.items() if value == defaults[key]]
-    inner = [key for key, value in recipe.items() if isinstance(value, dict) and key != "mixture"]
+    inner = [key for key, value in recipe.items() if isinstance(value, dict) and isinstance(defaults[key], dict)]
+    inner = [key for key in inner if key != "mixture"]
     return found + [one for key in inner for one in _same(recipe[key], defaults[key])]
 
 

@@ -50,7 +50,6 @@ class ClassifierTraining(Training):
         self.network.to(ranks.device)
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
         self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
-        hooks = [*hooks, *([self.average] if self.average else [])]
         self._player = Player(self.network, optimizer, hooks=hooks, max_gradient_norm=settings.max_gradient_norm)
         parts = (f"loss/{part}/train" for part in settings.objective.parts)
         super().__init__(settings, ranks, train, {"classifier": self._player}, ("loss/train", "accuracy/train", *parts))
@@ -92,6 +91,8 @@ class ClassifierTraining(Training):
         loss = (losses.total * valid).sum()
         # The mean over the valid images of all ranks; DDP averages its gradients.
         self._player.learn(loss * share.world_size / share.valid(self.step, self.train.images))
+        if self.average:
+            self.average.step()  # after the hooks, which may change the weights
         correct = ((losses.logits.argmax(1) == labels) & valid).sum()
         parts = {f"loss/{name}/train": ((part.detach() * valid).sum(), count) for name, part in losses.parts.items()}
         return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts}
