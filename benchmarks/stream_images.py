@@ -72,7 +72,7 @@ def read_unchecked(stream: Batches, epoch: int) -> Iterator[int]:
     def open_file(*arguments: Any, **others: Any) -> pq.ParquetFile:
         return trusting(*arguments, **others | {"page_checksum_verification": False})
 
-    with patch.object(pq, "ParquetFile", open_file), patch("training.streams.row_groups.check_rows"):
+    with patch.object(pq, "ParquetFile", open_file), patch("training.streams.row_groups.check_rows", lambda *_: None):
         yield from read_stream(stream, epoch)
 
 
