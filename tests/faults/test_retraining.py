@@ -116,7 +116,7 @@ def test_a_worse_challenger_is_not_promoted_and_is_told_why(place: Place) -> Non
     assert {"decision.csv", "decision.parquet", "decision.json", "settings.json", "evaluation"} <= files
     assert "test" not in files and not any(name.startswith("test_") for name in decision.data.metrics)
     again = place.run(epochs=1)
-    assert "are those of version 2 (Not promoted: " in again.stdout and "force=true" in again.stdout
+    assert "equal those of version 2 (Not promoted: " in again.stdout and "force=true" in again.stdout
 
 
 def test_a_better_challenger_takes_the_champions_place_and_can_be_taken_back(place: Place) -> None:
