@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
+from training.evaluation.intervals.holm import holm
 from training.evaluation.intervals.paired import sign_flip
 from training.retraining.gate import Gate
-from training.retraining.paired import Pairs, Side, holm
+from training.retraining.paired import Pairs, Side
 
 Floats = NDArray[np.float64]
 Draw = Callable[[], tuple[Floats, Floats]]

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm, t
 
+from training.evaluation.intervals.holm import holm
 from training.evaluation.intervals.paired import p_worse, sign_flip
 from training.evaluation.intervals.proportions import Units, wilson_ends
 from training.evaluation.intervals.seeds import over_seeds
-from training.retraining.paired import holm
 
 Floats = NDArray[np.float64]
 FRAMES = 30

@@ -194,10 +194,16 @@ def score(results: Sequence[Mapping[str, Any]]) -> float:
     return float(np.mean([result["accuracies"][name] for result in results for name in names]))
 
 
+def recipes_of(results: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], dict[str, float]]:
+    """The settings and the score of each recipe, over those of its trainings that have ended without an error."""
+    ended = [result for result in results if "error" not in result]
+    names = {result["name"]: result["settings"] for result in ended}
+    return names, {name: score([result for result in ended if result["name"] == name]) for name in names}
+
+
 def choose(results: Sequence[Mapping[str, Any]], before: list[str]) -> list[str]:
     """The settings of the best recipe of a round; with those of `before`, on which the round was built."""
-    names = {result["name"]: result["settings"] for result in results if "error" not in result}
-    scores = {name: score([result for result in results if result["name"] == name]) for name in names}
+    names, scores = recipes_of(results)
     for name, value in sorted(scores.items(), key=lambda item: -item[1]):
         print(f"  {value:.5f} {name}")
     return list(names[max(scores, key=lambda name: scores[name])]) if scores else before
@@ -205,8 +211,7 @@ def choose(results: Sequence[Mapping[str, Any]], before: list[str]) -> list[str]
 
 def combine(results: Sequence[Mapping[str, Any]], base: str) -> list[str]:
     """The settings of `base` and those that have improved on it, the best of each key."""
-    names = {result["name"]: result["settings"] for result in results if "error" not in result}
-    scores = {name: score([result for result in results if result["name"] == name]) for name in names}
+    names, scores = recipes_of(results)
     better = sorted((name for name in names if scores[name] > scores[base]), key=lambda name: scores[name])
     merged = dict(setting.partition("=")[::2] for name in [base, *better] for setting in names[name])
     return [f"{key}={value}" for key, value in merged.items()]

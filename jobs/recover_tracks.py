@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> None:
         f"{listing.found}: {len(test):,} test images are {len(test) // settings.frames:,} tracks; to learn from are "
         f"{len(training):,} training images of {tracks:,} tracks"
     )
-    for remark in (*listing.remarks, *(": ".join(rejected) for rejected in listing.rejected[:5])):
+    for remark in (*listing.remarks, *(f"rejected: {': '.join(rejected)}" for rejected in listing.rejected)):
         console.print(remark)
     if dry_run:
         console.print(to_yaml(settings))
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
         raise StoreError(
             f"{settings.output}: not written: pairwise precision {measured.overall.precision:.4f} and recall "
             f"{measured.overall.recall:.4f} on training tracks are not both {settings.at_least} or more, so the "
-            "recovered groups are not to be relied on; is this copy whole, with each track's frames?"
+            "recovered groups are unreliable; check that this copy is complete, with all frames of each track"
         )
     hidden = read_views(test)
     names = recover(settings, hidden, learn(known))

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -12,12 +12,11 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 from pyspark.sql import SparkSession
+from run_here import RunHere
 
 REPOSITORY = Path(__file__).parents[1]
 settings.register_profile("tests", deadline=None)  # the time of an example depends on what else the machine does
 settings.load_profile("tests")
-
-RunHere = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")

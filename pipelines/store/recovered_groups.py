@@ -136,17 +136,17 @@ def read(path: Path) -> RecoveredGroups:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if KEY not in (file.schema_arrow.metadata or {}) or not file.schema_arrow.equals(SCHEMA):
-                raise StoreError(f"{path}: is Parquet, but holds no recovered groups; {remedy}")
+                raise StoreError(f"{path}: is Parquet, but contains no recovered groups; {remedy}")
             columns = file.read().to_pydict()
             recovery = Recovery.model_validate_json(file.schema_arrow.metadata[KEY])
     except FileNotFoundError:
-        raise StoreError(f"{path}: is not there; {remedy}") from None
+        raise StoreError(f"{path}: does not exist; {remedy}") from None
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise StoreError(f"{path}: not readable as recovered groups ({reason}); {remedy}") from None
     rows = list(zip(columns["image_id"], columns["label"], columns["group"], strict=True))
     if rows != sorted(rows) or len(set(columns["image_id"])) < len(rows):
-        raise StoreError(f"{path}: its images are not in order, or one is there twice; {remedy}")
+        raise StoreError(f"{path}: its images are not in order, or one occurs twice; {remedy}")
     if _digest(rows, recovery.source_digest) != recovery.digest:
         raise StoreError(f"{path}: its rows are not those of its digest; {remedy}")
     groups = {image_id: group for image_id, _, group in rows}

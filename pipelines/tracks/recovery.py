@@ -18,7 +18,7 @@ from pipelines.tracks.likeness import Likeness
 from pipelines.tracks.paths import equal_paths
 from pipelines.tracks.views import Views
 
-__all__ = ["Measured", "RecoverTracks", "measure", "recover", "source_digest"]
+__all__ = ["Measured", "RecoverTracks", "learn", "measure", "recover", "source_digest"]
 
 
 def _dataset(given: object) -> ImageSource:
@@ -50,8 +50,8 @@ class RecoverTracks(Settings):
         for label, count in sorted(Counter(image.label for image in test).items()):
             if count % self.frames:
                 raise SourceError(
-                    f"{listing.found}: class {label} ({listing.card.class_names[label]}) has {count} test images, no "
-                    f"multiple of the {self.frames} frames of a track; the copy is not complete, fetch it again"
+                    f"{listing.found}: class {label} ({listing.card.class_names[label]}) has {count} test images, not "
+                    f"a multiple of the {self.frames} frames of a track; the copy is incomplete: download it again"
                 )
         return training, test
 
@@ -76,8 +76,8 @@ class Measured(NamedTuple):
         )
         if self.left_out:
             yield self.left_out
-        worst = sorted(self.by_class.items(), key=lambda item: (item[1].precision, item[0]))[:8]
-        yield "lowest precision by class: " + ", ".join(f"{label} {found.precision:.3f}" for label, found in worst)
+        lowest = sorted(self.by_class.items(), key=lambda item: (item[1].precision, item[0]))[:8]
+        yield "lowest precision by class: " + ", ".join(f"{label} {found.precision:.3f}" for label, found in lowest)
 
 
 def measure(settings: RecoverTracks, views: Views) -> Measured:
@@ -85,7 +85,7 @@ def measure(settings: RecoverTracks, views: Views) -> Measured:
     its fold has."""
     counts = Counter(image.unit for image in views.images)
     odd = sum(count != settings.frames for count in counts.values())
-    left_out = f"{odd} training tracks have not {settings.frames} frames; they are not measured on" if odd else ""
+    left_out = f"{odd} training tracks do not have {settings.frames} frames; they are not measured on" if odd else ""
     folds = _folds(views.images, settings.folds, settings.seed)
     known: list[str] = []
     found: list[str] = []
@@ -96,7 +96,7 @@ def measure(settings: RecoverTracks, views: Views) -> Measured:
         if not len(held) or not len(learned):
             continue
         hidden = views.of(held)
-        names = recover(settings, hidden, _fitted(views.of(learned)))
+        names = recover(settings, hidden, learn(views.of(learned)))
         alone = _alone(hidden.images)
         kept = [row for row, image in enumerate(hidden.images) if image.label not in alone]
         known += [hidden.images[row].unit for row in kept]
@@ -129,8 +129,9 @@ def recover(settings: RecoverTracks, views: Views, likeness: Likeness) -> list[s
 
 
 def learn(views: Views) -> Likeness:
-    """From all of the training tracks."""
-    return _fitted(views)
+    """From images whose tracks are known."""
+    tracks = np.unique([image.unit for image in views.images], return_inverse=True)[1]
+    return Likeness.fit(views, tracks)
 
 
 def source_digest(views: Views) -> str:
@@ -140,11 +141,6 @@ def source_digest(views: Views) -> str:
         region = (image.roi_x1, image.roi_y1, image.roi_x2, image.roi_y2)
         digest.update(f"{(image.image_id, image.label, region, pixels)}\n".encode())
     return digest.hexdigest()
-
-
-def _fitted(views: Views) -> Likeness:
-    tracks = np.unique([image.unit for image in views.images], return_inverse=True)[1]
-    return Likeness.fit(views, tracks)
 
 
 def _folds(images: Sequence[SourceImage], folds: int, seed: int) -> NDArray[np.intp]:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +12,12 @@ import polars as pl
 import pytest
 import torch
 from attacked_predictions import NETWORK, write_attacked
+from run_here import RunHere
 from small_datasets import Small
 
 from training.classifiers.trained import Classifier, Shape
 from training.models.baseline_cnn import BaselineCnn
 
-RunHere = Callable[..., subprocess.CompletedProcess[str]]
 VARIANTS = ("clean", "gaussian-max")
 SMALL = Small({"test": [[50, 40]], "validation": [[8]]}, VARIANTS, size_px=8)
 LARGER = Small({"test": [[50, 40]]}, VARIANTS, size_px=16)

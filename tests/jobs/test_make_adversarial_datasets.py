@@ -18,6 +18,7 @@ import pytest
 import torch
 from pyspark.sql import SparkSession
 from rich.console import Console
+from run_here import RunHere
 from small_attacks import BLACK, SIZE_PX, classifier, rows, snr_db, write_signs
 
 from pipelines.errors import RoadsignError, StoreError
@@ -31,7 +32,6 @@ from training.streams.stream import Data, open_stream
 from training.tracking import find_models
 
 Make = Callable[..., Path]
-RunHere = Callable[..., subprocess.CompletedProcess[str]]
 ASKED = (50.0, 33.0)
 
 

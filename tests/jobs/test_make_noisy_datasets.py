@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +13,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from pyspark.sql import SparkSession
-
-RunHere = Callable[..., subprocess.CompletedProcess[str]]
+from run_here import RunHere
 
 
 @pytest.fixture(scope="module")

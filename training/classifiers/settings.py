@@ -15,7 +15,7 @@ from training.objectives import OBJECTIVES, CrossEntropy, Objective
 from training.streams.stream import Cache, Data
 from training.tracking import Tracking
 
-__all__ = ["WITHOUT_EFFECT", "TrainClassifier", "TrainingRun", "settings_fingerprint"]
+__all__ = ["WITHOUT_EFFECT", "WITHOUT_EFFECT_IN_DATA", "TrainClassifier", "TrainingRun", "settings_fingerprint"]
 
 WITHOUT_EFFECT = {"device", "launcher", "processes", "runs_root", "resume", "checkpoint_every_steps", "tracking"}
 WITHOUT_EFFECT_IN_DATA = {"root", "pool", "workers", "verify"}

@@ -25,12 +25,12 @@ from training.retraining.record import Contender
 from training.retraining.settings import Retrain
 from training.streams.stream import Data
 
-__all__ = ["CHALLENGER", "CHAMPION", "Comparison", "Shown", "compare", "evaluated", "seeds_of"]
+__all__ = ["CHALLENGER", "CHAMPION", "ComparedImages", "Comparison", "compare", "evaluated", "seeds_of"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
-class Shown(NamedTuple):
+class ComparedImages(NamedTuple):
     """What contenders are shown: a dataset, its clean and noisy variants, and the names of the adversarial ones, which
     are made against each network by itself."""
 
@@ -51,8 +51,8 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    settings: Retrain, shown: Shown, champion: Contender | None, challenger: Contender, folder: Path, console: Console,
-    trained_on: frozenset[str] | None = frozenset(),
+    settings: Retrain, shown: ComparedImages, champion: Contender | None, challenger: Contender, folder: Path,
+    console: Console, trained_on: frozenset[str] | None = frozenset(),
 ) -> Comparison:  # fmt: skip
     """The decision from the images of settings.split, without signs that the champion was trained on (`trained_on`, ids
     of images). The files of the evaluation of both go to `folder`. Raises RoadsignError."""
@@ -69,7 +69,12 @@ def compare(
 
 
 def evaluated(
-    settings: Retrain, shown: Shown, contenders: Mapping[str, Contender], split: Split, folder: Path, console: Console
+    settings: Retrain,
+    shown: ComparedImages,
+    contenders: Mapping[str, Contender],
+    split: Split,
+    folder: Path,
+    console: Console,
 ) -> Result:
     """The evaluation of the networks that serve or would serve, with its files in `folder`."""
     models = {name: EvaluatedModel(one.classifier, one.version.run_id) for name, one in contenders.items()}
@@ -87,7 +92,7 @@ def evaluated(
     return result
 
 
-def seeds_of(settings: Retrain, shown: Shown, name: str, contender: Contender, result: Result) -> Seeds:
+def seeds_of(settings: Retrain, shown: ComparedImages, name: str, contender: Contender, result: Result) -> Seeds:
     """The predictions of all seeds of a contender: those in `result`, and those of its other networks. Images that were
     made against another network are omitted, since they differ between networks."""
     own = {variant: found for (model, variant), found in result.predictions.items() if model == name}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from pipelines.store.schema import CLEAN, Split
-from training.retraining.comparing import CHALLENGER, Shown, compare, evaluated
+from training.retraining.comparing import CHALLENGER, ComparedImages, compare, evaluated
 from training.retraining.contenders import trained_on
 from training.retraining.decision import Decision, document, sha256
 from training.retraining.drift.detection import write_report
@@ -92,8 +92,8 @@ class Deciding:
         return sentence
 
     @property
-    def _shown(self) -> Shown:
-        return Shown(self.plan.root, self.plan.variants, self.plan.attacked_variants())
+    def _shown(self) -> ComparedImages:
+        return ComparedImages(self.plan.root, self.plan.variants, self.plan.attacked_variants())
 
     def _attack(self, networks: Sequence[Network], splits: Sequence[Split] = ()) -> None:
         settings = self.plan.settings

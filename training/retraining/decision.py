@@ -70,7 +70,7 @@ class Compared(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """`reasons` are all reasons of the verdict, `notes` what limits it; `sentence` has the first of the reasons and the
+    """`reasons` are all reasons of the verdict, `notes` what limits it; `sentence` has the reasons and the
     accuracies."""
 
     promoted: bool

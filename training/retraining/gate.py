@@ -12,8 +12,9 @@ from pipelines.errors import RoadsignError
 from pipelines.settings import AddedLater, Settings
 from pipelines.store.schema import CLEAN
 from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.intervals.holm import holm
 from training.retraining.decision import Compared, Decision, Verdict
-from training.retraining.paired import Pairs, Side, holm
+from training.retraining.paired import Pairs, Side
 
 __all__ = ["Gate", "GateError", "Seeds"]
 
@@ -31,9 +32,9 @@ class Gate(Settings):
 
     A cell is worse if its accuracy is significantly below the champion's minus `margin`, and better if it is
     significantly above the champion's. The accuracies are means over the seeds of each side, signs are independent
-    (paired.Pairs), and both are tested over all cells together (paired.holm): a challenger that is not below the margin
-    in any cell is refused as worse with a probability of at most `significance`, and one that is not better in any cell
-    is promoted with a probability of at most `significance`.
+    (paired.Pairs), and both are tested over all cells together (intervals.holm) at `significance`. How often another
+    seed of the same recipe is promoted or refused as worse depends on the number of seeds: docs/operations.md has the
+    simulated rates, which are above `significance` with fewer than three seeds on a side.
 
     Without a champion the challenger is promoted if no flag is raised and the 95 % interval of its accuracy on clean
     images lies above `minimum_accuracy`."""

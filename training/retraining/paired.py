@@ -5,7 +5,6 @@ network. A p-value is the larger one of two: the sign changes by sign (intervals
 networks that are exchangeable, and a t test whose variance has both parts, of signs and of seeds."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,7 @@ from training.evaluation.intervals.paired import PairedGroups
 from training.evaluation.intervals.proportions import Interval, Units
 from training.evaluation.intervals.seeds import over_seeds
 
-__all__ = ["Pairs", "Side", "holm"]
+__all__ = ["Pairs", "Side"]
 
 Floats = NDArray[np.float64]
 
@@ -148,15 +147,3 @@ def satterthwaite(*variances: tuple[float, float]) -> float:
     distribution of estimates of variance components", Biometrics Bulletin 2, 1946)."""
     spread = sum(variance**2 / freedom for variance, freedom in variances if variance)
     return sum(variance for variance, _ in variances) ** 2 / spread if spread else math.inf
-
-
-def holm(p_values: Sequence[float]) -> Floats:
-    """p-values corrected for the number of tests, whatever their dependence: if those below α are rejected, the
-    probability that a true hypothesis is among them is at most α (S. Holm, "A simple sequentially rejective multiple
-    test procedure", Scandinavian Journal of Statistics 6, 1979)."""
-    given = np.asarray(p_values, np.float64)
-    order = np.argsort(given)
-    steps = given[order] * np.arange(len(given), 0, -1)
-    corrected = np.empty_like(given)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return corrected

@@ -105,13 +105,13 @@ def of_another_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (Path.unlink, "is not there"),
+        (Path.unlink, "does not exist"),
         (shortened, "not readable"),
         (flipped, "not readable|not in order|not those of its digest"),
         (emptied, "not readable"),
-        (replaced, "holds no recovered groups"),
+        (replaced, "contains no recovered groups"),
         (regrouped, "not those of its digest"),
-        (doubled, "there twice"),
+        (doubled, "occurs twice"),
         (of_another_version, "not readable.*dataset"),
     ],
 )

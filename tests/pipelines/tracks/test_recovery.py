@@ -79,7 +79,7 @@ def test_the_measure_is_of_every_whole_track_and_deterministic(
     assert measured == measure(settings, training)
     shorter = training.of(np.arange(1, len(training.images)))
     measured = measure(settings, shorter)
-    assert "1 training tracks have not 30 frames" in " ".join(measured.sentences())
+    assert "1 training tracks do not have 30 frames" in " ".join(measured.sentences())
 
 
 def test_nothing_is_measured_where_no_class_has_two_tracks_in_a_part(
@@ -107,7 +107,7 @@ def test_a_class_that_is_no_multiple_is_refused_by_name(tmp_path: Path) -> None:
     images, _ = make_tracks(training=1, tests=1)
     write_official(tmp_path, images[:-1])
     label = images[-1].label
-    with pytest.raises(SourceError, match=f"class {label} .* has 29 test images, no multiple of the 30 frames"):
+    with pytest.raises(SourceError, match=f"class {label} .* has 29 test images, not a multiple of the 30 frames"):
         recovery(tmp_path).chosen(recovery(tmp_path).dataset.listing())
 
 

@@ -1,7 +1,5 @@
 """The comparison of two sides against other tests, and how often it errs where nothing differs."""
 
-from itertools import combinations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp, ttest_ind
 
 from training.evaluation.intervals.paired import PairedGroups
-from training.retraining.paired import Pairs, Side, holm
+from training.retraining.paired import Pairs, Side
 
 SIGNS, FRAMES = 40, 10
 NAMES = np.repeat(np.arange(SIGNS), FRAMES).astype(str)
@@ -26,16 +24,6 @@ def side(*shares: float) -> Side:
 def some_sides(draw: st.DrawFn, seeds: int = 3) -> Side:
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     return Side(random.random((seeds, len(NAMES))) < draw(st.floats(0.05, 0.95)), NAMES)
-
-
-def closed_testing(p_values: list[float]) -> list[float]:
-    """Holm's procedure as what it is short for: a hypothesis falls when Bonferroni rejects every set that it is in."""
-    indices = range(len(p_values))
-    sets = [chosen for size in range(1, len(p_values) + 1) for chosen in combinations(indices, size)]
-    return [
-        min(1.0, max(len(chosen) * min(p_values[i] for i in chosen) for chosen in sets if one in chosen))
-        for one in indices
-    ]
 
 
 def test_where_signs_are_alike_the_seeds_decide_by_students_test() -> None:
@@ -104,9 +92,3 @@ def test_another_seed_of_the_same_recipe_is_seldom_called_better(seeds: tuple[in
         by_sign.append(pairs.by_sign.p_better() < 0.05)
     assert np.mean(called) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
     assert np.mean(by_sign) > 0.15
-
-
-@given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=6))
-@settings(deadline=None)
-def test_holm_is_closed_testing_with_bonferroni(p_values: list[float]) -> None:
-    assert holm(p_values).tolist() == pytest.approx(closed_testing(p_values))

@@ -144,6 +144,10 @@ def evaluate(
         (subjects[place], [*measure(found), *robustness.get(place, [])]) for place, found in predictions.items()
     )
     curves = find_curves(predictions)
+    if recovered and not any(one.recovered for one in predictions.values()):
+        console.print(
+            f"groups=recovered: not used, since the dataset says which {settings.split} images show one object"
+        )
     key = _key(models, subjects.values(), recovered)
     recipes = measure_recipes(predictions, {name: model.classifier for name, model in models.items()})
     return Result(predictions, table, key, curves, find_flags(predictions, curves), recipes)

@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipelines.store.shown import Shown
+from training.classifiers.settings import WITHOUT_EFFECT, WITHOUT_EFFECT_IN_DATA
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.classifiers.variants import in_order
@@ -36,7 +37,7 @@ SCHEMA = pa.schema(
 """`models` are names with commas between them. `accuracy` is the mean over `seeds`, `sd` their standard deviation; low
 and high are the 95 % interval of the mean over seeds and groups (intervals.seeds); the other columns are those of
 classifiers.table, the design effect with the variance between seeds."""
-NOT_THE_RECIPE = {"seed", "device", "cache", "launcher", "processes", "runs_root", "resume", "tracking"}
+NOT_THE_RECIPE = WITHOUT_EFFECT | {"seed", "cache"}
 
 
 def measure_recipes(predictions: Mapping[tuple[str, str], Predictions], models: Mapping[str, Classifier]) -> pa.Table:
@@ -87,5 +88,8 @@ def _recipes(models: Mapping[str, Classifier]) -> list[list[str]]:
         settings = classifier.about.get("settings", {})
         if "seed" in settings:
             recipe = {key: value for key, value in settings.items() if key not in NOT_THE_RECIPE}
+            data = settings.get("data", {})
+            recipe["data"] = {key: value for key, value in data.items() if key not in WITHOUT_EFFECT_IN_DATA}
+            recipe["datasets"] = classifier.about.get("datasets")
             found.setdefault(json.dumps(recipe, sort_keys=True, default=str), {}).setdefault(settings["seed"], name)
     return [list(names.values()) for names in found.values() if len(names) > 1]

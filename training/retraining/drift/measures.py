@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from pipelines.errors import RoadsignError
 from pipelines.settings import Settings
-from training.retraining.paired import holm
+from training.evaluation.intervals.holm import holm
 
 __all__ = [
     "SCHEMA", "Drift", "DriftError", "Finding", "Images", "Report", "discrepancy", "one_of_each", "psi",

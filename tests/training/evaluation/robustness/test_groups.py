@@ -1,6 +1,7 @@
 """Splits whose groups the publisher does not say: estimated from the validation images, or recovered."""
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from pipelines.store.recovered_groups import RecoveredGroups
 from training.classifiers.trained import Classifier
 from training.evaluation.robustness.evaluation import EvaluatedData, EvaluatedModel, Evaluation, Result, evaluate
 
+QUIET = Console(quiet=True)
 UNKNOWN = CARD.model_copy(update={"unknown_groups": ("test",)})
 SMALL = Tracks({"test": [[30]], "validation": [[45]]}, ("clean", "gaussian-max"), size_px=8, card=UNKNOWN)
 
 
-def evaluated(root: Path, models: dict[str, Classifier] | None = None, **settings: Any) -> Result:
+def evaluated(
+    root: Path, models: dict[str, Classifier] | None = None, console: Console = QUIET, **settings: Any
+) -> Result:
     found = {name: EvaluatedModel(one, None) for name, one in (models or {"cnn": classifier()}).items()}
     given = Evaluation(models=tuple(found), data=EvaluatedData(root=str(root)), **settings)
-    return evaluate(given, found, torch.device("cpu"), Console(quiet=True))
+    return evaluate(given, found, torch.device("cpu"), console)
 
 
 def accuracies(result: Result) -> dict[str, dict[str, Any]]:
@@ -70,15 +74,21 @@ def test_recovered_groups_of_other_images_are_refused(tmp_path: Path) -> None:
     root = replace(SMALL, parts={"test": [[31]]}).write(tmp_path / "signs")
     with pytest.raises(StoreError, match=r"image test/00030 has no recovered group"):
         evaluated(root, groups="recovered", groups_file=recovered(tmp_path / "groups.parquet"))
-    with pytest.raises(StoreError, match=r"is not there; make it with jobs/recover_tracks.py"):
+    with pytest.raises(StoreError, match=r"does not exist; make it with jobs/recover_tracks.py"):
         evaluated(root, groups="recovered", groups_file=tmp_path / "none.parquet")
 
 
 def test_models_that_differ_in_their_seeds_alone_are_one_recipe(tmp_path: Path) -> None:
     root = SMALL.write(tmp_path)
     models = {
-        name: replace(classifier(seed), about={"settings": {"seed": seed, "lr": lr, "runs_root": name}})
-        for name, seed, lr in (("a", 0, 0.1), ("b", 1, 0.1), ("c", 0, 0.2), ("d", 2, 0.1))
+        name: replace(classifier(seed), about={"datasets": data, "settings": settings | {"seed": seed, "lr": lr}})
+        for name, seed, lr, data, settings in (
+            ("a", 0, 0.1, {"clean": "1"}, {"runs_root": "a", "checkpoint_every_steps": 0, "data": {"root": "here"}}),
+            ("b", 1, 0.1, {"clean": "1"}, {"runs_root": "b", "checkpoint_every_steps": 9, "data": {"root": "there"}}),
+            ("c", 0, 0.2, {"clean": "1"}, {"runs_root": "a"}),
+            ("d", 2, 0.1, {"clean": "1"}, {"runs_root": "a"}),
+            ("e", 3, 0.1, {"clean": "2"}, {"runs_root": "a"}),
+        )
     }
     result = evaluated(root, models, split="validation")
     rows = result.recipes.to_pylist()
@@ -87,8 +97,17 @@ def test_models_that_differ_in_their_seeds_alone_are_one_recipe(tmp_path: Path) 
         ("a, b, d", "gaussian", 3),
     ]
     one_by_one = [row for row in result.table.to_pylist() if row["metric"] == "accuracy" and row["noise"] == "none"]
-    values = [row["value"] for row in one_by_one if row["model"] != "c"]
+    values = [row["value"] for row in one_by_one if row["model"] in "abd"]
     assert rows[0]["accuracy"] == pytest.approx(sum(values) / 3)
     assert rows[0]["low"] <= rows[0]["accuracy"] <= rows[0]["high"]
     assert (rows[0]["unit"], rows[0]["groups"], rows[0]["images"]) == ("group", 15, 45)
     assert not evaluated(root, {"a": models["a"]}).recipes
+
+
+def test_recovered_groups_that_are_not_needed_are_not_ignored_silently(tmp_path: Path) -> None:
+    root, file = SMALL.write(tmp_path / "signs"), recovered(tmp_path / "groups.parquet")
+    for split, said in (("validation", True), ("test", False)):
+        console = Console(file=StringIO(), width=200)
+        evaluated(root, console=console, split=split, groups="recovered", groups_file=file)
+        assert isinstance(console.file, StringIO)
+        assert ("groups=recovered: not used" in console.file.getvalue()) == said
