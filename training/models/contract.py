@@ -14,6 +14,9 @@ __all__ = ["Channels", "Model", "Normalize"]
 
 Channels = tuple[float, ...]
 """One number for each channel of an image, 1 or 3."""
+IMAGENET = {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))}
+"""Mean and standard deviation of ImageNet's training images by the number of channels, as torchvision's weights expect
+them; for one channel the means of both over the three."""
 
 
 class Normalize(nn.Module):
@@ -38,8 +41,9 @@ class Model(Settings):
 
     kind: ClassVar[str]
     min_size_px: ClassVar[int] = 1
-    normalization: Literal["none", "train"] = Field(
-        default="train", description="train: by the channel mean and std of the training images"
+    normalization: Literal["none", "train", "imagenet"] = Field(
+        default="train",
+        description="train: by the channel mean and std of the training images; imagenet: of ImageNet's",
     )
 
     @abstractmethod
@@ -49,10 +53,12 @@ class Model(Settings):
     def build(self, size_px: int, num_classes: int, mean: Channels, std: Channels, seed: int) -> nn.Sequential:
         """Normalization and layers, with initial weights drawn from `seed` alone. Raises SettingsError."""
         if size_px < self.min_size_px:
-            raise SettingsError(f"data.size_px={size_px}: {self.kind} needs at least {self.min_size_px}")
+            raise SettingsError(f"data.size_px={size_px}: {self.kind} needs at least {self.min_size_px} px")
         channels = len(mean)
         if self.normalization == "none":
             mean, std = (0.0,) * channels, (1.0,) * channels
+        if self.normalization == "imagenet":
+            mean, std = IMAGENET[channels]
         with torch.random.fork_rng(devices=[]):  # torch initializes from its global generator and from no other
             torch.manual_seed(seed)
             return nn.Sequential(Normalize(mean, std), self.layers(size_px, num_classes, channels))

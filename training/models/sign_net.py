@@ -28,7 +28,7 @@ class SignNet(Model):
 
     kind: ClassVar[str] = "sign_net"
     min_size_px: ClassVar[int] = 2 ** len(POOLED_AFTER)
-    normalization: Literal["none", "train"] = "none"
+    normalization: Literal["none", "train", "imagenet"] = "none"
     widths: Widths = (32, 48, 112, 192, 256)
     contrast: Literal["none", "image", "channel"] = "image"
     transformer: bool = False
