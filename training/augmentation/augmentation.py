@@ -1,6 +1,7 @@
 """Random changes of training images, drawn and applied on the device of the batch."""
 
 import math
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -10,7 +11,10 @@ from torch.nn.functional import affine_grid, grid_sample
 from pipelines.datasets.card import DatasetCard
 from pipelines.errors import SettingsError
 from pipelines.settings import AddedLater, Settings
+from training.augmentation.erase import Erase
 from training.augmentation.fresh_noise import FreshNoise
+from training.augmentation.low_resolution import LowResolution
+from training.augmentation.shadow import Shadow
 
 __all__ = ["DRAWS", "LATER_DRAWS", "NO_MIRRORS", "Augmentation", "Mirrors"]
 
@@ -47,7 +51,8 @@ class Augmentation(Settings):
     channel, clipped to [0, 1]. Areas that a rotation uncovers are black, like padding. `shift_fraction`,
     `zoom_fraction` and `brightness` (up to ± this much is added to all values of an image) are not in the paper. Nor
     are `shear_deg` (x is shifted by y · tan of up to ± this angle, before the rotation) and `gamma` (x becomes x^g,
-    where log g is uniform within ± log(1 + gamma)). `noise` is applied last (fresh_noise.py)."""
+    where log g is uniform within ± log(1 + gamma)). `shadow` comes before changes of light, `erase` and then
+    `low_resolution` after them, each defined in its file. `noise` is applied last (fresh_noise.py)."""
 
     rotation_deg: float = Field(default=40.0, ge=0, le=180)
     contrast: float = Field(default=0.6, ge=0, le=1)
@@ -58,12 +63,16 @@ class Augmentation(Settings):
     shear_deg: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, lt=90)
     gamma: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, allow_inf_nan=False)
     noise: Annotated[FreshNoise | None, AddedLater(before=None)] = None
+    shadow: Annotated[Shadow | None, AddedLater(before=None)] = None
+    erase: Annotated[Erase | None, AddedLater(before=None)] = None
+    low_resolution: Annotated[LowResolution | None, AddedLater(before=None)] = None
 
     @property
     def draws(self) -> int:
         """How many uniform numbers an image needs. DRAWS for the settings that there were first, so that the numbers of
         older trainings stay as they were."""
-        return DRAWS + LATER_DRAWS if self.shear_deg or self.gamma else DRAWS
+        further = sum(part.draws for part in (self.shadow, self.erase, self.low_resolution) if part)
+        return DRAWS + (LATER_DRAWS if self.shear_deg or self.gamma or further else 0) + further
 
     def for_card(self, card: DatasetCard) -> "Augmentation":
         """These settings with "auto" resolved. Raises SettingsError if label-safe flips are requested and the card does
@@ -85,13 +94,17 @@ class Augmentation(Settings):
         if self.flips == "auto":
             raise ValueError("flips=auto must first be resolved by for_card")
         mirror, upside_down, *move, contrast, brightness = draws[:DRAWS].unbind()
-        shear, gamma = draws[DRAWS:].unbind() if len(draws) > DRAWS else (None, None)
+        shear, gamma = draws[DRAWS : DRAWS + LATER_DRAWS].unbind() if len(draws) > DRAWS else (None, None)
+        parts = self.shadow, self.erase, self.low_resolution
+        given = iter(torch.split(draws[DRAWS + LATER_DRAWS :], [part.draws for part in parts if part]))
+        shadow, erase, low_resolution = (partial(part, draws=next(given)) if part else _same for part in parts)
         if self.flips != "none":
             images, labels = self._flip(images, labels, mirrors.horizontal, 3, mirror)
             images, labels = self._flip(images, labels, mirrors.vertical, 2, upside_down)
         turn, zoom, x, y = move
-        images = self._move(images, turn, zoom, x, y, shear)
-        return self._brightness(self._contrast(self._gamma(images, gamma), contrast), brightness), labels
+        images = shadow(self._move(images, turn, zoom, x, y, shear))
+        images = self._brightness(self._contrast(self._gamma(images, gamma), contrast), brightness)
+        return low_resolution(erase(images)), labels
 
     def _flip(
         self, images: torch.Tensor, labels: torch.Tensor, becomes: torch.Tensor, axis: int, draw: torch.Tensor
@@ -137,6 +150,10 @@ class Augmentation(Settings):
         if not self.brightness:
             return images
         return (images + (_around_zero(draw) * self.brightness)[:, None, None, None]).clamp(0, 1)
+
+
+def _same(images: torch.Tensor) -> torch.Tensor:
+    return images
 
 
 def _around_zero(draw: torch.Tensor) -> torch.Tensor:

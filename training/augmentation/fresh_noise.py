@@ -5,28 +5,32 @@ slightly, since Pillow's is an approximation."""
 
 import math
 from itertools import pairwise
-from typing import Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch.nn.functional import conv2d, pad
 
-from pipelines.settings import Settings
+from pipelines.settings import AddedLater, Settings
 
 __all__ = ["FreshNoise", "blur", "gaussian", "salt_pepper", "waves"]
 
-KINDS = 4
+Kind = Literal["gaussian", "waves", "salt_pepper", "blur"]
+KINDS: tuple[Kind, ...] = ("gaussian", "waves", "salt_pepper", "blur")
 
 
 class FreshNoise(Settings):
-    """Half of each batch stays clean (`clean_share`); the rest is divided equally among four kinds of noise, whose
+    """Half of each batch stays clean (`clean_share`); the rest is divided equally among the `kinds` of noise, whose
     strength is drawn for each image:
 
     * Gaussian with a standard deviation uniform up to `std_grey`;
     * a wave in any direction and phase, amplitude × (sin x + cos x) with an amplitude uniform up to `amplitude_grey`
       and a period log-uniform in `period_px`;
     * salt and pepper on a fraction of the pixels log-uniform in `fraction`;
-    * a Gaussian blur with a standard deviation uniform up to `blur_px`."""
+    * a Gaussian blur with a standard deviation uniform up to `blur_px`.
+
+    "Uniform up to" begins at `weakest` times the greatest strength: at 0, or with 1 it is always the greatest. With
+    `directions` "axes" waves run along the columns or the rows and have phase 0, as in pipelines.noise.periodic."""
 
     clean_share: float = Field(default=0.5, ge=0, lt=1)
     std_grey: float = Field(default=60.0, ge=0, le=255)
@@ -34,6 +38,9 @@ class FreshNoise(Settings):
     period_px: tuple[float, float] = (3.0, 48.0)
     fraction: tuple[float, float] = (0.0005, 0.1)
     blur_px: float = Field(default=1.5, ge=0, le=10)
+    kinds: Annotated[tuple[Kind, ...], AddedLater(before=KINDS)] = Field(default=KINDS, min_length=1)
+    weakest: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, le=1)
+    directions: Annotated[Literal["any", "axes"], AddedLater(before="any")] = "any"
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> Self:
@@ -42,26 +49,33 @@ class FreshNoise(Settings):
                 raise ValueError(f"{name}: expected two positive numbers, the smaller one first, got {[low, high]}")
         if self.fraction[1] > 1:
             raise ValueError(f"fraction: {self.fraction[1]} is more than all pixels")
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kinds: {', '.join(self.kinds)}: each at most once")
         return self
 
     def __call__(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
         """(N, channels, S, S) in [0, 1]. The first rows stay as they are, and the next ones get one kind after the
         other: the order of a batch is random already. `draws` is a generator of the device of the images."""
         clean = round(self.clean_share * len(images))
-        ends = [clean + round((len(images) - clean) * kind / KINDS) for kind in range(KINDS + 1)]
+        kinds = len(self.kinds)
+        ends = [clean + round((len(images) - clean) * kind / kinds) for kind in range(kinds + 1)]
         parts = [images[start:end] for start, end in pairwise(ends)]
-        noises = (self._gaussian, self._waves, self._salt_pepper, self._blur)
-        noisy = [noise(part, draws) for noise, part in zip(noises, parts, strict=True) if len(part)]
+        of_kind = {
+            "gaussian": self._gaussian, "waves": self._waves, "salt_pepper": self._salt_pepper, "blur": self._blur,
+        }  # fmt: skip
+        noisy = [of_kind[kind](part, draws) for kind, part in zip(self.kinds, parts, strict=True) if len(part)]
         return torch.cat([images[:clean], *noisy])
 
     def _gaussian(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
         normal = torch.randn(images.shape, generator=draws, device=images.device)
-        return gaussian(images, _uniform(images, draws) * self.std_grey, normal)
+        return gaussian(images, self._strength(images, draws) * self.std_grey, normal)
 
     def _waves(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
-        amplitude = _uniform(images, draws) * self.amplitude_grey
+        amplitude = self._strength(images, draws) * self.amplitude_grey
         period = _log_uniform(*self.period_px, images, draws)
         phase, angle = (_uniform(images, draws) * 2 * math.pi for _ in range(2))
+        if self.directions == "axes":
+            phase, angle = torch.zeros_like(phase), torch.where(angle < math.pi, 0.0, math.pi / 2)
         return waves(images, amplitude, period, phase, angle)
 
     def _salt_pepper(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
@@ -70,7 +84,10 @@ class FreshNoise(Settings):
         return salt_pepper(images, _log_uniform(*self.fraction, images, draws), order, salt < 0.5)
 
     def _blur(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
-        return blur(images, _uniform(images, draws) * self.blur_px, math.ceil(3 * self.blur_px))
+        return blur(images, self._strength(images, draws) * self.blur_px, math.ceil(3 * self.blur_px))
+
+    def _strength(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        return self.weakest + (1 - self.weakest) * _uniform(images, draws)
 
 
 def gaussian(images: torch.Tensor, std_grey: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:

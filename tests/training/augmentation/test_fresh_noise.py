@@ -135,3 +135,30 @@ def test_wrong_ranges_are_refused() -> None:
     for wrong in ({"period_px": [8, 2]}, {"fraction": [0, 0.1]}, {"fraction": [0.1, 1.5]}, {"period_px": [1, "inf"]}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             FreshNoise.model_validate(wrong)
+
+
+def test_one_kind_of_one_strength_is_that_of_a_data_set() -> None:
+    """As on the paper's strongest levels: for the most that a network can reach on them."""
+    grey_half = torch.full((400, 3, 20, 20), 0.5)
+    only = FreshNoise(clean_share=0.0, kinds=("gaussian",), weakest=1.0, std_grey=50.0)
+    spread = (only(grey_half, draws()) - 0.5).flatten(1).std(1) * 255
+    assert spread.mean().item() == pytest.approx(50, abs=0.5) and spread.std() < 2
+    fields = {"amplitude_grey": 50.0, "period_px": (10.0, 10.0), "directions": "axes"}
+    axes = FreshNoise.model_validate({"clean_share": 0.0, "kinds": ("waves",), "weakest": 1.0, **fields})
+    image = np.full((20, 20, 3), 128, np.uint8)
+    ways = [Periodic(amplitude=1.0).apply(image, vertical) for vertical in (True, False)]
+    found = grey(axes(units(np.stack([image] * 400)), draws()))
+    near = [[abs(one.astype(int) - way).max() <= 1 for way in ways] for one in found]
+    assert all(any(of) for of in near)
+    assert 0.4 < np.mean([of[0] for of in near]) < 0.6
+
+
+def test_the_weakest_of_a_range_is_a_share_of_the_strongest() -> None:
+    noise = FreshNoise(clean_share=0.0, kinds=("gaussian",), weakest=0.5, std_grey=20.0)
+    spread = (noise(torch.full((2000, 1, 20, 20), 0.5), draws()) - 0.5).flatten(1).std(1) * 255
+    assert 9 < spread.min() < 11 and spread.mean().item() == pytest.approx(15, abs=0.3)
+
+
+def test_a_kind_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="kinds: gaussian, gaussian: each at most once"):
+        FreshNoise(kinds=("gaussian", "gaussian"))
