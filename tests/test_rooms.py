@@ -34,7 +34,7 @@ DOORS: dict[str, set[str]] = {
     "training.augmentation": set(),
     "training.models": set(),
     "training.attacks": {"models"},
-    "training.objectives": {"attacks", "models"},
+    "training.objectives": {"attacks", "augmentation", "models"},
     "training.tracking": set(),
     "training.loop": {"streams", "tracking"},
     "training.classifiers": {"augmentation", "loop", "models", "objectives", "streams", "tracking"},

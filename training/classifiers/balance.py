@@ -12,8 +12,7 @@ __all__ = ["class_counts", "class_weights"]
 
 def class_counts(train: Batches) -> list[int]:
     """The number of images of each label of the card, the same in all variants."""
-    manifest = next(iter(train.source.variants.values())).manifest
-    counts = manifest.counts_per_class[train.source.split]
+    counts = train.source.counts_per_class(next(iter(train.source.variants)))
     return [counts.get(label, 0) for label in range(train.source.card.num_classes)]
 
 

@@ -1,12 +1,13 @@
 """One training run of a classifier from its settings to a tracked model."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from training.augmentation.augmentation import Mirrors
 from training.classifiers.balance import class_counts
 from training.classifiers.settings import TrainClassifier
+from training.classifiers.teachers import check_teachers
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
 from training.loop.bfloat16_check import check_bfloat16
@@ -36,20 +37,25 @@ def describe_run(settings: TrainClassifier) -> str:
     return describe_training(settings, lambda ranks: TrackedClassifier(settings, ranks))
 
 
-def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batches]:
-    """The streams of the training tracks and of the validation tracks."""
-    return opened_split(settings, ranks, "train"), opened_split(settings, ranks, "validation")
+def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batches | None]:
+    """The streams of the images to train on and of the validation tracks, unless these are trained on."""
+    train = opened_split(settings, ranks, "train", also=settings.train_on[1:])
+    return train, opened_split(settings, ranks, "validation") if settings.validates else None
 
 
-def make_training(settings: TrainClassifier, ranks: Ranks, train: Batches, validation: Batches) -> ClassifierTraining:
+def make_training(
+    settings: TrainClassifier, ranks: Ranks, train: Batches, validation: Batches | None
+) -> ClassifierTraining:
     """The training before its first step, with the settings that depend on the card of the data set. Raises
     SettingsError."""
     card = train.source.card
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
     counts = class_counts(train) if settings.class_balance else ()
-    return ClassifierTraining(
+    training = ClassifierTraining(
         settings, Shape.of(train), ranks, train, validation, Mirrors.of(card), class_counts=counts
     )
+    check_teachers(settings.objective, training.teachers, card, settings.data.geometry)
+    return training
 
 
 class TrackedClassifier(TrackedTraining):
@@ -59,8 +65,11 @@ class TrackedClassifier(TrackedTraining):
     def __init__(self, settings: TrainClassifier, ranks: Ranks) -> None:
         train, validation = open_splits(settings, ranks)
         training = make_training(settings, ranks, train, validation)
-        streams = [train, validation]
-        super().__init__(training, training.settings, settings.model.kind, streams, dataset_digests(train))
+        streams = [train, validation] if validation else [train]
+        self.datasets = dataset_digests(train)
+        teachers = {f"teacher_{number}": teacher.digest for number, teacher in enumerate(training.teachers)}
+        super().__init__(training, training.settings, settings.model.kind, streams, {**self.datasets, **teachers})
+        self.facts = teachers
         self.card = train.source.card
 
     def describe(self) -> str:
@@ -80,22 +89,28 @@ class TrackedClassifier(TrackedTraining):
 
     def epoch_line(self) -> str:
         metrics = self.training.metrics
+        validated = "validation images are trained on"
+        if self.training.validation:
+            accuracy = metrics["accuracy/validation"]
+            validated = f"validation: loss {metrics['loss/validation']:.4f}, accuracy {accuracy:.2%}"
         return (
-            f"loss {metrics['loss/train']:.4f}, accuracy {metrics['accuracy/train']:.2%}; validation: loss "
-            f"{metrics['loss/validation']:.4f}, accuracy {metrics['accuracy/validation']:.2%}; {pace_line(metrics)}"
+            f"loss {metrics['loss/train']:.4f}, accuracy {metrics['accuracy/train']:.2%}; {validated}; "
+            f"{pace_line(metrics)}"
         )
 
     def finish(self, run: TrackedRun) -> None:
         training = self.training
-        about = {
-            "settings": self.settings.model_dump(mode="json"), "datasets": self.digests, "run_id": run.run_id,
+        about: dict[str, Any] = {
+            "settings": self.settings.model_dump(mode="json"), "datasets": self.datasets, "run_id": run.run_id,
             "metrics": training.metrics, "validation_accuracy": training.validation_accuracy,
             "card": self.card.model_dump(mode="json"),
         }  # fmt: skip
+        if training.teachers:
+            about["teachers"] = [teacher.digest for teacher in training.teachers]
         classifier = training.classifier(about)
         classifier.write(self.folder.model)
         run.log_file(self.folder.model, "checkpoint")
-        example = next(training.validation.epoch(0)).images[:2]
+        example = next((training.validation or training.train).epoch(0)).images[:2]
         run.log_model(classifier.network, to_unit_floats(example, training.ranks.device))
         if best := training.best:
             run.log_metrics({"best/accuracy/validation": best.accuracy, "best/epoch": best.epoch}, training.epoch)

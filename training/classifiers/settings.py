@@ -64,7 +64,10 @@ class TrainClassifier(TrainingRun):
     `ema_decay` above 0: validated and kept is the moving average of the weights and of batch norm's statistics, with
     this decay per step (loop/moving_average.py). `class_balance` b weights the loss of an image by n^−b, where n is the
     number of training images of its class, with a mean of 1 over all images: 0 not at all, 1 so that each class has the
-    same weight. `max_gradient_norm`: a longer gradient is scaled down to this norm."""
+    same weight. `max_gradient_norm`: a longer gradient is scaled down to this norm.
+
+    `train_on` [train, validation]: trained on the images of both, for a final training of a recipe that has been
+    chosen; there are then no images to validate on, and no metrics of validation."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
@@ -85,6 +88,31 @@ class TrainClassifier(TrainingRun):
     ema_decay: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, lt=1)
     class_balance: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, le=1)
     max_gradient_norm: Annotated[float | None, AddedLater(before=None)] = Field(default=None, gt=0, allow_inf_nan=False)
+    train_on: Annotated[tuple[Literal["train", "validation"], ...], AddedLater(before=("train",))] = ("train",)
+
+    @model_validator(mode="after")
+    def _nothing_is_chosen_on_what_is_trained_on(self) -> Self:
+        if self.train_on not in (("train",), ("train", "validation")):
+            raise ValueError(f"train_on: [train] or [train, validation], got {list(self.train_on)}")
+        if "validation" in self.train_on and self.keep == "best":
+            raise ValueError(
+                "keep: best needs validation images that train_on does not train on; set keep=last"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _noise_is_made_once(self) -> Self:
+        if self.objective.makes_noise and self.augmentation.noise:
+            raise ValueError(
+                f"augmentation.noise: objective={self.objective.kind} makes noise itself and needs images without; set "
+                "augmentation.noise=null and the noise as objective.noise"
+            )
+        return self
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are images to validate on."""
+        return "validation" not in self.train_on
 
     def lr_at(self, progress: float) -> float:
         """The learning rate after `progress` in [0, 1) of all steps."""
@@ -103,9 +131,10 @@ class TrainClassifier(TrainingRun):
 def settings_fingerprint(
     settings: Settings, without_effect: set[str], digests: Mapping[str, str], world_size: int
 ) -> str:
-    """SHA-256 over the settings that affect the weights, and the data that they are trained on. A new key is marked
-    AddedLater, so that the fingerprints of older runs do not change."""
+    """SHA-256 over the settings that affect the weights, and the data that they are trained on, whose digests include
+    those of teachers. A new key is marked AddedLater, so that the fingerprints of older runs do not change."""
     values = decisive_values(settings, without_effect)
+    values.get("objective", {}).pop("teachers", None)  # paths
     for name in WITHOUT_EFFECT_IN_DATA:
         del values["data"][name]
     text = json.dumps([values, dict(digests), world_size], sort_keys=True)

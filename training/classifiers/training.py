@@ -15,6 +15,7 @@ from pipelines.errors import SettingsError
 from training.augmentation.augmentation import NO_MIRRORS, Mirrors
 from training.classifiers.balance import class_weights
 from training.classifiers.settings import TrainClassifier
+from training.classifiers.teachers import read_teachers
 from training.classifiers.trained import Classifier, Shape
 from training.loop.moving_average import MovingAverage
 from training.loop.players import Player, StepHook, has_batch_norm
@@ -35,10 +36,10 @@ class Best(NamedTuple):
 
 class ClassifierTraining(Training):
     """`mirrors` are those of the data set's card; `hooks` run after each step of the optimizer; `class_counts` are the
-    training images of each label, which class_balance needs."""
+    training images of each label, which class_balance needs. Without `validation` there are no metrics of it."""
 
     def __init__(
-        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs,
+        self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs | None,
         mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (), class_counts: Sequence[int] = (),
     ) -> None:  # fmt: skip
         """Raises SettingsError."""
@@ -58,6 +59,8 @@ class ClassifierTraining(Training):
         self._features: dict[str, torch.Tensor] = {}
         self._layers = _layers_for(settings.objective, self.network)
         self._loss = _loss(settings, class_counts, ranks.device)
+        self.teachers = read_teachers(settings.objective, shape, ranks.device)
+        self._teachers = [partial(self._logits_of, teacher.network) for teacher in self.teachers]
         self.best: Best | None = None
 
     def train_on(self, batch: Batch) -> StepSums:
@@ -82,7 +85,7 @@ class ClassifierTraining(Training):
         given = ObjectiveInputs(
             self.network, self._logits, self._loss, images, labels, batch.image_ids[: len(labels)],
             np.random.Generator(np.random.PCG64(seeds.spawn(share.world_size)[share.rank])), self._features,
-            self.settings.seed, self.epoch, self.step,
+            self.settings.seed, self.epoch, self.step, self._teachers,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
@@ -98,12 +101,13 @@ class ClassifierTraining(Training):
         return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts}
 
     def epoch_metrics(self) -> dict[str, float]:
-        return {"lr": self._player.optimizer.param_groups[0]["lr"], **self._validate()}
+        validated = self._validate(self.validation) if self.validation else {}
+        return {"lr": self._player.optimizer.param_groups[0]["lr"], **validated}
 
     def finish_epoch(self) -> None:
         super().finish_epoch()
-        accuracy = self.metrics["accuracy/validation"]
-        if self.best is None or accuracy > self.best.accuracy:
+        accuracy = self.metrics.get("accuracy/validation")
+        if accuracy is not None and (self.best is None or accuracy > self.best.accuracy):
             self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.final.state_dict())))
 
     @property
@@ -112,10 +116,10 @@ class ClassifierTraining(Training):
         return self.average.current() if self.average else self.network
 
     @property
-    def validation_accuracy(self) -> float:
-        """The accuracy of the weights that `keep` selects."""
+    def validation_accuracy(self) -> float | None:
+        """The accuracy of the weights that `keep` selects; None without validation images."""
         best = self.best if self.settings.keep == "best" else None
-        return best.accuracy if best else self.metrics["accuracy/validation"]
+        return best.accuracy if best else self.metrics.get("accuracy/validation")
 
     def other_state(self) -> dict[str, Any]:
         average = {"average": self.average.state()} if self.average else {}
@@ -163,11 +167,11 @@ class ClassifierTraining(Training):
     def _keep_features(self, name: str, _: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         self._features[name] = output
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, validation: Epochs) -> dict[str, float]:
         network = self.final.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
         with torch.inference_mode():
-            for batch in self.validation.epoch(0):
+            for batch in validation.epoch(0):
                 images, labels, valid = _on(batch, self.ranks.device)
                 logits = self._logits_of(network, images)
                 loss = (cross_entropy(logits, labels, reduction="none") * valid).sum()

@@ -73,6 +73,8 @@ class TrackedTraining(ABC):
         self.name = name
         self.streams = streams
         self.digests = dict(digests)
+        self.facts: dict[str, str] = {}
+        """Tags of the run, besides those of every run."""
         self.folder = RunFolder(Path())
         self.run: TrackedRun | None = None
         self.console = make_console(quiet=True)
@@ -143,7 +145,13 @@ def run_training(settings: Recipe, command: Command, open_training: Callable[[Ra
         tracked.check_precision()
         with (
             run_folder(settings, ranks, tracked.name, tracked.digests, command) as tracked.folder,
-            tracked_by_first(settings, ranks, tracked.streams, tracked.folder, command) as tracked.run,
+            tracked_by_first(
+                settings,
+                ranks,
+                tracked.streams,
+                tracked.folder,
+                command._replace(facts={**command.facts, **tracked.facts}),
+            ) as tracked.run,
         ):
             tracked.resume()
             tracked.train()
@@ -159,11 +167,13 @@ def describe_training(settings: Recipe, open_training: Callable[[Ranks], Tracked
         return open_training(ranks).describe()
 
 
-def opened_split(settings: Recipe, ranks: Ranks, split: Split, classes: Sequence[int] | None = None) -> Batches:
-    """This rank's stream. Raises StreamError."""
+def opened_split(
+    settings: Recipe, ranks: Ranks, split: Split, classes: Sequence[int] | None = None, also: Sequence[Split] = ()
+) -> Batches:
+    """This rank's stream of `split`, and of those of `also` as parts of it. Raises StreamError."""
     return open_stream(
-        settings.data.of_split(split), split, seed=settings.seed, batch_size=settings.batch_size, rank=ranks.rank,
-        world_size=ranks.world_size, cache=settings.cache, device=ranks.device, classes=classes,
+        settings.data.of_split(split), [split, *also], seed=settings.seed, batch_size=settings.batch_size,
+        rank=ranks.rank, world_size=ranks.world_size, cache=settings.cache, device=ranks.device, classes=classes,
     )  # fmt: skip
 
 

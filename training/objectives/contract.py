@@ -1,7 +1,8 @@
 """The contract of objectives: a frozen settings object that defines what a classifier's step minimizes."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ class ObjectiveInputs(NamedTuple):
     attacks in evaluation mode and for access to its layers. `loss` is the per-image loss, (N, classes) logits and (N,)
     labels → (N,). `draws` is a generator of this step and rank. `features` are the outputs of the layers in `layers` in
     the latest call of logits_of, by name. `seed` is that of the run; `epoch` and `step`, counted from 0, should be part
-    of the key of random starts, so that they differ between epochs."""
+    of the key of random starts, so that they differ between epochs. `teachers` are the networks of the objective's
+    teacher_files in evaluation mode, (N, C, S, S) → logits (N, classes) in float32, in the same order."""
 
     network: nn.Module
     logits_of: Callable[[torch.Tensor], torch.Tensor]
@@ -35,6 +37,7 @@ class ObjectiveInputs(NamedTuple):
     seed: int
     epoch: int
     step: int
+    teachers: Sequence[Callable[[torch.Tensor], torch.Tensor]] = ()
 
 
 class Losses(NamedTuple):
@@ -54,6 +57,13 @@ class Objective(Settings):
     """The names of the parts in Losses."""
     layers: ClassVar[tuple[str, ...]] = ()
     """Names of the layers whose outputs it needs, as in named_modules."""
+    makes_noise: ClassVar[bool] = False
+    """Whether it adds noise itself, so that the augmentation must not."""
+
+    @property
+    def teacher_files(self) -> tuple[Path, ...] | None:
+        """Trained classifiers that it learns from; None if it does not learn from any."""
+        return None
 
     @abstractmethod
     def __call__(self, given: ObjectiveInputs) -> Losses: ...

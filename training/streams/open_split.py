@@ -2,6 +2,7 @@
 
 import math
 import posixpath
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +54,26 @@ class OpenVariant:
 
 @dataclass(frozen=True)
 class OpenSplit:
-    """One split of several variants whose row groups hold the same images in the same order."""
+    """One split, or some splits together, of several variants whose row groups hold the same images in the same
+    order."""
 
     opener: Opener
-    split: Split
+    splits: tuple[Split, ...]
     size_px: int
     pixel_dtype: str
     variants: Mapping[str, OpenVariant]
+
+    @property
+    def split(self) -> str:
+        """Its name; of several, the names with a + between them."""
+        return "+".join(self.splits)
+
+    def counts_per_class(self, variant: str) -> dict[int, int]:
+        """The number of images of each label that has some."""
+        counts = Counter[int]()
+        for split in self.splits:
+            counts.update(self.variants[variant].manifest.counts_per_class[split])
+        return dict(counts)
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -82,33 +96,59 @@ class OpenSplit:
 
 
 def open_split(
-    root: str, geometry: str, size_px: int, variants: Sequence[str], split: str, verify: bool = False
+    root: str, geometry: str, size_px: int, variants: Sequence[str], split: str | Sequence[str], verify: bool = False
 ) -> OpenSplit:
-    """`split` of the variants under `root`, a folder or an fsspec URL; names as in variant_names. `verify` reads
-    everything once and compares it with the manifests. Raises StreamError, which says what to do."""
-    if split not in get_args(Split):
-        raise StreamError(f"split {split!r}: there is no such split; there are {', '.join(SPLITS)}")
+    """`split`, or several splits as one, of the variants under `root`, a folder or an fsspec URL; names as in
+    variant_names. `verify` reads everything once and compares it with the manifests. Raises StreamError, which says
+    what to do."""
+    splits = cast(tuple[Split, ...], (split,) if isinstance(split, str) else tuple(split))
+    if unknown := [name for name in splits if name not in get_args(Split)]:
+        raise StreamError(f"split {unknown[0]!r}: there is no such split; there are {', '.join(SPLITS)}")
     try:
         filesystem, path = url_to_fs(root)
         filesystem.invalidate_cache()  # files may have been rewritten since they were listed
         opener = Opener(filesystem)
         cells = {name: find_cell(filesystem, path, geometry, size_px, name) for name in variants}
-        opened = {name: _open_variant(opener, path, cell, cast(Split, split)) for name, cell in cells.items()}
+        opened = {name: _open_variant(opener, path, cell, splits) for name, cell in cells.items()}
     except StreamError:
         raise
     except Exception as error:  # file systems have errors of their own
         raise StreamError(f"{root}: cannot be opened: {error}") from error
-    _check_alignment(opened, cast(Split, split))
+    _check_alignment(opened, splits)
     if verify:
-        _verify(opener, opened, cast(Split, split))
-    return OpenSplit(opener, cast(Split, split), size_px, next(iter(opened.values())).pixel_dtype, opened)
+        _verify(opener, opened, splits)
+    return OpenSplit(opener, splits, size_px, next(iter(opened.values())).pixel_dtype, opened)
 
 
-def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVariant:
+def _open_variant(opener: Opener, root: str, cell: Cell, splits: Sequence[Split]) -> OpenVariant:
     folder = posixpath.join(root, cell.folder(Path()).as_posix())
     _check_there(opener, folder, cell)
     manifest = read_manifest(opener, folder)
     _check_files(opener, folder, manifest)
+    for split in splits:
+        _check_has_images(folder, manifest, split)
+    dtypes = set()
+    row_groups = []
+    for part in manifest.parts:
+        if part.split in splits:
+            path = posixpath.join(folder, part.path)
+            dtypes.add(_check_schema(opener, path, cell, manifest.card.channels))
+            footer = opener.footer(path)
+            if footer.num_rows != part.rows:
+                raise StreamError(f"{path}: {footer.num_rows} rows, but the manifest says {part.rows}; {AGAIN}")
+            groups = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
+            row_groups += [RowGroup(path, index, rows) for index, rows in enumerate(groups) if rows]
+    found, expected = sum(group.rows for group in row_groups), sum(manifest.counts[split] for split in splits)
+    if found != expected:
+        raise StreamError(
+            f"{folder}: {found} rows in split {'+'.join(splits)}, but the manifest says {expected}; {AGAIN}"
+        )
+    if len(dtypes) > 1:
+        raise StreamError(f"{folder}: files of {' and '.join(sorted(dtypes))} pixels; {AGAIN}")
+    return OpenVariant(folder, manifest, dtypes.pop(), tuple(row_groups))
+
+
+def _check_has_images(folder: str, manifest: Manifest, split: Split) -> None:
     if not manifest.counts.get(split):
         there = ", ".join(name for name, count in manifest.counts.items() if count) or "none"
         remedy = f"make the dataset with it: {JOB}"
@@ -120,25 +160,6 @@ def _open_variant(opener: Opener, root: str, cell: Cell, split: Split) -> OpenVa
         raise StreamError(
             f"{folder}: split {split} has no images; splits with images: {there}; choose one of these, or {remedy}"
         )
-    dtypes = set()
-    row_groups = []
-    for part in manifest.parts:
-        if part.split == split:
-            path = posixpath.join(folder, part.path)
-            dtypes.add(_check_schema(opener, path, cell, manifest.card.channels))
-            footer = opener.footer(path)
-            if footer.num_rows != part.rows:
-                raise StreamError(f"{path}: {footer.num_rows} rows, but the manifest says {part.rows}; {AGAIN}")
-            groups = (footer.row_group(index).num_rows for index in range(footer.num_row_groups))
-            row_groups += [RowGroup(path, index, rows) for index, rows in enumerate(groups) if rows]
-    found = sum(group.rows for group in row_groups)
-    if found != manifest.counts[split]:
-        raise StreamError(
-            f"{folder}: {found} rows in split {split}, but the manifest says {manifest.counts[split]}; {AGAIN}"
-        )
-    if len(dtypes) > 1:
-        raise StreamError(f"{folder}: files of {' and '.join(sorted(dtypes))} pixels; {AGAIN}")
-    return OpenVariant(folder, manifest, dtypes.pop(), tuple(row_groups))
 
 
 def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
@@ -192,14 +213,15 @@ def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
     return pixel_dtype
 
 
-def _check_alignment(variants: Mapping[str, OpenVariant], split: Split) -> None:
+def _check_alignment(variants: Mapping[str, OpenVariant], splits: Sequence[Split]) -> None:
     (first_name, first), *others = variants.items()
     for name, other in others:
         facts = {
             key: (first.manifest.fingerprint.get(key), other.manifest.fingerprint.get(key))
             for key in SAME_IN_ALL_VARIANTS
         }
-        facts["counts"] = (first.manifest.counts[split], other.manifest.counts[split])
+        number, own = (sum(one.manifest.counts[split] for split in splits) for one in (first, other))
+        facts["counts"] = number, own
         facts["row groups"] = (_layout(first), _layout(other))
         if first.pixel_dtype != other.pixel_dtype:
             raise StreamError(
@@ -220,8 +242,8 @@ def _layout(variant: OpenVariant) -> list[tuple[str, int, int]]:
     return [(group.path.removeprefix(variant.folder), group.number, group.rows) for group in variant.row_groups]
 
 
-def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split) -> None:
-    orders = {name: _recounted(opener, variant, split) for name, variant in variants.items()}
+def _verify(opener: Opener, variants: Mapping[str, OpenVariant], splits: Sequence[Split]) -> None:
+    orders = {name: _recounted(opener, variant, splits) for name, variant in variants.items()}
     first_name, first = next(iter(orders.items()), ("", []))
     for name, order in orders.items():
         if order != first:
@@ -230,8 +252,8 @@ def _verify(opener: Opener, variants: Mapping[str, OpenVariant], split: Split) -
             )
 
 
-def _recounted(opener: Opener, variant: OpenVariant, split: Split) -> list[tuple[str, int]]:
-    """(image_id, label) of the rows of `split` in a variant, after checking the rows of all splits against its
+def _recounted(opener: Opener, variant: OpenVariant, splits: Sequence[Split]) -> list[tuple[str, int]]:
+    """(image_id, label) of the rows of the splits in a variant, after checking the rows of all splits against its
     manifest."""
     recount = Recount(variant.manifest)
     rows: list[tuple[str, int]] = []
@@ -242,7 +264,7 @@ def _recounted(opener: Opener, variant: OpenVariant, split: Split) -> list[tuple
             for index in range(opener.footer(where).num_row_groups):
                 table = ParquetDatasetPiece(where, opener, index).read(opener.footer(where).schema.names)
                 recount.add(part.split, table)
-                if part.split == split:
+                if part.split in splits:
                     rows += zip(table["image_id"].to_pylist(), table["label"].to_pylist(), strict=True)
         where = variant.folder
         recount.check()

@@ -101,7 +101,7 @@ def read_row_groups(
 
     Raises StreamError unless each comes exactly once, with as many rows as the footer of its file says."""
     groups = [source.variants[slot.variant].row_groups[slot.row_group] for slot in slots]
-    classes = {name: variant.manifest.counts_per_class[source.split] for name, variant in source.variants.items()}
+    classes = {name: source.counts_per_class(name) for name in source.variants}
     if not groups:
         return
     workers_pool = GuardedThreadPool(workers, 2 * ahead) if pool == "thread" else GuardedDummyPool()

@@ -229,7 +229,7 @@ class CachedStream(Batches):
 
 def open_stream(
     data: Data,
-    split: Split,
+    split: Split | Sequence[Split],
     *,
     seed: int,
     batch_size: int,
@@ -239,9 +239,9 @@ def open_stream(
     device: torch.device = torch.device("cpu"),  # noqa: B008
     classes: Sequence[int] | None = None,
 ) -> Batches:
-    """Epochs of `split`, shuffled by `seed`, with batch_size images per step on each rank. `cache` keeps the images in
-    memory, on the host or on `device`; only then can they be restricted to some `classes`. Raises StreamError, which
-    says what to do."""
+    """Epochs of `split`, or of several as one, shuffled by `seed`, with batch_size images per step on each rank.
+    `cache` keeps the images in memory, on the host or on `device`; only then can they be restricted to some `classes`.
+    Raises StreamError, which says what to do."""
     if classes is not None and cache == "none":
         raise StreamError(
             "classes: only images in memory can be restricted to some classes; use cache=host or cache=device"

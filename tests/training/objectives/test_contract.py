@@ -28,8 +28,9 @@ def given_to(network: nn.Sequential) -> ObjectiveInputs:
     loss = partial(cross_entropy, reduction="none")
     ids = [f"train/{row:05d}" for row in range(6)]
     return ObjectiveInputs(
-        network, network, loss, images, torch.arange(6) % 5, ids, np.random.default_rng(0), features, 3, 1, 2
-    )
+        network, network, loss, images, torch.arange(6) % 5, ids, np.random.default_rng(0), features, 3, 1, 2,
+        [BaselineCnn().build(16, 5, (0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1).eval()],
+    )  # fmt: skip
 
 
 def test_it_gives_a_loss_of_each_image_its_logits_and_the_parts_that_it_names(kind: str) -> None:
