@@ -3,10 +3,15 @@
     python benchmarks/train_many.py IMAGES PLAN OUT [--processes 8] [--device cuda] [--minutes 8]
 
 IMAGES is a folder of arrays that benchmarks/export_images.py has written. PLAN is YAML: rounds of
-trainings, each with a name, seeds and settings as for jobs/train_classifier.py (benchmarks/plans/sign_net.yaml). A
-training of `chosen: true` has besides its own the settings that the round before has chosen on validation images.
+trainings, each with a name, seeds and settings as for jobs/train_classifier.py (benchmarks/plans/sign_net.yaml).
 Model, losses, augmentation, loop and files are the project's own; there is no run in MLflow. OUT gets a line in
-results.jsonl, the predictions and the model of each training as soon as it has ended.
+results.jsonl, the predictions and the model of each training as soon as it has ended; a training that has its line
+there is not repeated.
+
+A training of `chosen: true` has besides its own the settings that an earlier round has chosen on validation images,
+with `longer: 2` for twice as many epochs. A round can choose several times, each time under a name and among some
+trainings: `choose: {clear: {of: [a, b]}, noisy: {of: [c, d], by: noises}}`, then `chosen: noisy`. OUT/ in a setting is
+that folder, for teachers from an earlier round: objective.teachers=[OUT/models/a-seed0.pt].
 """
 
 import argparse
@@ -14,17 +19,20 @@ import json
 import multiprocessing
 import queue
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from train_rounds import Chosen, Job, chosen_by, ended, jobs_of
 
 from pipelines.datasets.card import DatasetCard
 from pipelines.settings import load
 from training.augmentation.augmentation import Augmentation, Mirrors
+from training.augmentation.low_resolution import LowResolution
+from training.augmentation.shadow import Shadow
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
@@ -40,16 +48,12 @@ STRESS = Augmentation(
 """Validation images are also predicted under these changes: hardly any clean one is wrong, which tells recipes apart
 badly."""
 STRESS_PASSES = 3
-
-
-class Job(NamedTuple):
-    """One training; `train` and `evaluate` are splits."""
-
-    name: str
-    seed: int
-    settings: list[str]
-    train: list[str]
-    evaluate: list[str]
+STILL = Augmentation(rotation_deg=0.0, contrast=0.0, flips="none")
+STRESSES = {
+    "stress": STRESS,
+    "shadow": STILL.model_copy(update={"shadow": Shadow(share=1.0)}),
+    "low_resolution": STILL.model_copy(update={"low_resolution": LowResolution(share=1.0)}),
+}
 
 
 class Images:
@@ -105,11 +109,13 @@ def trained(job: Job, images: Images, ranks: Ranks, out: Path) -> dict[str, Any]
     """Trains, writes the model and its predictions, returns the line of results.jsonl."""
     start = time.perf_counter()
     overrides = [f"data.root={images.folder}", f"seed={job.seed}", f"data.size_px={images.about['size_px']}"]
-    settings = load(TrainClassifier, CONFIG, [*job.settings, *overrides, f"data.geometry={images.about['geometry']}"])
+    overrides += [f"data.geometry={images.about['geometry']}", f"train_on=[{','.join(job.train)}]"]
+    own = [setting.replace("OUT/", f"{out}/") for setting in job.settings]
+    settings = load(TrainClassifier, CONFIG, [*own, *overrides])
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(images.card)})
     ranks = Ranks(ranks.device, dtype=torch.bfloat16 if settings.precision == "bfloat16" else torch.float32)
     train = InMemory(images, job.train, job.seed, settings.batch_size)
-    validation = InMemory(images, ["validation"], 0, 1000)
+    validation = InMemory(images, ["validation"], 0, 1000) if settings.validates else None
     counts = torch.bincount(train.labels, minlength=images.card.num_classes).tolist()
     training = ClassifierTraining(
         settings, images.shape(), ranks, train, validation, Mirrors.of(images.card), class_counts=counts
@@ -128,12 +134,14 @@ def trained(job: Job, images: Images, ranks: Ranks, out: Path) -> dict[str, Any]
     classifier.write(out / "models" / f"{job.name}-seed{job.seed}.pt")
     network = classifier.network.to(ranks.device)
     accuracies = predict(network, job, images, out)
-    accuracies["validation/stress"] = stressed(network, images)
+    accuracies |= {f"validation/{name}": stressed(network, images, changes) for name, changes in STRESSES.items()}
+    accuracies = {name: value for name, value in accuracies.items() if name.split("/")[0] not in job.train}
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {
         **job._asdict(), "parameters": parameters, "epochs": settings.epochs, "train_s": round(train_s, 2),
-        "all_s": round(time.perf_counter() - start, 2), "validation_loss": training.metrics["loss/validation"],
+        "all_s": round(time.perf_counter() - start, 2), "validation_loss": training.metrics.get("loss/validation"),
         "train_loss": training.metrics["loss/train"], "accuracies": accuracies, "digest": classifier.digest,
+        "teachers": [teacher.digest for teacher in training.teachers],
     }  # fmt: skip
 
 
@@ -153,14 +161,16 @@ def predict(network: torch.nn.Module, job: Job, images: Images, out: Path) -> di
     return accuracies
 
 
-def stressed(network: torch.nn.Module, images: Images) -> float:
-    """The accuracy on the validation images under STRESS."""
+def stressed(network: torch.nn.Module, images: Images, changes: Augmentation) -> float:
+    """The accuracy on the validation images under these changes."""
     pixels, (_, labels) = images.pixels("validation"), images.rows("validation")
     right = 0.0
     for seed in range(STRESS_PASSES):
-        draws = torch.rand((STRESS.draws, len(labels)), generator=torch.Generator().manual_seed(seed)).to(labels.device)
+        draws = torch.rand((changes.draws, len(labels)), generator=torch.Generator().manual_seed(seed)).to(
+            labels.device
+        )
         for rows in torch.arange(len(labels), device=labels.device).split(1000):
-            changed, _ = STRESS(units(pixels[rows]), labels[rows], draws[:, rows])
+            changed, _ = changes(units(pixels[rows]), labels[rows], draws[:, rows])
             with torch.inference_mode():
                 right += float((network(changed).argmax(1) == labels[rows]).sum())
     return right / STRESS_PASSES / len(labels)
@@ -188,47 +198,6 @@ def work(folder: Path, out: Path, device: Any, waiting: Any, done: Any) -> None:
                 done.put({**job._asdict(), "error": f"{type(error).__name__}: {error}"})
 
 
-def score(results: Sequence[Mapping[str, Any]]) -> float:
-    """By which recipes are compared: the mean accuracy on validation images, clean and under STRESS alike."""
-    names = ("validation/clean", "validation/stress")
-    return float(np.mean([result["accuracies"][name] for result in results for name in names]))
-
-
-def recipes_of(results: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], dict[str, float]]:
-    """The settings and the score of each recipe, over those of its trainings that have ended without an error."""
-    ended = [result for result in results if "error" not in result]
-    names = {result["name"]: result["settings"] for result in ended}
-    return names, {name: score([result for result in ended if result["name"] == name]) for name in names}
-
-
-def choose(results: Sequence[Mapping[str, Any]], before: list[str]) -> list[str]:
-    """The settings of the best recipe of a round; with those of `before`, on which the round was built."""
-    names, scores = recipes_of(results)
-    for name, value in sorted(scores.items(), key=lambda item: -item[1]):
-        print(f"  {value:.5f} {name}")
-    return list(names[max(scores, key=lambda name: scores[name])]) if scores else before
-
-
-def combine(results: Sequence[Mapping[str, Any]], base: str) -> list[str]:
-    """The settings of `base` and those that have improved on it, the best of each key."""
-    names, scores = recipes_of(results)
-    better = sorted((name for name in names if scores[name] > scores[base]), key=lambda name: scores[name])
-    merged = dict(setting.partition("=")[::2] for name in [base, *better] for setting in names[name])
-    return [f"{key}={value}" for key, value in merged.items()]
-
-
-def jobs_of(planned: Mapping[str, Any], base: list[str]) -> list[Job]:
-    found = []
-    for training in planned["trainings"]:
-        own = training.get("settings", [])
-        settings = [*base, *own] if training.get("chosen", planned.get("chosen", False)) else own
-        unique = dict(setting.partition("=")[::2] for setting in settings)
-        for seed in training.get("seeds", planned.get("seeds", [0])):
-            splits = training.get("train", ["train"]), training.get("evaluate", planned.get("evaluate", ["validation"]))
-            found.append(Job(training["name"], seed, [f"{key}={value}" for key, value in unique.items()], *splits))
-    return found
-
-
 def run_plan(arguments: argparse.Namespace) -> None:
     out, started = Path(arguments.out), time.monotonic()
     for name in ("models", "predictions"):
@@ -239,10 +208,11 @@ def run_plan(arguments: argparse.Namespace) -> None:
     workers = [context.Process(target=work, args=given, daemon=True) for _ in range(arguments.processes)]
     for worker in workers:
         worker.start()
-    chosen: list[str] = []
+    chosen: Chosen = {}
     for planned in yaml.safe_load(Path(arguments.plan).read_text()):
-        jobs, results = jobs_of(planned, chosen), []
-        for job in jobs:
+        jobs = jobs_of(planned, chosen)
+        results = [line for line in ended(out) for job in jobs if job.is_of(line)]
+        for job in [job for job in jobs if not any(job.is_of(line) for line in results)]:
             waiting.put(job)
         while len(results) < len(jobs):
             left = arguments.minutes * 60 - (time.monotonic() - started)
@@ -256,10 +226,7 @@ def run_plan(arguments: argparse.Namespace) -> None:
                 file.write(json.dumps(line) + "\n")
             shown = {name: round(value, 5) for name, value in line.get("accuracies", {}).items() if "-" not in name}
             print(line["at_s"], line["name"], line["seed"], line.get("train_s"), shown or line, flush=True)
-        if planned.get("choose"):
-            chosen = choose(results, chosen)
-        if planned.get("combine"):
-            chosen = combine(results, planned["combine"])
+        chosen = chosen_by(planned, results, chosen)
         (out / "chosen.json").write_text(json.dumps(chosen))
         print(planned["round"], "→", chosen, flush=True)
 
