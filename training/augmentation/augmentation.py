@@ -14,6 +14,7 @@ from pipelines.settings import AddedLater, Settings
 from training.augmentation.erase import Erase
 from training.augmentation.fresh_noise import FreshNoise
 from training.augmentation.low_resolution import LowResolution
+from training.augmentation.motion_blur import MotionBlur
 from training.augmentation.shadow import Shadow
 
 __all__ = ["DRAWS", "LATER_DRAWS", "NO_MIRRORS", "Augmentation", "Mirrors"]
@@ -51,8 +52,8 @@ class Augmentation(Settings):
     channel, clipped to [0, 1]. Areas that a rotation uncovers are black, like padding. `shift_fraction`,
     `zoom_fraction` and `brightness` (up to ± this much is added to all values of an image) are not in the paper. Nor
     are `shear_deg` (x is shifted by y · tan of up to ± this angle, before the rotation) and `gamma` (x becomes x^g,
-    where log g is uniform within ± log(1 + gamma)). `shadow` comes before changes of light, `erase` and then
-    `low_resolution` after them, each defined in its file. `noise` is applied last (fresh_noise.py)."""
+    where log g is uniform within ± log(1 + gamma)). `shadow` comes before changes of light, `erase`, `motion_blur` and
+    `low_resolution` after them in this order, each defined in its file. `noise` is applied last (fresh_noise.py)."""
 
     rotation_deg: float = Field(default=40.0, ge=0, le=180)
     contrast: float = Field(default=0.6, ge=0, le=1)
@@ -65,13 +66,14 @@ class Augmentation(Settings):
     noise: Annotated[FreshNoise | None, AddedLater(before=None)] = None
     shadow: Annotated[Shadow | None, AddedLater(before=None)] = None
     erase: Annotated[Erase | None, AddedLater(before=None)] = None
+    motion_blur: Annotated[MotionBlur | None, AddedLater(before=None)] = None
     low_resolution: Annotated[LowResolution | None, AddedLater(before=None)] = None
 
     @property
     def draws(self) -> int:
         """How many uniform numbers an image needs. DRAWS for the settings that there were first, so that the numbers of
         older trainings stay as they were."""
-        further = sum(part.draws for part in (self.shadow, self.erase, self.low_resolution) if part)
+        further = sum(part.draws for part in self._parts() if part)
         return DRAWS + (LATER_DRAWS if self.shear_deg or self.gamma or further else 0) + further
 
     def for_card(self, card: DatasetCard) -> "Augmentation":
@@ -95,16 +97,21 @@ class Augmentation(Settings):
             raise ValueError("flips=auto must first be resolved by for_card")
         mirror, upside_down, *move, contrast, brightness = draws[:DRAWS].unbind()
         shear, gamma = draws[DRAWS : DRAWS + LATER_DRAWS].unbind() if len(draws) > DRAWS else (None, None)
-        parts = self.shadow, self.erase, self.low_resolution
+        parts = self._parts()
         given = iter(torch.split(draws[DRAWS + LATER_DRAWS :], [part.draws for part in parts if part]))
-        shadow, erase, low_resolution = (partial(part, draws=next(given)) if part else _same for part in parts)
+        shadow, *later = (partial(part, draws=next(given)) if part else _same for part in parts)
         if self.flips != "none":
             images, labels = self._flip(images, labels, mirrors.horizontal, 3, mirror)
             images, labels = self._flip(images, labels, mirrors.vertical, 2, upside_down)
         turn, zoom, x, y = move
         images = shadow(self._move(images, turn, zoom, x, y, shear))
         images = self._brightness(self._contrast(self._gamma(images, gamma), contrast), brightness)
-        return low_resolution(erase(images)), labels
+        for part in later:
+            images = part(images)
+        return images, labels
+
+    def _parts(self) -> tuple[Shadow | None, Erase | None, MotionBlur | None, LowResolution | None]:
+        return self.shadow, self.erase, self.motion_blur, self.low_resolution
 
     def _flip(
         self, images: torch.Tensor, labels: torch.Tensor, becomes: torch.Tensor, axis: int, draw: torch.Tensor

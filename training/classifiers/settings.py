@@ -95,9 +95,7 @@ class TrainClassifier(TrainingRun):
         if self.train_on not in (("train",), ("train", "validation")):
             raise ValueError(f"train_on: [train] or [train, validation], got {list(self.train_on)}")
         if "validation" in self.train_on and self.keep == "best":
-            raise ValueError(
-                "keep: best needs validation images that train_on does not train on; set keep=last"
-            )
+            raise ValueError("keep: best needs validation images that train_on does not train on; set keep=last")
         return self
 
     @model_validator(mode="after")

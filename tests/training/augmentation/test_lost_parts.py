@@ -16,10 +16,13 @@ from pipelines.settings import decisive_values
 from training.augmentation.augmentation import DRAWS, LATER_DRAWS, Augmentation
 from training.augmentation.erase import Erase
 from training.augmentation.low_resolution import LowResolution, resampling
+from training.augmentation.motion_blur import MotionBlur
 from training.augmentation.shadow import Shadow
 
 STILL: dict[str, Any] = {"rotation_deg": 0.0, "contrast": 0.0, "flips": "none"}
-PARTS: dict[str, Any] = {"shadow": Shadow, "erase": Erase, "low_resolution": LowResolution}
+PARTS: dict[str, Any] = {
+    "shadow": Shadow, "erase": Erase, "motion_blur": MotionBlur, "low_resolution": LowResolution,
+}  # fmt: skip
 COUNT, SIDE = 40, 24
 
 
@@ -37,6 +40,7 @@ def uniform(numbers: int, count: int = COUNT, seed: int = 0) -> torch.Tensor:
     [
         (Shadow(share=0.6, deepest=0.9), twins.shadow),
         (Erase(share=0.6, largest_fraction=0.5), twins.erase),
+        (MotionBlur(share=0.6, longest_fraction=0.3), twins.motion_blur),
         (LowResolution(share=0.6, smallest_px=5), twins.low_resolution),
     ],
 )
@@ -96,9 +100,10 @@ def test_an_augmentation_hands_each_part_its_own_numbers(name: str) -> None:
     assert torch.equal(kept, labels)
     every = Augmentation.model_validate({**STILL, **{each: of(share=1.0) for each, of in PARTS.items()}})
     draws = uniform(every.draws)
-    first, second, third = draws[DRAWS + LATER_DRAWS :].split([of.draws for of in PARTS.values()])
-    expected = Shadow(share=1.0)(images, first)
-    expected = LowResolution(share=1.0)(Erase(share=1.0)(expected, second), third)
+    expected = images
+    own = torch.split(draws[DRAWS + LATER_DRAWS :], [of.draws for of in PARTS.values()])
+    for of, numbers in zip(PARTS.values(), own, strict=True):
+        expected = of(share=1.0)(expected, numbers)
     torch.testing.assert_close(every(images, labels, draws)[0], expected)
 
 
