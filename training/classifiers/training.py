@@ -101,8 +101,7 @@ class ClassifierTraining(Training):
         return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts}
 
     def epoch_metrics(self) -> dict[str, float]:
-        validated = self._validate(self.validation) if self.validation else {}
-        return {"lr": self._player.optimizer.param_groups[0]["lr"], **validated}
+        return {"lr": self._player.optimizer.param_groups[0]["lr"], **self._validate()}
 
     def finish_epoch(self) -> None:
         super().finish_epoch()
@@ -167,11 +166,13 @@ class ClassifierTraining(Training):
     def _keep_features(self, name: str, _: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         self._features[name] = output
 
-    def _validate(self, validation: Epochs) -> dict[str, float]:
+    def _validate(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
         network = self.final.eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.ranks.device)
         with torch.inference_mode():
-            for batch in validation.epoch(0):
+            for batch in self.validation.epoch(0):
                 images, labels, valid = _on(batch, self.ranks.device)
                 logits = self._logits_of(network, images)
                 loss = (cross_entropy(logits, labels, reduction="none") * valid).sum()
