@@ -18,6 +18,9 @@ of the float32 result. bfloat16 alone has an error of 0.01."""
 FILLINGS = (-1, 0x3F80)
 """Values that fill free memory, as int16: NaN, and 1 in bfloat16. Read as float32 they are NaN and about 1 too."""
 
+COPIES = {power: 64 if power < 16 else 4 for power in range(5, 22)}
+"""How many blocks of 2^power values are filled."""
+
 
 def check_bfloat16(ranks: Ranks, network: nn.Module, *inputs: torch.Tensor) -> None:
     """Runs forward and backward of every convolution and dense layer on the input that it gets when `network` is given
@@ -68,8 +71,9 @@ def _results(layer: nn.Module, given: torch.Tensor, dtype: torch.dtype, filling:
 
 def _fill_free_memory(filling: int) -> None:
     """Fills free memory blocks of every size up to 4 MB, so that code that reads uninitialized memory finds this value.
-    Needs an allocator that keeps freed memory (ranks.keep_freed_memory)."""
-    held = [torch.full((1 << power,), filling, dtype=torch.int16) for power in range(5, 22) for _ in range(4)]
+    Needs an allocator that keeps freed memory (ranks.keep_freed_memory). There can be many free blocks of a small
+    size."""
+    held = [torch.full((1 << power,), filling, dtype=torch.int16) for power in range(5, 22) for _ in range(COPIES[power])]
     del held
 
 

@@ -75,7 +75,7 @@ def kept_memory() -> None:
     ],
 )
 def test_wrong_bfloat16_never_trains_silently(layer: type[nn.Linear], message: str) -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), layer(64, 50))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), layer(64, 5000))
     with pytest.raises(SettingsError, match=rf"precision=bfloat16: .* computes {layer.__name__}\(.* incorrectly"):
         check_bfloat16(ROUGH, network, IMAGES)
     with pytest.raises(SettingsError, match=f"{message}; use precision=float32"):
