@@ -4,7 +4,6 @@ One Parquet file: the columns image_id, label and group, a row for each image in
 metadata says what they were recovered from and how good the recovery is."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from pipelines.errors import StoreError
+from pipelines.store.atomic_file import atomic_file
 
 __all__ = ["Agreement", "RecoveredGroups", "Recovery", "read"]
 
@@ -118,16 +118,8 @@ class RecoveredGroups(NamedTuple):
             [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)],
             schema=SCHEMA.with_metadata(metadata),
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            with partial.open("wb") as file:
-                pq.write_table(table, file, write_page_checksum=True)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_file(path) as partial:
+            pq.write_table(table, partial, write_page_checksum=True)
 
 
 def read(path: Path) -> RecoveredGroups:

@@ -22,6 +22,7 @@ from pyspark.sql.types import StructType
 
 from pipelines.datasets import DatasetCard, Rejected
 from pipelines.errors import StoreError
+from pipelines.store.atomic_file import atomic_file
 from pipelines.store.attacked_images import attack_statistics
 from pipelines.store.cell_rows import CellRows
 from pipelines.store.contents import check_files
@@ -117,10 +118,11 @@ def write_rejected(root: Path, rejected: Sequence[Rejected]) -> Path:
     if not rejected:
         path.unlink(missing_ok=True)
         return path
-    partial = path.with_name(".rejected.partial")
-    with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        atomic_file(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         csv.writer(file).writerows([Rejected._fields, *rejected])
-    partial.replace(path)
     return path
 
 

@@ -1,7 +1,6 @@
 """Checkpoints: tensors and plain settings in one file, without pickled classes, written atomically."""
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 
 from pipelines.errors import RoadsignError
+from pipelines.store.atomic_file import atomic_file
 
 __all__ = ["Checkpoint", "CheckpointError", "check_finite", "fitting"]
 
@@ -30,17 +30,10 @@ class Checkpoint(NamedTuple):
         """Replaces `path` in one step: a reader, or a restart after a kill, finds either the old file or the new one.
 
         Raises CheckpointError if the file cannot be written; the old one is then still there."""
-        partial = path.with_name(f".{path.name}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with atomic_file(path) as partial, partial.open("wb") as file:
                 torch.save({"format": FORMAT, **self._asdict()}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
         except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-            with contextlib.suppress(OSError):
-                partial.unlink()
             raise CheckpointError(f"{path}: cannot be written ({error}); make room or choose another folder") from None
 
     @classmethod

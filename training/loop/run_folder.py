@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
+from pipelines.store.atomic_file import atomic_file
 from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["RunError", "RunFolder", "find_runs", "hold_run_folder"]
@@ -51,14 +52,11 @@ class RunFolder:
 
     def add_to_record(self, **facts: Any) -> None:
         """Raises RunError; the record is then unchanged."""
-        path, partial = self.path / RECORD, self.path / f".{RECORD}.partial"
+        path = self.path / RECORD
         record = {**(self.record if path.exists() else {}), **facts}
         try:
-            with partial.open("w") as file:
-                file.write(json.dumps(record, indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            with atomic_file(path) as partial:
+                partial.write_text(json.dumps(record, indent=1))
         except OSError as error:
             raise RunError(
                 f"{path}: cannot be written ({error.strerror}); make room, or choose another runs_root"

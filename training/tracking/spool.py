@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
+from pipelines.store.atomic_file import atomic_file
 from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
@@ -195,13 +196,8 @@ class Spool:
             os.truncate(path, whole)
 
     def _replace(self, name: str, text: str) -> None:
-        partial = self.folder / f".{name}.partial"
-        with self._written():
-            with partial.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.folder / name)
+        with self._written(), atomic_file(self.folder / name) as partial:
+            partial.write_text(text)
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
