@@ -73,7 +73,9 @@ def _fill_free_memory(filling: int) -> None:
     """Fills free memory blocks of every size up to 4 MB, so that code that reads uninitialized memory finds this value.
     Needs an allocator that keeps freed memory (ranks.keep_freed_memory). There can be many free blocks of a small
     size."""
-    held = [torch.full((1 << power,), filling, dtype=torch.int16) for power in range(5, 22) for _ in range(COPIES[power])]
+    held = [
+        torch.full((1 << power,), filling, dtype=torch.int16) for power in range(5, 22) for _ in range(COPIES[power])
+    ]
     del held
 
 
