@@ -2,6 +2,7 @@
 
 from pipelines.geometry.contract import Geometry, Roi
 from pipelines.geometry.crop_or_pad import CropOrPad
+from pipelines.geometry.jittered_roi_resize import JitteredRoiResize
 from pipelines.geometry.resize import Resize
 from pipelines.geometry.roi_resize import RoiResize
 
@@ -11,4 +12,5 @@ GEOMETRIES: dict[str, type[Geometry]] = {
     "crop_or_pad": CropOrPad,
     "resize": Resize,
     "roi_resize": RoiResize,
+    "jittered_roi_resize": JitteredRoiResize,
 }

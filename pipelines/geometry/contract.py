@@ -40,6 +40,10 @@ class Geometry(Settings):
 
     kind: ClassVar[str]
 
+    def found(self, roi: Roi, seed: int, image_id: str) -> Roi:
+        """The region that is taken for the annotated one; a function of these alone."""
+        return roi
+
     @abstractmethod
     def stages(self, image: Image, roi: Roi, sizes_px: Sequence[int]) -> Iterator[Stage]:
         """Stages that together contain every size once."""

@@ -5,10 +5,12 @@ from pipelines.noise.black_rows import BlackRows
 from pipelines.noise.blur import Blur
 from pipelines.noise.contract import Draw, Image, Noise, generator
 from pipelines.noise.gaussian import Gaussian
+from pipelines.noise.jpeg import Jpeg
 from pipelines.noise.patches import Patches
 from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random
 from pipelines.noise.salt_pepper import SaltPepper
+from pipelines.noise.speckle import Speckle
 
 __all__ = ["NOISES", "Draw", "Image", "Noise", "generator"]
 
@@ -21,4 +23,6 @@ NOISES: dict[str, type[Noise]] = {
     "blur": Blur,
     "black_rows": BlackRows,
     "black_columns": BlackColumns,
+    "speckle": Speckle,
+    "jpeg": Jpeg,
 }

@@ -70,7 +70,8 @@ class Rendering(NamedTuple):
             for size in self.sizes_px
         }
         for row, original in enumerate(originals):
-            for stage in self.geometry.stages(original.pixels, original.roi, self.sizes_px):
+            roi = self.geometry.found(original.roi, self.seed, original.image_id)
+            for stage in self.geometry.stages(original.pixels, roi, self.sizes_px):
                 for variant, noisy in self._noisy(levels, stage.image, original.image_id):
                     for size, window in stage.windows.items():
                         out[variant, size][row][window.target] = noisy[window.source]

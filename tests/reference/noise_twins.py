@@ -97,3 +97,13 @@ def blur(image: Image, std_px: float) -> NDArray[np.float64]:
         for _ in range(3):
             out = ndimage.convolve1d(out, weights, axis=axis, mode="nearest")
     return out
+
+
+def speckle(image: Image, draw: NDArray[np.float32], std_fraction: float) -> Image:
+    """value · (1 + std_fraction · draw) in float32, rounded to even and clipped."""
+
+    def value_at(row: int, column: int, channel: int) -> int:
+        factor = np.float32(draw[row, column, channel]) * np.float32(std_fraction) + np.float32(1)
+        return _clipped(int(np.rint(factor * np.float32(image[row, column, channel]))))
+
+    return _each_value(image, value_at)

@@ -33,6 +33,7 @@ def render(
 ) -> dict[tuple[int, str], Image]:
     """One image by size and variant; the noise is drawn again for each of them."""
     out = {}
+    roi = geometry.found(original.roi, seed, original.image_id)
     for size_px in sizes_px:
         for variant, noise in variants.items():
 
@@ -40,7 +41,7 @@ def render(
                 return image if noise is None else noise(image, generator(seed, noise.kind, original.image_id))
 
             if isinstance(geometry, Windowing):
-                out[size_px, variant] = geometry(noisy(original.pixels), original.roi, size_px)
+                out[size_px, variant] = geometry(noisy(original.pixels), roi, size_px)
             else:
-                out[size_px, variant] = noisy(geometry(original.pixels, original.roi, size_px))
+                out[size_px, variant] = noisy(geometry(original.pixels, roi, size_px))
     return out

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydantic import ValidationError
+from scipy import stats
 
 from pipelines.geometry import GEOMETRIES, Geometry, Roi
 from pipelines.geometry.contract import Resampling, Windowing
 from pipelines.geometry.crop_or_pad import CropOrPad
+from pipelines.geometry.jittered_roi_resize import JitteredRoiResize
 from pipelines.geometry.resize import Resize
 from pipelines.geometry.roi_resize import RoiResize
 from pipelines.noise import Image
@@ -52,7 +54,7 @@ def test_a_menu_key_is_the_file_and_the_class_in_snake_case(key: str, geometry: 
 
 
 def test_noise_comes_before_cropping_and_after_resampling() -> None:
-    """crop_or_pad only moves pixels; the other two mix them."""
+    """crop_or_pad only moves pixels; the others mix them."""
     windowing = [key for key, geometry in GEOMETRIES.items() if issubclass(geometry, Windowing)]
     assert windowing == ["crop_or_pad"]
 
@@ -148,7 +150,7 @@ def test_resize_averages_where_it_shrinks() -> None:
     assert shrunk.min() >= 120 and shrunk.max() <= 135
 
 
-@pytest.mark.parametrize("geometry", [Resize(), RoiResize(), RoiResize(margin_fraction=0.0)], ids=str)
+@pytest.mark.parametrize("geometry", [Resize(), RoiResize(margin_fraction=0.0), JitteredRoiResize()], ids=str)
 @QUICK
 @given(height=st.integers(1, 60), width=st.integers(1, 60), size_px=st.integers(8, 80), grey=st.integers(0, 255))
 def test_resampling_keeps_a_constant_image_constant(
@@ -190,6 +192,44 @@ def test_roi_resize_cuts_the_sign_with_its_margin(
     np.testing.assert_array_equal(RoiResize(margin_fraction=margin_fraction)(image, roi, 24), expected)
 
 
+def test_a_jittered_region_has_the_sign_resized_from_the_sides_that_were_drawn() -> None:
+    """Every side of a 20 × 10 px sign moves by up to 2 and 1 px, uniformly before rounding, on its own."""
+    roi, jittered = Roi(10, 12, 29, 21), JitteredRoiResize()
+    found = [jittered.found(roi, 0, f"test/{number:05d}") for number in range(4000)]
+    moved = np.array(found) - np.array(roi)
+    for column, most in enumerate((2, 1, 2, 1)):
+        numbers, counts = np.unique(moved[:, column], return_counts=True)
+        assert numbers.tolist() == list(range(-most, most + 1))
+        inner = 4000 / (2 * most)  # a whole pixel's share; the outermost numbers get half of it
+        expected = [inner / 2, *[inner] * (2 * most - 1), inner / 2]
+        assert stats.chisquare(counts, expected).pvalue > 0.001
+    assert np.abs(np.corrcoef(moved.T)[np.triu_indices(4, 1)]).max() < 4 / np.sqrt(4000)
+    image = _random(40, 50)
+    np.testing.assert_array_equal(jittered(image, found[0], 24), RoiResize()(image, found[0], 24))
+
+
+def test_the_image_and_the_seed_alone_decide_the_jitter() -> None:
+    roi, jittered = Roi(10, 12, 99, 91), JitteredRoiResize()
+    assert jittered.found(roi, 3, "a") == jittered.found(roi, 3, "a")
+    assert len({jittered.found(roi, *key) for key in ((3, "a"), (4, "a"), (3, "b"))}) == 3
+    assert JitteredRoiResize(jitter_fraction=0.0).found(roi, 3, "a") == roi
+    assert RoiResize().found(roi, 3, "a") == roi
+
+
+@QUICK
+@given(
+    x=st.integers(0, 20), y=st.integers(0, 20), width=st.integers(1, 30), height=st.integers(1, 30),
+    seed=st.integers(0, 99), jitter_fraction=st.floats(0, 0.499),
+)  # fmt: skip
+def test_a_jittered_region_is_never_empty(
+    x: int, y: int, width: int, height: int, seed: int, jitter_fraction: float
+) -> None:
+    geometry = JitteredRoiResize(jitter_fraction=jitter_fraction, margin_fraction=0.0)
+    found = geometry.found(Roi(x, y, x + width - 1, y + height - 1), seed, "a")
+    assert found.x1 <= found.x2 and found.y1 <= found.y2
+    assert geometry(_random(y + height, x + width), found, 8).shape == (8, 8, 3)
+
+
 def test_roi_resize_has_a_margin_of_a_tenth_unless_told_otherwise() -> None:
     """The default of the menu."""
     image, roi = _random(40, 50), Roi(10, 12, 29, 21)
@@ -228,6 +268,8 @@ def test_a_geometry_gives_every_size_once_and_does_not_change_its_input(kind: st
         (RoiResize, {"margin_fraction": -0.1}, "margin_fraction"),
         (RoiResize, {"margin_fraction": "0.1"}, "margin_fraction"),
         (RoiResize, {"margin_px": 3}, "margin_px"),
+        (JitteredRoiResize, {"jitter_fraction": 0.5}, "jitter_fraction"),
+        (JitteredRoiResize, {"jitter_fraction": -0.1}, "jitter_fraction"),
     ],
 )
 def test_a_setting_that_is_unknown_or_of_the_wrong_type_or_out_of_range_is_refused(

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import os
 import platform
@@ -12,21 +13,26 @@ from typing import Any
 import noise_twins
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from pydantic import ValidationError
 from scipy import ndimage, stats
+from torchvision.io import ImageReadMode, decode_jpeg
 
 from pipelines.noise import NOISES, Image, Noise, generator
 from pipelines.noise.black_columns import BlackColumns
 from pipelines.noise.black_rows import BlackRows
 from pipelines.noise.blur import Blur
 from pipelines.noise.gaussian import Gaussian
+from pipelines.noise.jpeg import Jpeg
 from pipelines.noise.patches import MAX_PATCHES, Patches
 from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random, RandomDraw
 from pipelines.noise.salt_pepper import SaltPepper, SaltPepperDraw
+from pipelines.noise.speckle import Speckle
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
 
@@ -46,6 +52,7 @@ ZERO: list[Noise] = [
     Blur(std_px=0.0),
     BlackRows(fraction=0.0),
     BlackColumns(fraction=0.0),
+    Speckle(std_fraction=0.0),
 ]
 STRONG: list[Noise] = [
     Gaussian(std_grey=50.0),
@@ -57,6 +64,8 @@ STRONG: list[Noise] = [
     Blur(std_px=2.0),
     BlackRows(fraction=0.4),
     BlackColumns(fraction=0.4),
+    Speckle(std_fraction=0.6),
+    Jpeg(quality=7),
 ]
 images = st.builds(
     lambda height, width, seed: np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8),
@@ -85,8 +94,8 @@ def _binomial_sigma(trials: int, probability: float) -> float:
 
 
 def test_every_noise_of_the_menu_is_tested_here() -> None:
-    """So that a new noise is tested too."""
-    assert {noise.kind for noise in ZERO} == set(NOISES) == {noise.kind for noise in STRONG}
+    """So that a new noise is tested too. JPEG has no strength of zero."""
+    assert {noise.kind for noise in ZERO} | {"jpeg"} == set(NOISES) == {noise.kind for noise in STRONG}
 
 
 @pytest.mark.parametrize(("key", "noise"), NOISES.items(), ids=list(NOISES))
@@ -130,8 +139,10 @@ def test_the_same_seed_kind_and_image_give_the_same_bytes(noise: Noise) -> None:
     np.testing.assert_array_equal(first, second)
 
 
-# blur draws nothing and periodic one bit, which three draws may share; they have tests of their own
-@pytest.mark.parametrize("noise", [noise for noise in STRONG if noise.kind not in ("blur", "periodic")], ids=_name)
+# blur and jpeg draw nothing and periodic one bit, which three draws may share; they have tests of their own
+@pytest.mark.parametrize(
+    "noise", [noise for noise in STRONG if noise.kind not in ("blur", "jpeg", "periodic")], ids=_name
+)
 def test_another_seed_kind_or_image_gives_other_noise(noise: Noise) -> None:
     """No two images, seeds or kinds share their random numbers."""
     keys = [(0, noise.kind, "a"), (1, noise.kind, "a"), (0, "other", "a"), (0, noise.kind, "b")]
@@ -190,8 +201,9 @@ def test_more_patches_are_the_fewer_with_further_ones_painted_over_them() -> Non
         [Gaussian(std_grey=2.0), Gaussian(std_grey=8.0)],
         [Gaussian(std_grey=2.0, overflow="wrap"), Gaussian(std_grey=8.0, overflow="wrap")],
         [Periodic(amplitude=0.25), Periodic(amplitude=1.0)],
+        [Speckle(std_fraction=0.02), Speckle(std_fraction=0.08)],
     ],
-    ids=["gaussian", "gaussian wrap", "periodic"],
+    ids=["gaussian", "gaussian wrap", "periodic", "speckle"],
 )
 def test_a_stronger_level_is_the_weaker_one_scaled(levels: list[Noise]) -> None:
     """Four times the strength gives four times the change, up to rounding to integer grey levels."""
@@ -401,6 +413,49 @@ def test_blur_equals_its_plain_twin(image: Image, std_px: float) -> None:
     assert abs(difference.mean()) < 1
 
 
+@pytest.mark.parametrize("grey", [10, 50, 150])
+def test_speckle_is_normal_with_a_standard_deviation_in_proportion_to_the_grey_level(grey: int) -> None:
+    """Over a million values: mean 0, std_fraction × grey (with the 1/12 of rounding)."""
+    change = _change(Speckle(std_fraction=0.15), _grey(600, 600, grey)).ravel()
+    std = np.sqrt((0.15 * grey) ** 2 + 1 / 12)
+    assert abs(change.mean()) < 4 * std / np.sqrt(change.size)
+    assert abs(change.std() - std) < 4 * std / np.sqrt(2 * change.size)
+    assert not _change(Speckle(std_fraction=5.0), _grey(30, 30, 0)).any(), "black stays black"
+
+
+def test_speckle_equals_its_plain_twin() -> None:
+    """It equals a value-by-value implementation in plain Python."""
+    draw = Speckle.draw(generator(0, "speckle", "a"), (20, 30, 3))
+    expected = noise_twins.speckle(_ramp(), draw, 0.6)
+    np.testing.assert_array_equal(Speckle(std_fraction=0.6).apply(_ramp(), draw), expected)
+
+
+@pytest.mark.parametrize("quality", [7, 25, 90])
+def test_jpeg_has_the_standards_tables_and_is_what_another_decoder_reads(quality: int) -> None:
+    """The quantization tables in the file are those of annex K of the standard, scaled by the quality as libjpeg does;
+    the decoded pixels are at most two grey levels from those of another decoder, torchvision's."""
+    image = np.asarray(ndimage.gaussian_filter(_ramp(40, 56).astype(float), (2, 2, 0)), np.uint8)
+    file = io.BytesIO()
+    PillowImage.fromarray(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    scale = 5000 / quality if quality < 50 else 200 - 2 * quality
+    with PillowImage.open(file) as opened:
+        first = opened.quantization[0][0]  # type: ignore[attr-defined]
+    assert first == max(1, int((16 * scale + 50) / 100)), "16 is the first entry of table K.1"
+    decoded = decode_jpeg(torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8), mode=ImageReadMode.RGB)
+    difference = Jpeg(quality=quality).apply(image, None).astype(int) - decoded.permute(1, 2, 0).numpy()
+    assert np.abs(difference).max() <= 2
+
+
+def test_a_lower_quality_is_farther_from_the_image() -> None:
+    errors = [np.abs(_change(Jpeg(quality=quality), _ramp(48, 48))).mean() for quality in (100, 25, 15, 7)]
+    assert errors == sorted(errors) and len(set(errors)) == 4
+
+
+def test_jpeg_takes_a_single_channel() -> None:
+    grey = _ramp(16, 16)[:, :, :1]
+    assert Jpeg(quality=20).apply(grey, None).shape == (16, 16, 1)
+
+
 @QUICK
 @given(image=images, fraction=st.sampled_from([0.1, 0.2, 0.4, 0.77, 1.0]))
 def test_black_lines_are_counted_exactly(image: Image, fraction: float) -> None:
@@ -453,6 +508,11 @@ def test_a_noise_cannot_be_changed(noise: Noise) -> None:
         (BlackRows, {"fraction": -0.1}, "fraction"),
         (BlackColumns, {"fraction": 1.1}, "fraction"),
         (BlackColumns, {"fraction": "0.1"}, "fraction"),
+        (Speckle, {"std_fraction": -0.1}, "std_fraction"),
+        (Speckle, {"std": 0.1}, "std"),
+        (Jpeg, {"quality": 0}, "quality"),
+        (Jpeg, {"quality": 101}, "quality"),
+        (Jpeg, {"quality": 7.5}, "quality"),
     ],
 )
 def test_a_setting_that_is_unknown_or_of_the_wrong_type_or_out_of_range_is_refused(
@@ -493,10 +553,10 @@ def test_the_proposals_random_noise_has_the_proposals_levels() -> None:
 
 
 def test_every_noise_gives_the_bytes_that_it_gave_before() -> None:
-    """SHA-256 of a ramp with each noise of both menus, so that no change of a byte goes unnoticed."""
+    """SHA-256 of a ramp with each noise of three menus, so that no change of a byte goes unnoticed."""
     found = {
         name: hashlib.sha256(noise(_ramp(), generator(0, noise.kind, "train/00000/00000_00000")).tobytes()).hexdigest()
-        for name, noise in _menus("paper", "proposal").items()
+        for name, noise in _menus("paper", "proposal", "held_out").items()
     }
     expected = json.loads(GOLDEN.read_text())
     assert found == expected, "bytes changed: raise schema.FORMAT_VERSION and renew tests/golden"

@@ -126,15 +126,21 @@ def test_splits_come_in_the_order_of_the_contract() -> None:
             "variants=[clean,gaussian-huge,nope]",
             f"unknown: gaussian-huge, nope; with this noise there are: clean, {', '.join(PAPER)}",
         ),
-        ("noise=none", f"noise=none: not in {CONFIG.parent / 'noise'}; there are: paper, proposal"),
+        ("noise=none", f"noise=none: not in {CONFIG.parent / 'noise'}; there are: held_out, paper, proposal"),
         (
             "noise.fog.levels.min.x=1",
             "noise: fog: unknown noise; there are: gaussian, periodic, salt_pepper, random, patches, blur,",
         ),
-        ("geometry=rotate", "geometry: expected one of crop_or_pad, resize, roi_resize, got 'rotate'"),
-        ("geometry={kind: rotate}", "geometry: expected one of crop_or_pad, resize, roi_resize"),
-        ("geometry={margin_fraction: 0.1}", "geometry: expected one of crop_or_pad, resize, roi_resize"),
-        ("geometry=3", "geometry: expected one of crop_or_pad, resize, roi_resize, got 3"),
+        (
+            "geometry=rotate",
+            "geometry: expected one of crop_or_pad, resize, roi_resize, jittered_roi_resize, got 'rotate'",
+        ),
+        ("geometry={kind: rotate}", "geometry: expected one of crop_or_pad, resize, roi_resize, jittered_roi_resize"),
+        (
+            "geometry={margin_fraction: 0.1}",
+            "geometry: expected one of crop_or_pad, resize, roi_resize, jittered_roi_resize",
+        ),
+        ("geometry=3", "geometry: expected one of crop_or_pad, resize, roi_resize, jittered_roi_resize, got 3"),
         ("geometry={kind: roi_resize, margin: 0.1}", "geometry: margin: unknown key; there are: margin_fraction"),
         (
             "geometry={kind: roi_resize, margin_fraction: -1.0}",

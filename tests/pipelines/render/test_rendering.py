@@ -6,6 +6,7 @@ import render_twins
 
 from pipelines.geometry import GEOMETRIES, Geometry, Roi
 from pipelines.geometry.crop_or_pad import CropOrPad
+from pipelines.geometry.jittered_roi_resize import JitteredRoiResize
 from pipelines.geometry.resize import Resize
 from pipelines.geometry.roi_resize import RoiResize
 from pipelines.noise import NOISES, Image, Noise
@@ -13,15 +14,18 @@ from pipelines.noise.black_columns import BlackColumns
 from pipelines.noise.black_rows import BlackRows
 from pipelines.noise.blur import Blur
 from pipelines.noise.gaussian import Gaussian
+from pipelines.noise.jpeg import Jpeg
 from pipelines.noise.patches import Patches
 from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random
 from pipelines.noise.salt_pepper import SaltPepper
+from pipelines.noise.speckle import Speckle
 from pipelines.render.rendering import Original, Rendering
 from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.schema import Cell
 
 SIZES = (28, 40, 75)
+EVERY_GEOMETRY = CropOrPad(), Resize(), RoiResize(), JitteredRoiResize(jitter_fraction=0.3)
 VARIANTS: dict[str, Noise | None] = {
     "clean": None,
     "gaussian-min": Gaussian(std_grey=5.0),
@@ -34,6 +38,8 @@ VARIANTS: dict[str, Noise | None] = {
     "blur-max": Blur(std_px=4.0),
     "black_rows-max": BlackRows(fraction=0.4),
     "black_columns-max": BlackColumns(fraction=0.4),
+    "speckle-max": Speckle(std_fraction=0.6),
+    "jpeg-max": Jpeg(quality=7),
 }
 
 
@@ -65,11 +71,11 @@ def _image(block: NoisyRows, row: int) -> Image:
     return block.pixels[row].reshape(block.size_px, block.size_px, 3)
 
 
-@pytest.mark.parametrize("geometry", [CropOrPad(), Resize(), RoiResize()], ids=lambda geometry: geometry.kind)
+@pytest.mark.parametrize("geometry", EVERY_GEOMETRY, ids=lambda geometry: geometry.kind)
 def test_rows_equal_the_plain_twin(geometry: Geometry) -> None:
     """Equal to processing images one by one, with noise before windowing or after resampling, each noise drawn
     again."""
-    assert {geometry.kind for geometry in (CropOrPad(), Resize(), RoiResize())} == set(GEOMETRIES)
+    assert {geometry.kind for geometry in EVERY_GEOMETRY} == set(GEOMETRIES)
     assert {noise.kind for noise in VARIANTS.values() if noise} == set(NOISES)
     blocks = _blocks(_rendering(geometry))
     assert blocks.keys() == {(size, variant) for size in SIZES for variant in VARIANTS}
