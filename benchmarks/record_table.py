@@ -151,7 +151,7 @@ def print_ceilings(recipes: Recipes, splits: Mapping[str, Split], ceilings: Sequ
             means = {
                 name: statistics.mean(float((network.found[key] == labels).mean()) for network in networks)
                 for name, networks in recipes.items()
-                if all(key in network.found for network in networks)
+                if all(key in network.found and split not in network.line["train"] for network in networks)
             }
             for name, value in means.items():
                 if name != ceiling:
