@@ -130,9 +130,11 @@ def settings_fingerprint(
     settings: Settings, without_effect: set[str], digests: Mapping[str, str], world_size: int
 ) -> str:
     """SHA-256 over the settings that affect the weights, and the data that they are trained on, whose digests include
-    those of teachers. A new key is marked AddedLater, so that the fingerprints of older runs do not change."""
+    those of teachers ("teacher_0", …). A new key is marked AddedLater, so that the fingerprints of older runs do not
+    change."""
     values = decisive_values(settings, without_effect)
-    values.get("objective", {}).pop("teachers", None)  # paths
+    if any(name.startswith("teacher_") for name in digests):
+        values.get("objective", {}).pop("teachers", None)  # their paths do not matter then
     for name in WITHOUT_EFFECT_IN_DATA:
         del values["data"][name]
     text = json.dumps([values, dict(digests), world_size], sort_keys=True)

@@ -97,6 +97,11 @@ class Classifier:
         """The geometry of its training images; crop_or_pad if `about` does not contain it."""
         return str(self.about.get("settings", {}).get("data", {}).get("geometry", "crop_or_pad"))
 
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The splits of its training images."""
+        return tuple(self.about.get("settings", {}).get("train_on", ("train",)))
+
     def difference(self, card: DatasetCard) -> str:
         """The reason why the network does not fit images of the data set with this card, without a subject, or ""."""
         own_names = self.about.get("card", {}).get("class_names")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, field_validator
 
+from pipelines.errors import SettingsError
 from pipelines.settings import LocalPath, Settings, decisive_values, load
 from pipelines.store.schema import SPLITS, Split
 from training.classifiers.settings import TrainClassifier
@@ -113,6 +114,8 @@ class Retrain(Settings):
         recipes = [
             load(TrainClassifier, config, self.for_training(Path("any"), seed, Path("any"), "")) for seed in self.seeds
         ]
+        if not all(recipe.validates for recipe in recipes):
+            raise SettingsError("training: train_on: the seeds are compared on validation images; set train_on=[train]")
         values = {
             "datasets": datasets,
             "training": [recipe.fingerprint({}, 1) for recipe in recipes],

@@ -52,6 +52,19 @@ def test_what_can_have_an_effect_changes_the_configuration(override: str) -> Non
     assert digest(override) != digest()
 
 
+def test_seeds_that_could_not_be_compared_on_validation_images_are_refused_at_once() -> None:
+    with pytest.raises(SettingsError, match="train_on: the seeds are compared on validation images; set train_on="):
+        digest("training=['train_on=[train,validation]']")
+
+
+def test_other_teachers_are_another_configuration() -> None:
+    """Before a training their weights are not read, so that their paths count."""
+    one, other = (
+        digest("training=['objective={kind: distillation, teachers: [" + name + ".pt]}']") for name in ("one", "two")
+    )
+    assert one != other
+
+
 @pytest.mark.parametrize(
     "override",
     ["state_root=elsewhere", "lease_s=9", "schedule.every_h=1", "force=true", "device=cpu", "batch_size=9"],

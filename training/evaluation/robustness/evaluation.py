@@ -150,7 +150,16 @@ def evaluate(
         )
     key = _key(models, subjects.values(), recovered)
     recipes = measure_recipes(predictions, {name: model.classifier for name, model in models.items()})
-    return Result(predictions, table, key, curves, find_flags(predictions, curves), recipes)
+    flags = [*_known_images(settings.split, models), *find_flags(predictions, curves)]
+    return Result(predictions, table, key, curves, flags, recipes)
+
+
+def _known_images(split: Split, models: Mapping[str, EvaluatedModel]) -> list[str]:
+    return [
+        f"{name}: was trained on the {split} images; their accuracies say how well it knows these by heart"
+        for name, (classifier, _) in models.items()
+        if split in classifier.trained_on
+    ]
 
 
 def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:

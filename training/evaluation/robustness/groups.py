@@ -26,16 +26,20 @@ def grouped(
     device: torch.device, batch_size: int,
 ) -> Found:  # fmt: skip
     """`found`, by name and variant, where groups are unknown with the `recovered` ones, or with the design effect of
-    the validation images of the same variant and network; unchanged if the variant has no validation images or their
-    groups are unknown too. Raises StreamError, EvaluationError, and StoreError if an image has no recovered group."""
+    the validation images of the same variant and network; unchanged if the variant has no validation images, if their
+    groups are unknown too, or if the network was trained on them. Raises StreamError, EvaluationError, and StoreError
+    if an image has no recovered group."""
     unknown = {place: one for place, one in found.items() if one.groups is None}
     if recovered:
         return found | {place: _with(one, recovered) for place, one in unknown.items()}
     effects: Found = {}
+    unseen = {name: one for name, one in classifiers.items() if VALIDATION not in one.trained_on}
     for variant in dict.fromkeys(variant for _, variant in unknown):
-        if not has_images(data, variant, VALIDATION):  # adversarial images are often of the test split alone
+        if not unseen or not has_images(
+            data, variant, VALIDATION
+        ):  # adversarial images are often of the test split alone
             continue
-        validation = predict(classifiers, data, VALIDATION, [variant], device, batch_size)
+        validation = predict(unseen, data, VALIDATION, [variant], device, batch_size)
         for place, one in validation.items():
             if (effect := design_effect(one)) and place in unknown:
                 effects[place] = replace(unknown[place], design_effect=effect)

@@ -57,6 +57,21 @@ def test_without_validation_images_it_is_said_that_images_are_counted(tmp_path: 
     assert found["none"]["unit"] == "estimated"
 
 
+def test_validation_images_that_a_network_was_trained_on_say_nothing_of_other_images(tmp_path: Path) -> None:
+    """Neither are they taken for the design effect, nor are accuracies on them given without a flag."""
+    root = SMALL.write(tmp_path)
+    knows = replace(classifier(), about={"settings": {"train_on": ["train", "validation"]}})
+    models = {"knows": knows, "cnn": classifier()}
+    result = evaluated(root, models)
+    units = {
+        (row["model"], row["noise"]): row["unit"] for row in result.table.to_pylist() if row["metric"] == "accuracy"
+    }
+    assert units["cnn", "none"] == "estimated" and units["knows", "none"] == "unknown"
+    assert not result.flags
+    (flag,) = evaluated(root, models, split="validation").flags
+    assert flag.startswith("knows: was trained on the validation images")
+
+
 def test_recovered_groups_are_used_where_they_are_unknown_and_named(tmp_path: Path) -> None:
     root, file = SMALL.write(tmp_path / "signs"), recovered(tmp_path / "groups.parquet")
     result = evaluated(root, groups="recovered", groups_file=file)
