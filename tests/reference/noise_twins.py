@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.fft import dctn, idctn
 
 Image = NDArray[np.uint8]
 
@@ -107,3 +108,26 @@ def speckle(image: Image, draw: NDArray[np.float32], std_fraction: float) -> Ima
         return _clipped(int(np.rint(factor * np.float32(image[row, column, channel]))))
 
     return _each_value(image, value_at)
+
+
+K1 = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+"""Quantization of luminance: ITU-T T.81, table K.1."""
+
+
+def jpeg(image: Image, quality: int) -> Image:
+    """One channel, sides that are multiples of 8: the cosine transform of each block of 8 × 8, rounded to multiples of
+    table K.1, which libjpeg scales by 50 / quality, or by 2 − quality / 50 above 50, and back."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    table = np.clip((np.array(K1).reshape(8, 8) * scale + 50) // 100, 1, 255)
+    out = image.copy()
+    for row in range(0, image.shape[0], 8):
+        for column in range(0, image.shape[1], 8):
+            block = image[row : row + 8, column : column + 8, 0].astype(float) - 128
+            rounded = np.rint(dctn(block, norm="ortho") / table) * table
+            back = np.rint(idctn(rounded, norm="ortho") + 128)
+            out[row : row + 8, column : column + 8, 0] = np.clip(back, 0, 255)
+    return out
