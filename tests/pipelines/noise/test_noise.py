@@ -428,8 +428,8 @@ def test_speckle_equals_its_plain_twin() -> None:
 
 @pytest.mark.parametrize("quality", [7, 25, 90])
 def test_jpeg_is_the_rounded_cosine_transform_of_the_standard(quality: int) -> None:
-    """Of one channel, beside SciPy's transform and table K.1. libjpeg's transforms are in whole numbers: two grey levels
-    at most, where the steps of the table are no longer than their rounding."""
+    """Of one channel, beside SciPy's transform and table K.1. libjpeg's transforms are in whole numbers: two grey
+    levels at most, where the steps of the table are no longer than their rounding."""
     image = ndimage.gaussian_filter(_ramp(40, 56)[:, :, :1].astype(float), (1.5, 1.5, 0)).astype(np.uint8)
     difference = Jpeg(quality=quality).apply(image, None).astype(int) - noise_twins.jpeg(image, quality)
     assert np.abs(difference).max() <= (1 if quality < 50 else 2)
@@ -500,7 +500,7 @@ def test_a_noise_cannot_be_changed(noise: Noise) -> None:
         (BlackColumns, {"fraction": 1.1}, "fraction"),
         (BlackColumns, {"fraction": "0.1"}, "fraction"),
         (Speckle, {"std_fraction": -0.1}, "std_fraction"),
-        (Speckle, {"std": 0.1}, "std"),
+        (Speckle, {"std_fraction": 0.1, "std": 0.1}, "std"),
         (Jpeg, {"quality": 0}, "quality"),
         (Jpeg, {"quality": 101}, "quality"),
         (Jpeg, {"quality": 7.5}, "quality"),
