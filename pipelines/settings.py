@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -118,9 +118,11 @@ def parse_arguments(
     return load(settings_type, parsed.config, parsed.overrides, default_config), parsed.dry_run
 
 
-def to_yaml(settings: Settings) -> str:
-    """The resolved settings as YAML, from which `load` makes the same settings again."""
-    return OmegaConf.to_yaml(OmegaConf.create(each_text(settings.model_dump(mode="json"), escaped)))
+def to_yaml(settings: Settings, without: Collection[str] = ()) -> str:
+    """The resolved settings as YAML, from which `load` makes the same settings again; the keys `without` are left to
+    its defaults."""
+    values = settings.model_dump(mode="json", exclude=set(without))
+    return OmegaConf.to_yaml(OmegaConf.create(each_text(values, escaped)))
 
 
 def choose(menu: Mapping[str, type[SettingsT]], given: object) -> SettingsT:

@@ -133,3 +133,8 @@ def score_images() -> ModuleType:
 @pytest.fixture(scope="session")
 def recover_tracks() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "recover_tracks.py")
+
+
+@pytest.fixture(scope="session")
+def tune() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "tune.py")

@@ -49,6 +49,7 @@ DOORS: dict[str, set[str]] = {
         "gans", "loop", "models", "streams", "tracking",
     },
     "training.executors": {"attacks", "classifiers", "gans", "loop", "streams", "tracking"},
+    "training.tuning": {"classifiers", "loop", "tracking"},
     "training.retraining": {
         "classifiers", "evaluation.classifiers", "evaluation.gans", "evaluation.intervals", "evaluation.robustness",
         "executors", "loop", "streams", "tracking",
@@ -63,6 +64,7 @@ OWNERS = {
     "requests": ("pipelines/datasets/transfer.py",),
     "petastorm": ("training/streams/petastorm_bridge.py",),
     "mlflow": ("training/tracking/",),
+    "optuna": ("training/tuning/",),
     "torch_fidelity": ("training/evaluation/gans/inception.py",),
 }
 """Libraries, and the files and folders that alone import them."""

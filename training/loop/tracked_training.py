@@ -97,6 +97,9 @@ class TrackedTraining(ABC):
     def after_epoch(self) -> None:  # noqa: B027
         """Called when the metrics of an epoch are known, before its checkpoint."""
 
+    def after_checkpoint(self) -> None:  # noqa: B027
+        """Called after the checkpoint of an epoch, when its metrics are tracked."""
+
     @abstractmethod
     def finish(self, run: TrackedRun) -> None:
         """Writes the model and logs it; called on rank 0 only."""
@@ -118,6 +121,7 @@ class TrackedTraining(ABC):
             if self.run:
                 self.run.log_metrics(training.metrics, training.epoch)
             self.save_checkpoint()
+            self.after_checkpoint()
 
     def resume(self) -> None:
         """Resumes from the checkpoint in the folder if there is one. Raises CheckpointError."""

@@ -16,13 +16,13 @@ for _name, _value in _MLFLOW_IS.items():
 from training.tracking.datasets import DatasetUsed  # noqa: E402
 from training.tracking.finding import FoundModel, find_file, find_models  # noqa: E402
 from training.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, ModelName, Registry, Version  # noqa: E402
-from training.tracking.runs import TrackedRun, Tracking, end_run, reopened_run, tracked_run  # noqa: E402
+from training.tracking.runs import RunStoppedError, TrackedRun, Tracking, end_run, reopened_run, tracked_run  # noqa: E402
 from training.tracking.sender import UnreachableError  # noqa: E402
 from training.tracking.spool import Spool, SpoolBusyError, TrackingError  # noqa: E402
 from training.tracking.syncing import Sent, send_kept  # noqa: E402
 
 __all__ = [
-    "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "ModelName", "Registry", "Sent", "Spool",
-    "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError", "UnreachableError", "Version", "end_run", "find_file",
-    "find_models", "reopened_run", "send_kept", "tracked_run",
+    "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "ModelName", "Registry", "RunStoppedError",
+    "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError", "UnreachableError", "Version",
+    "end_run", "find_file", "find_models", "reopened_run", "send_kept", "tracked_run",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["TrackedRun", "Tracking", "end_run", "reopened_run", "tracked_run"]
+__all__ = ["RunStoppedError", "TrackedRun", "Tracking", "end_run", "reopened_run", "tracked_run"]
 
 PATIENCE_S = 30.0
 """Seconds that the end of a run waits for a server that answers but accepts nothing."""
@@ -40,6 +40,10 @@ class Tracking(Settings):
     register_as: ModelName | None = None
     system_metrics_every_s: float = Field(default=10.0, ge=0)
     batch_id: str | None = None
+
+
+class RunStoppedError(Exception):
+    """Ends a run early, on purpose."""
 
 
 class TrackedRun:
@@ -95,7 +99,7 @@ def tracked_run(
     datasets: Sequence[DatasetUsed], facts: Mapping[str, str], run_id: str | None = None,
 ) -> Iterator[TrackedRun]:  # fmt: skip
     """A new run, or with `run_id` that run resumed; FINISHED at the end of the block, FAILED if it raises, KILLED by
-    Ctrl-C. `folder` is that of the run; the spool is folder/tracking.
+    Ctrl-C and RunStoppedError. `folder` is that of the run; the spool is folder/tracking.
 
     Parameters and datasets are those of the start. A new run needs the server (UnreachableError if it cannot be
     reached); a resumed one does not. Raises TrackingError."""
@@ -112,7 +116,7 @@ def tracked_run(
             with sampled(run.log_metrics, tracking.system_metrics_every_s):
                 yield run
             status = "FINISHED"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RunStoppedError):
             status = "KILLED"
             raise
         finally:
