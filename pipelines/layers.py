@@ -21,7 +21,7 @@ __all__ = [
     "replacing",
 ]  # fmt: skip
 
-MOST_LEVELS = 50
+MAX_LEVELS = 50
 RECIPE = "recipe"
 """The key of a menu's file under which it says what it changes outside of its menu."""
 UNREADABLE = (YAMLError, OmegaConfBaseException, ValueError, TypeError, OSError, RecursionError)
@@ -80,8 +80,8 @@ def _refuse_deep(text: str) -> None:
     depth = 0
     for event in parse(text, SafeLoader):
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > MOST_LEVELS:
-            raise ValueError(f"more than {MOST_LEVELS} lists or mappings inside each other")
+        if depth > MAX_LEVELS:
+            raise ValueError(f"more than {MAX_LEVELS} lists or mappings inside each other")
 
 
 def _nested(key: Sequence[str], value: Any) -> DictConfig:

@@ -20,7 +20,7 @@ COMPONENTS = 80
 DIRECTIONS = 60
 FITTED_ON = 5000
 """Images at most from which the components are computed."""
-LEAST_IMAGES = 20
+MIN_IMAGES = 20
 """For each component."""
 RIDGE, SPREAD_RIDGE = 0.02, 1e-4
 """So much of the noise's, and of the images', own variance is added to it."""
@@ -31,7 +31,7 @@ DOUBT = 2.0
 """The noise in a direction is taken as so many times the measured one."""
 TEMPERATURE = 10.0
 """Log-odds are divided by it, as directions are not independent."""
-MOST_DEVIATIONS = 5.0
+MAX_DEVIATIONS = 5.0
 STEP, STEP_COST = 0.15, 30.0
 """A link costs the latter for each unit by which the sizes' logarithm grows by more than the former."""
 LEAST = -12.0
@@ -84,7 +84,7 @@ class Likeness(NamedTuple):
             )
         ]
         values = np.concatenate(columns, axis=1) @ self.directions
-        clipped: NDArray[np.float64] = np.clip(values, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        clipped: NDArray[np.float64] = np.clip(values, -MAX_DEVIATIONS, MAX_DEVIATIONS)
         return clipped
 
     def links(self, described: NDArray[np.float64], log_size: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -137,7 +137,7 @@ def _principal(centred: NDArray[np.float32]) -> NDArray[np.float32]:
     """(values, components): the directions of most variance in a fixed sample, scaled to a variance of at most 1."""
     rows = np.random.default_rng(0).permutation(len(centred))[:FITTED_ON]
     sample = centred[np.sort(rows)]
-    components = max(1, min(COMPONENTS, sample.shape[1], len(sample) // LEAST_IMAGES))
+    components = max(1, min(COMPONENTS, sample.shape[1], len(sample) // MIN_IMAGES))
     pca = PCA(components, svd_solver="randomized", iterated_power=2, random_state=0).fit(sample)
     axes: NDArray[np.float32] = pca.components_.T / np.sqrt(pca.explained_variance_.max())
     return axes.astype(np.float32)

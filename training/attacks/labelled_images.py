@@ -10,7 +10,7 @@ from pipelines.errors import RoadsignError
 
 __all__ = ["AttackError", "Draws", "LabelledImages", "generator"]
 
-MOST_IDS_NAMED = 5
+MAX_IDS_NAMED = 5
 
 
 class AttackError(RoadsignError):
@@ -41,8 +41,8 @@ class LabelledImages:
     def name(self, rows: torch.Tensor) -> str:
         """The first image_ids that a mask selects, for a message."""
         places = _places(rows)
-        names = ", ".join(self.image_ids[place] for place in places[:MOST_IDS_NAMED])
-        return names + (f" and {len(places) - MOST_IDS_NAMED} more" if len(places) > MOST_IDS_NAMED else "")
+        names = ", ".join(self.image_ids[place] for place in places[:MAX_IDS_NAMED])
+        return names + (f" and {len(places) - MAX_IDS_NAMED} more" if len(places) > MAX_IDS_NAMED else "")
 
     def check(self) -> None:
         """Raises AttackError if shapes or types are wrong, or if an image is outside [0, 1]."""

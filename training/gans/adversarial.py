@@ -9,7 +9,7 @@ from pipelines.settings import PathOrName, choose, describe
 from training.gans.contract import GanArchitecture, GeneratorLossInputs
 from training.gans.dcgan import DcganDiscriminator
 from training.gans.latents import LATENTS, ImageToImage, Latent
-from training.gans.perturber import LEAST_NORM, Perturber, largest_norm
+from training.gans.perturber import MIN_NORM, Perturber, largest_norm
 from training.models.margins import log_odds, margin
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -77,7 +77,7 @@ class Adversarial(GanArchitecture):
         gan = self.losses.generator(seen.values)
         radius = largest_norm(begun, self.eps, self.snr_db)
         norms = torch.linalg.vector_norm(made - begun, dim=(1, 2, 3))
-        hinge = (norms / radius.clamp(min=LEAST_NORM) - self.hinge_from).clamp(min=0)
+        hinge = (norms / radius.clamp(min=MIN_NORM) - self.hinge_from).clamp(min=0)
         total = self.fooling_weight * fooling + self.gan_weight * gan + self.hinge_weight * hinge
         return {"generator": total, "fooling": fooling, "gan": gan, "hinge": hinge, "fooled": fooled.float()}
 

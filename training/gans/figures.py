@@ -15,9 +15,9 @@ from training.evaluation.classifiers.files import replacing
 __all__ = ["animate", "draw_grid", "loss_curves", "save_losses"]
 
 GAP_PX = 2
-LEAST_CELL_PX = 48
+MIN_CELL_PX = 48
 FRAME_MS, LAST_FRAME_MS = 150, 2000
-MOST_FRAMES = 120
+MAX_FRAMES = 120
 COLORS = {"generator": "#d95f02", "discriminator": "#1b6ca8"}
 
 
@@ -31,7 +31,7 @@ def draw_grid(images: torch.Tensor, columns: int, path: Path) -> Path:
 
 def animate(grids: Sequence[Path], path: Path) -> Path:
     """Grids as an animated GIF, the last one shown longest; at most 120, evenly chosen."""
-    chosen = [grids[place] for place in np.unique(np.linspace(0, len(grids) - 1, MOST_FRAMES).round().astype(int))]
+    chosen = [grids[place] for place in np.unique(np.linspace(0, len(grids) - 1, MAX_FRAMES).round().astype(int))]
     frames = []
     for grid in chosen:
         with Image.open(grid) as image:
@@ -68,7 +68,7 @@ def save_losses(history: Sequence[Mapping[str, float]], title: str, path: Path) 
 
 def _tiled(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     """(N, S, S, 3) → one image, with white gaps."""
-    scale = max(1, round(LEAST_CELL_PX / pixels.shape[1]))
+    scale = max(1, round(MIN_CELL_PX / pixels.shape[1]))
     cells = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     side = cells.shape[1] + GAP_PX
     rows = -(-len(cells) // columns)

@@ -7,11 +7,11 @@ from torch import nn
 
 from training.gans.convolutions import doubled, halved, sides
 
-__all__ = ["LEAST_NORM", "Perturber", "largest_norm"]
+__all__ = ["MIN_NORM", "Perturber", "largest_norm"]
 
 CHANNELS = (16, 32, 64)
 BLOCKS = 4
-LEAST_NORM = 1e-12
+MIN_NORM = 1e-12
 """Used instead of zero as a divisor, for the norms of black images."""
 
 
@@ -43,9 +43,9 @@ class Perturber(nn.Module):
         raw: torch.Tensor = self.model(latent).float()
         if self.eps is not None:
             return self.eps * raw.tanh()
-        norms: torch.Tensor = torch.linalg.vector_norm(raw, dim=(1, 2, 3), keepdim=True).clamp(min=LEAST_NORM)
+        norms: torch.Tensor = torch.linalg.vector_norm(raw, dim=(1, 2, 3), keepdim=True).clamp(min=MIN_NORM)
         radius = largest_norm(latent.add(1).div(2), None, self.snr_db).view(-1, 1, 1, 1)
-        return raw / norms * radius * (norms / radius.clamp(min=LEAST_NORM)).tanh()
+        return raw / norms * radius * (norms / radius.clamp(min=MIN_NORM)).tanh()
 
 
 class Block(nn.Module):

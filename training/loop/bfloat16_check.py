@@ -12,7 +12,7 @@ from training.loop.ranks import Ranks
 
 __all__ = ["check_bfloat16"]
 
-MOST_ERROR = 0.1
+MAX_ERROR = 0.1
 """Upper bound on the relative error of a layer's result: the norm of its difference from float32, divided by the norm
 of the float32 result. bfloat16 alone has an error of 0.01."""
 FILLINGS = (-1, 0x3F80)
@@ -85,4 +85,4 @@ def _fault(exact: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> st
     if not torch.equal(first, second):
         return "depends on what was in memory before"
     error = float((first - exact).norm() / exact.norm().clamp_min(torch.finfo(torch.float32).tiny))
-    return f"is {error:.0%} away from float32's" if error > MOST_ERROR else None
+    return f"is {error:.0%} away from float32's" if error > MAX_ERROR else None

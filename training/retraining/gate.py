@@ -18,7 +18,7 @@ from training.retraining.paired import Pairs, Side
 
 __all__ = ["Gate", "GateError", "Seeds"]
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 Seeds = Sequence[Mapping[str, Predictions]]
 """The predictions of each seed of a contender, by cell."""
 
@@ -209,7 +209,7 @@ def _side(seeds: Seeds, cell: str, like: Predictions, kept: NDArray[np.bool_] | 
 
 def _named(cells: Sequence[Compared], of: int, p: str) -> str:
     """The cells with the largest differences, in points of accuracy."""
-    first = sorted(cells, key=lambda one: -abs(one.difference or 0.0))[:MOST_NAMED]
+    first = sorted(cells, key=lambda one: -abs(one.difference or 0.0))[:MAX_NAMED]
     named = ", ".join(
         f"{one.cell} ({100 * (one.difference or 0.0):+.2f} points, p = {getattr(one, p):.1g})" for one in first
     )

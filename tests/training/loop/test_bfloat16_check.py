@@ -108,7 +108,7 @@ def test_the_projects_networks_are_right_on_this_processor_and_unchanged(gan: Ga
 def test_a_training_starts_with_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If no difference from float32 is allowed, the check fails and nothing is written."""
     write_dataset(tmp_path)
-    monkeypatch.setattr("training.loop.bfloat16_check.MOST_ERROR", 0.0)
+    monkeypatch.setattr("training.loop.bfloat16_check.MAX_ERROR", 0.0)
     command = Command("python jobs/train.py", {})
     with pytest.raises(SettingsError, match=r"computes Conv2d\(3, 16.* on \(16, 3, 8, 8\) incorrectly"):
         train_classifier(recipe(tmp_path, precision="bfloat16"), command)

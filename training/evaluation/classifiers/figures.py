@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 RIGHT, WRONG = "#1b7837", "#b2182b"
-LEAST_SHARE = 0.001
+MIN_SHARE = 0.001
 PAIRS_PER_ROW = 2
 
 
@@ -43,7 +43,7 @@ def heat_map(matrix: NDArray[np.int64], class_names: Sequence[str], title: str) 
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(15, 12.5))
     axis = figure.subplots()
-    norm = LogNorm(LEAST_SHARE, 1, clip=True)
+    norm = LogNorm(MIN_SHARE, 1, clip=True)
     drawn = axis.imshow(np.where(matrix > 0, shares, np.nan), cmap="YlOrRd", norm=norm)
     for label, predicted in zip(*np.nonzero(matrix), strict=True):
         dark = norm(shares[label, predicted]) > 0.75

@@ -22,7 +22,7 @@ from training.streams.stream import Batch, Data, open_stream, to_unit_floats
 
 __all__ = ["EvaluationError", "Predictions", "on_same_images", "predict", "torch_device"]
 
-MOST_NAMED = 5
+MAX_NAMED = 5
 SAME_LOGITS = 1e-3
 
 
@@ -212,5 +212,5 @@ def _check_card(name: str, classifier: Classifier, card: DatasetCard) -> None:
 
 def _named(batch: Batch, finite: torch.Tensor) -> str:
     wrong = sorted({image_id for image_id, fine in zip(batch.image_ids, finite, strict=True) if not fine})
-    more = f" and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
-    return ", ".join(wrong[:MOST_NAMED]) + more
+    more = f" and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
+    return ", ".join(wrong[:MAX_NAMED]) + more

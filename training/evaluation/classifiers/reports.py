@@ -21,7 +21,7 @@ from training.evaluation.classifiers.variants import in_order
 
 __all__ = ["accuracies", "units_said", "write_reports"]
 
-MOST_WITH_INTERVALS = 2
+MAX_WITH_INTERVALS = 2
 
 
 def write_reports(predictions: Predictions, class_names: Sequence[str], folder: Path, variant: str) -> list[Path]:
@@ -37,10 +37,10 @@ def write_reports(predictions: Predictions, class_names: Sequence[str], folder: 
 
 def accuracies(table: pa.Table) -> Table:
     """Accuracy in per cent: a row per variant, a column per model, with its 95 % interval and design effect if a narrow
-    screen has room for them; more models than MOST_WITH_INTERVALS are numbered, and named below."""
+    screen has room for them; more models than MAX_WITH_INTERVALS are numbered, and named below."""
     rows = table.filter(pc.field("metric") == "accuracy").to_pylist()
     models = list(dict.fromkeys(row["model"] for row in rows))
-    many = len(models) > MOST_WITH_INTERVALS
+    many = len(models) > MAX_WITH_INTERVALS
     text = _short if many else _with_interval
     cells = {(Shown(row["noise"], row["level"]), row["model"]): text(row) for row in rows}
     variants = in_order(variant for variant, _ in cells)

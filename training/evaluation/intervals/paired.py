@@ -12,7 +12,7 @@ from training.evaluation.intervals.clusters import Ratios, group_codes, group_su
 __all__ = ["PairedGroups", "p_worse", "sign_flip"]
 
 Floats = NDArray[np.float64]
-MOST_ENUMERATED = 13
+MAX_ENUMERATED = 13
 """Up to so many groups all sign changes are enumerated: 8,192."""
 DRAWS = 19_999
 SEED = 0
@@ -122,7 +122,7 @@ def sign_flip(sums: Floats, draws: int = DRAWS, seed: int = SEED) -> Floats:
     used = sums[np.abs(sums).max(axis=1, initial=0.0) > SAME]
     rows = len(used)
     observed = used.sum(axis=0) - SAME
-    if rows <= MOST_ENUMERATED:
+    if rows <= MAX_ENUMERATED:
         signs = 1.0 - 2.0 * (np.arange(2**rows)[:, None] >> np.arange(rows) & 1)
         share: Floats = (signs @ used >= observed).mean(axis=0)
         return share

@@ -19,7 +19,7 @@ from the images; image: each image is a group of its own; estimated: groups are 
 of the validation images for the same network and variant; unknown: groups are unknown and nothing says how much they
 matter, so images were counted and the interval may be too narrow."""
 CONFIDENCE = 0.95
-LEAST_DEGREES = 4.0
+MIN_DEGREES = 4.0
 Z = float(norm.ppf((1 + CONFIDENCE) / 2))
 
 
@@ -125,7 +125,7 @@ class Units:
         proportions with small expected number of positive counts estimated from survey data", Survey Methodology 24,
         1998, who use Clopper's and Pearson's interval and f = K − 1; ours are clusters.ratios'). n* is n if each image
         is a group of its own, and K if the images of groups of one size are all alike. Where v rests on fewer than
-        LEAST_DEGREES, as with all images right or a class of two signs, it is not used, and K groups count: the images
+        MIN_DEGREES, as with all images right or a class of two signs, it is not used, and K groups count: the images
         of a group are taken to be all alike. The design effect is n / n*, before the correction for v. Chosen by
         coverage, benchmarks/interval_coverage.py."""
         counted = self.effective(successes, cases)
@@ -148,7 +148,7 @@ class Units:
         found = ratios(successes, cases)
         images, groups = found.cases, found.groups.astype(np.float64)
         effective = 1 + _share(found.value * (1 - found.value), found.variance)
-        alike = ~(found.variance > 0) | (found.degrees < LEAST_DEGREES)
+        alike = ~(found.variance > 0) | (found.degrees < MIN_DEGREES)
         corrected = np.maximum(effective * _correction(images, found.degrees), np.minimum(effective, groups))
         effective, corrected = (np.where(alike, groups, some) for some in (effective, corrected))
         return Counted(found.value, images, groups, np.minimum(effective, images), np.minimum(corrected, images))
