@@ -39,14 +39,14 @@ def template(label: int) -> np.ndarray:
     return np.asarray(flat.resize((32, 32)), np.float32)
 
 
-def test_nothing_asked_for_changes_nothing() -> None:
+def test_without_settings_nothing_changes() -> None:
     images, labels = batch()
     changed, kept = augment(images, labels)
     assert torch.equal(changed, images)
     assert torch.equal(kept, labels)
 
 
-def test_the_draws_alone_decide() -> None:
+def test_the_draws_alone_determine_the_result() -> None:
     images, labels = batch()
     first, again, other = (
         augment(images, labels, seed, **Augmentation(flips="label_safe").model_dump())[0] for seed in (0, 0, 1)
@@ -65,7 +65,7 @@ def test_what_happens_to_an_image_does_not_depend_on_its_batch() -> None:
     torch.testing.assert_close(alone, together[5:9])
 
 
-def test_rotation_is_torchvisions_by_the_angle_that_was_drawn() -> None:
+def test_rotation_equals_torchvisions_by_the_drawn_angle() -> None:
     images, labels = batch(16)
     turned, _ = augment(images, labels, rotation_deg=40.0)
     angles = (uniform(16, seed=0)[2] * 2 - 1) * 40
@@ -73,7 +73,7 @@ def test_rotation_is_torchvisions_by_the_angle_that_was_drawn() -> None:
         torch.testing.assert_close(result, rotate(image, angle.item(), InterpolationMode.BILINEAR), atol=2e-4, rtol=0)
 
 
-def test_shear_is_torchvisions_by_the_angle_that_was_drawn() -> None:
+def test_shear_equals_torchvisions_by_the_drawn_angle() -> None:
     images, labels = batch(16)
     sheared, _ = augment(images, labels, shear_deg=20.0)
     angles = (uniform(16, 0, DRAWS + LATER_DRAWS)[DRAWS] * 2 - 1) * 20
@@ -93,7 +93,7 @@ def test_gamma_is_a_power_whose_logarithm_is_uniform() -> None:
     assert 1.95 < exponents.max() <= 2
 
 
-def test_later_changes_take_numbers_of_their_own() -> None:
+def test_settings_that_were_added_later_use_further_draws() -> None:
     """So that those of the earlier ones stay what they were."""
     images, labels = batch()
     settings = Augmentation(flips="label_safe", shift_fraction=0.1, zoom_fraction=0.1, brightness=0.2)
@@ -149,7 +149,7 @@ def test_label_safe_flips_touch_only_signs_that_stay_signs_and_swap_pairs() -> N
 
 
 @pytest.mark.parametrize(("becomes", "axis"), [(MIRRORED, 1), (UPSIDE_DOWN, 0)])
-def test_a_flipped_sign_looks_like_the_sign_it_is_said_to_become(becomes: dict[int, int], axis: int) -> None:
+def test_a_flipped_sign_looks_like_the_sign_of_its_new_label(becomes: dict[int, int], axis: int) -> None:
     """Against drawings of the signs: nearest to the flipped drawing is the drawing of the label it gets."""
     templates = np.stack([template(label) for label in range(NUM_CLASSES)])
     for label, new_label in becomes.items():

@@ -123,7 +123,7 @@ def test_strengths_fill_their_ranges() -> None:
     assert share.item() == pytest.approx((high - low) / math.log(high / low), rel=0.1)
 
 
-def test_the_generator_alone_decides_and_a_small_batch_is_taken_too() -> None:
+def test_the_generator_alone_determines_the_noise_even_of_a_small_batch() -> None:
     images = units(stored())
     first, again, other = (FreshNoise()(images, draws(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
@@ -159,6 +159,6 @@ def test_the_weakest_of_a_range_is_a_share_of_the_strongest() -> None:
     assert 9 < spread.min() < 11 and spread.mean().item() == pytest.approx(15, abs=0.3)
 
 
-def test_a_kind_twice_is_refused() -> None:
+def test_a_duplicate_kind_is_refused() -> None:
     with pytest.raises(ValidationError, match="kinds: gaussian, gaussian: each at most once"):
         FreshNoise(kinds=("gaussian", "gaussian"))

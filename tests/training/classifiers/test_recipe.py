@@ -143,7 +143,7 @@ def test_a_long_gradient_is_scaled_down(root: Path) -> None:
         torch.testing.assert_close(other.grad, one.grad * (0.01 / norm), atol=1e-6, rtol=1e-3)
 
 
-def test_noise_changes_what_is_learnt_and_no_validation(root: Path) -> None:
+def test_noise_changes_training_but_not_validation(root: Path) -> None:
     clean = small(root, augmentation=STILL)
     noisy = small(root, augmentation=STILL.model_copy(update={"noise": FreshNoise()}))
     batch = next(iter(clean.train.epoch(0)))

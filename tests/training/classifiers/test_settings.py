@@ -30,7 +30,7 @@ def test_the_papers_recipe_is_the_papers(config: Path) -> None:
     assert settings.batch_size == 128
 
 
-def test_what_is_typed_wins_over_the_recipe(config: Path) -> None:
+def test_the_command_line_takes_precedence_over_the_recipe(config: Path) -> None:
     settings = load(
         TrainClassifier, config, ["lr=0.5", "epochs=3", "augmentation.rotation_deg=1.5", "model.dropout=0.1"]
     )
@@ -62,7 +62,7 @@ def test_bad_settings_are_named(config: Path, override: str, message: str) -> No
         load(TrainClassifier, config, [override])
 
 
-def test_settings_survive_the_journey_to_another_process(config: Path) -> None:
+def test_settings_survive_pickling(config: Path) -> None:
     settings = load(TrainClassifier, config, ["model.dropout=0.1", "seed=7"])
     assert TrainClassifier.model_validate_json(settings.model_dump_json()) == settings
     json.dumps(settings.model_dump(mode="json"))
@@ -86,7 +86,7 @@ def test_one_cycle_rises_to_lr_and_falls_to_zero(progress: float, warmup: float)
     assert settings.lr_at(1 - 1e-9) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_fingerprint_is_of_what_decides_the_weights(config: Path) -> None:
+def test_the_fingerprint_depends_only_on_what_affects_the_weights(config: Path) -> None:
     digests = {"clean": "d1"}
     one = load(TrainClassifier, config).fingerprint(digests, 1)
     for same in ("runs_root=x", "device=cpu", "data.root=elsewhere", "data.workers=1", "resume=auto"):

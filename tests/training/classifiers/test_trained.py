@@ -20,7 +20,7 @@ def made(seed: int = 3) -> Classifier:
     return Classifier(SHAPE.build(model, seed), model, SHAPE, {"seed": seed})
 
 
-def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+def test_a_classifier_read_from_a_file_equals_the_written_one(tmp_path: Path) -> None:
     written = made()
     written.write(tmp_path / "model.pt")
     read = Classifier.read(tmp_path / "model.pt", CPU)
@@ -76,7 +76,7 @@ def damaged_pickle(whole: bytes, random: np.random.Generator) -> bytes:
     return into.getvalue()
 
 
-def test_no_damage_of_a_model_is_taken_silently_or_ends_in_another_error(tmp_path: Path) -> None:
+def test_every_damage_of_a_model_file_raises_a_checkpoint_error(tmp_path: Path) -> None:
     """Whatever the pickle says: the same network, or one CheckpointError of one line that names the file."""
     path, written = tmp_path / "model.pt", made()
     written.write(path)

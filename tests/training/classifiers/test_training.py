@@ -43,7 +43,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
         assert torch.equal(one[name], other[name]), name
 
 
-def test_it_is_what_a_plain_loop_does(root: Path) -> None:
+def test_it_gives_the_weights_of_a_plain_loop(root: Path) -> None:
     """Adam as torch has it, on the same batches, with the mean loss over the images that are not filling."""
     settings = recipe(root, model=BaselineCnn(), augmentation=STILL, schedule="constant", label_smoothing=0.1)
     ours = training(settings)
@@ -132,7 +132,7 @@ def test_an_objective_may_look_at_layers_and_add_a_batch_and_hooks_run_after_eac
     assert not to_train._features
 
 
-def test_it_learns_by_heart_what_it_is_shown(root: Path) -> None:
+def test_it_memorizes_a_small_training_set(root: Path) -> None:
     still = training(recipe(root, model=BaselineCnn(), augmentation=STILL, lr=0.005, epochs=30))
     metrics = run(still, 30)
     assert metrics[-1]["accuracy/train"] > 0.95
@@ -187,7 +187,7 @@ def test_another_seed_gives_other_weights_and_leaves_torchs_own_generator_alone(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_best_epochs_weights_are_kept_where_asked_for(root: Path) -> None:
+def test_the_weights_of_the_best_epoch_are_kept_if_asked_for(root: Path) -> None:
     settings = recipe(root, keep="best", epochs=4, schedule="constant", lr=0.02)
     trained = training(settings)
     seen = []
@@ -201,7 +201,7 @@ def test_the_best_epochs_weights_are_kept_where_asked_for(root: Path) -> None:
     assert_equal(dict(trained.classifier({}).network.state_dict()), seen[best][1])
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
+def test_a_loss_that_is_not_finite_raises_an_error_that_names_the_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream refuses such pixels, so they are let through here."""
@@ -220,6 +220,6 @@ def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
         run(broken, 1)
 
 
-def test_a_learning_rate_far_too_high_is_said_to_be_so(root: Path) -> None:
+def test_the_error_suggests_a_lower_learning_rate(root: Path) -> None:
     with pytest.raises(DivergedError, match=r"lower lr \(it is 1e\+30\)"):
         run(training(recipe(root, lr=1e30, schedule="constant", epochs=20)), 20)

@@ -40,7 +40,7 @@ def test_its_weights_follow_from_the_seed_alone(kind: str) -> None:
     assert not all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
 
-def test_it_normalizes_first_learns_with_all_its_parameters_and_is_certain_in_evaluation(kind: str) -> None:
+def test_it_normalizes_first_trains_all_parameters_and_is_deterministic_in_evaluation(kind: str) -> None:
     size_px = max(MODELS[kind].min_size_px, 32)
     network = built(kind, size_px)
     images = torch.rand(4, 3, size_px, size_px)

@@ -68,7 +68,7 @@ def test_normalization_is_the_first_layer_and_is_not_trained() -> None:
     torch.testing.assert_close(build(BaselineCnn(normalization="none"))[0](images), images)
 
 
-def test_dropout_acts_in_training_alone() -> None:
+def test_dropout_acts_only_in_training() -> None:
     network = build(BaselineCnn(dropout=0.5))
     images = torch.rand(2, 3, 40, 40)
     assert not torch.equal(network(images), network(images))

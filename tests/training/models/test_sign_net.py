@@ -48,7 +48,7 @@ def test_contrast_normalization_is_the_plain_formula_for_each_image(of: str) -> 
             torch.testing.assert_close(got.double(), (part - part.mean()) / std, atol=2e-4, rtol=1e-4)
 
 
-def test_the_light_hardly_changes_its_logits_and_an_image_of_one_colour_has_a_finite_gradient() -> None:
+def test_brightness_hardly_changes_the_logits_and_a_uniform_image_has_a_finite_gradient() -> None:
     network = build(SignNet()).eval()
     images = torch.rand(2, 3, 48, 48)
     darker = network(images * 0.5 + 0.1)
@@ -58,7 +58,7 @@ def test_the_light_hardly_changes_its_logits_and_an_image_of_one_colour_has_a_fi
     assert flat.grad is not None and flat.grad.isfinite().all()
 
 
-def test_an_image_is_predicted_alike_in_any_batch() -> None:
+def test_an_image_has_the_same_prediction_in_any_batch() -> None:
     network = build(SignNet(transformer=True)).eval()
     images = torch.rand(5, 3, 48, 48)
     torch.testing.assert_close(network(images)[2:3], network(images[2:3]), atol=1e-5, rtol=1e-5)

@@ -35,7 +35,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contenders, "_network", network)
 
 
-def test_the_network_that_serves_is_the_first(console: Console) -> None:
+def test_the_network_in_service_comes_first(console: Console) -> None:
     found = find_contender(Version("2", "b", seed_runs=("a", "b", "c")), console)
     assert [one.run_id for one in found.networks] == ["b", "a", "c"]
     assert said(console) == ""
@@ -45,7 +45,7 @@ def test_a_version_that_is_older_than_seeds_has_its_own_network(console: Console
     assert [one.run_id for one in find_contender(Version("1", "a"), console).networks] == ["a"]
 
 
-def test_a_seed_that_is_gone_is_said_and_a_server_that_is_away_is_waited_for(console: Console) -> None:
+def test_a_missing_seed_is_reported_and_an_unreachable_server_is_waited_for(console: Console) -> None:
     found = find_contender(Version("3", "a", seed_runs=("a", "gone")), console)
     assert [one.run_id for one in found.networks] == ["a"]
     assert said(console) == "warning: version 3 is compared without one of its seeds: no run gone\n"
@@ -55,7 +55,7 @@ def test_a_seed_that_is_gone_is_said_and_a_server_that_is_away_is_waited_for(con
         find_contender(Version("3", "gone"), console)
 
 
-def test_what_a_champion_without_a_profile_was_trained_on_is_unknown(
+def test_the_training_images_of_a_champion_without_a_profile_are_unknown(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = find_contender(Version("1", "a"), console)

@@ -38,7 +38,7 @@ def test_equal_values_have_equal_bytes_whatever_the_order_of_their_keys(value: A
 
 
 @given(value=VALUES)
-def test_what_was_read_back_is_written_as_the_same_bytes(value: Any) -> None:
+def test_reading_and_writing_again_gives_the_same_bytes(value: Any) -> None:
     written = canonical_json(value)
     assert canonical_json(json.loads(written)) == written
     assert written.isascii()
@@ -54,13 +54,13 @@ def test_floats_are_kept_to_nine_digits_and_the_last_bits_do_not_count(number: f
 
 
 @given(key=st.text(), number=st.integers())
-def test_keys_are_sorted_and_nothing_is_spaced(key: str, number: int) -> None:
+def test_keys_are_sorted_and_there_are_no_spaces(key: str, number: int) -> None:
     assert canonical_json({key: number, "": 0}).startswith(b'{"":')
     assert canonical_json({"b": 1, "a": [1, 2.5]}) == b'{"a":[1,2.5],"b":1}'
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, {1: "key"}, {"path": Path("x")}, b"bytes"])
-def test_what_json_cannot_say_is_refused(value: Any) -> None:
+def test_values_that_json_cannot_represent_are_refused(value: Any) -> None:
     with pytest.raises(RoadsignError, match="cannot be written as JSON"):
         canonical_json({"value": value})
 

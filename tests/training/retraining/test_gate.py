@@ -67,7 +67,7 @@ def test_the_margin_forgives_small_losses() -> None:
     assert "by any amount on 1 of 4 cells: clean (-0.30 points" in decide(Gate(margin=0.0), clean=0.957).sentence
 
 
-def test_who_is_no_better_stays_challenger() -> None:
+def test_a_challenger_that_is_not_better_stays_challenger() -> None:
     decision = decide()
     assert decision.sentence.startswith(
         "Not promoted: not significantly better than the champion on any of 4 cells. Clean "
@@ -83,7 +83,7 @@ def test_a_flag_keeps_the_champion() -> None:
     assert "the evaluation is unreliable (the attack may be stuck, and 1 more)" in decision.sentence
 
 
-def test_all_reasons_of_a_refusal_are_named() -> None:
+def test_all_reasons_for_a_refusal_are_named() -> None:
     decision = decide(flags=["the attack may be stuck"], clean=0.9)
     assert [reason.split("(")[0] for reason in decision.reasons] == [
         "below the champion by more than 0.5 points on 1 of 4 cells: clean ",
@@ -127,7 +127,7 @@ def test_the_minimum_is_met_by_the_lower_end_of_an_interval_that_counts_signs() 
         Gate().decide(None, [cells(gaussian_max=0.9)])
 
 
-def test_a_gain_on_a_few_signs_is_none() -> None:
+def test_a_gain_on_a_few_signs_does_not_count() -> None:
     """100 images more are right: each of another sign, or all frames of four."""
     for frames, verdict in ((1, "better"), (25, "no difference")):
         before, after = ({"clean": share("clean", right, frames=frames)} for right in (0.9, 0.925))
@@ -150,7 +150,7 @@ def test_seeds_count_by_their_mean_and_their_spread() -> None:
         assert decision.notes == ()
 
 
-def test_what_limits_a_decision_is_noted() -> None:
+def test_limits_of_a_decision_are_recorded() -> None:
     one, two = [cells(clean=0.9)], [cells(clean=0.9), cells(clean=0.91)]
     assert "one seed on each side" in Gate().decide(one, one).notes[0]
     assert "one side has a single seed" in Gate().decide(one, two).notes[0]
@@ -185,7 +185,7 @@ def test_the_same_comparison_has_the_same_document() -> None:
     assert written() == written()
 
 
-def test_images_count_one_by_one_and_not_their_sums() -> None:
+def test_images_are_compared_one_by_one_not_by_their_sums() -> None:
     """As many are right, but others: 2 · 400 disagreements, of which half are lost."""
     moved = {**CHAMPION, "clean": share("clean", 0.96, shift=400)}
     (clean, *_) = Gate().decide([CHAMPION], [moved]).cells

@@ -6,7 +6,7 @@ import pytest
 from training.retraining.journal import Attempt, Journal, JournalError
 
 
-def test_a_journal_that_is_not_there_has_no_attempt(tmp_path: Path) -> None:
+def test_a_missing_journal_has_no_attempts(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal.jsonl").last() is None
 
 
@@ -19,7 +19,7 @@ def test_the_last_attempt_is_the_one_that_was_written_last(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 7))
-def test_a_line_that_a_kill_has_cut_is_no_line_and_spoils_no_other(tmp_path: Path, cut: int) -> None:
+def test_a_line_cut_by_a_kill_is_ignored_and_damages_no_other(tmp_path: Path, cut: int) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.write(Attempt(1.0, 2.0, 0, "a1"))
     whole = journal.path.stat().st_size

@@ -48,7 +48,7 @@ def begin(folder: Path, clock: FakeClock, name: str = "retraining") -> Lease:
     return take(folder, name, LASTS_S, clock)
 
 
-def test_a_second_one_is_refused_and_told_who_is_running(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_second_batch_is_refused_and_the_running_one_is_named(tmp_path: Path, clock: FakeClock) -> None:
     begin(tmp_path / "new" / "gtsrb", clock)
     with pytest.raises(LeaseBusyError) as refused:
         begin(tmp_path / "new" / "gtsrb", clock)
@@ -60,7 +60,7 @@ def test_a_second_one_is_refused_and_told_who_is_running(tmp_path: Path, clock: 
     begin(tmp_path / "new" / "gtsrb", clock, "another job").check()
 
 
-def test_whoever_renews_keeps_it(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_renewed_lease_is_kept(tmp_path: Path, clock: FakeClock) -> None:
     lease = begin(tmp_path, clock)
     for _ in range(10):
         clock.now += LASTS_S - 1
@@ -70,7 +70,7 @@ def test_whoever_renews_keeps_it(tmp_path: Path, clock: FakeClock) -> None:
             begin(tmp_path, clock)
 
 
-def test_a_dead_holders_lease_is_anothers_when_it_has_expired(tmp_path: Path, clock: FakeClock) -> None:
+def test_an_expired_lease_of_a_dead_holder_can_be_taken(tmp_path: Path, clock: FakeClock) -> None:
     dead = begin(tmp_path, clock)
     clock.now += LASTS_S - 0.01
     with pytest.raises(LeaseBusyError):
@@ -82,7 +82,7 @@ def test_a_dead_holders_lease_is_anothers_when_it_has_expired(tmp_path: Path, cl
     new.check()
 
 
-def test_a_released_lease_can_be_had_at_once(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_released_lease_can_be_taken_at_once(tmp_path: Path, clock: FakeClock) -> None:
     lease = begin(tmp_path, clock)
     lease.release()
     assert find_holder(tmp_path, "retraining", clock) is None
@@ -91,7 +91,7 @@ def test_a_released_lease_can_be_had_at_once(tmp_path: Path, clock: FakeClock) -
         lease.check()
 
 
-def test_a_holder_that_slept_finds_its_lease_lost_though_nobody_took_it(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_suspended_holder_loses_its_lease_even_if_nobody_took_it(tmp_path: Path, clock: FakeClock) -> None:
     """Somebody may be taking it this moment."""
     lease = begin(tmp_path, clock)
     clock.now += LASTS_S
@@ -128,14 +128,14 @@ def test_a_renewal_that_comes_too_late_does_not_touch_the_others_lease(tmp_path:
     assert find_holder(tmp_path, "retraining", clock) is not None
 
 
-def test_what_others_have_put_there_is_named(tmp_path: Path, clock: FakeClock) -> None:
+def test_unknown_content_of_the_folder_is_named(tmp_path: Path, clock: FakeClock) -> None:
     for content in ("", "[]", "{}"):
         (tmp_path / ".retraining.lease.00000001").write_text(content)
         with pytest.raises(LeaseError, match=r"retraining\.lease\.00000001: not a lease of this version; remove it"):
             begin(tmp_path, clock)
 
 
-def test_what_killed_ones_leave_is_cleared_away(tmp_path: Path, clock: FakeClock) -> None:
+def test_files_of_killed_processes_are_removed(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / ".retraining.lease.00000001.0f3a").write_text("")
     begin(tmp_path, clock).release()
     begin(tmp_path, clock)
@@ -143,7 +143,7 @@ def test_what_killed_ones_leave_is_cleared_away(tmp_path: Path, clock: FakeClock
 
 
 @pytest.mark.parametrize("others", [1, 2])
-def test_whoever_falls_asleep_between_looking_and_taking_takes_nothing_from_others(
+def test_a_process_suspended_between_check_and_take_takes_no_lease_from_others(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
     """One has taken the lease meanwhile; or one has come and gone, and another one has it."""
@@ -164,7 +164,7 @@ def test_whoever_falls_asleep_between_looking_and_taking_takes_nothing_from_othe
     awake[0].check()
 
 
-def test_of_many_at_once_one_gets_it(tmp_path: Path, clock: FakeClock) -> None:
+def test_only_one_of_many_processes_gets_the_lease(tmp_path: Path, clock: FakeClock) -> None:
     got: list[Lease] = []
 
     def attempt(together: threading.Barrier) -> None:
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, clock: FakeClo
         begin(tmp_path / "file" / "gtsrb", clock)
 
 
-def test_a_folder_that_is_gone_is_a_lost_lease(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_deleted_folder_is_a_lost_lease(tmp_path: Path, clock: FakeClock) -> None:
     lease = begin(tmp_path / "gtsrb", clock)
     for path in (tmp_path / "gtsrb").iterdir():
         path.unlink()
@@ -250,7 +250,7 @@ def test_a_holder_that_is_stopped_and_goes_on_does_not_publish(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_end_of_the_block_hands_it_on(tmp_path: Path) -> None:
+def test_the_end_of_the_block_releases_the_lease(tmp_path: Path) -> None:
     with pytest.raises(ValueError), leased(tmp_path, "retraining", 30.0) as lease:
         lease.check()
         raise ValueError

@@ -26,7 +26,7 @@ def some_sides(draw: st.DrawFn, seeds: int = 3) -> Side:
     return Side(random.random((seeds, len(NAMES))) < draw(st.floats(0.05, 0.95)), NAMES)
 
 
-def test_where_signs_are_alike_the_seeds_decide_by_students_test() -> None:
+def test_seeds_decide_by_students_test_if_signs_are_alike() -> None:
     before, after = (0.5, 0.7, 0.6), (0.8, 0.7, 0.9)
     pairs = Pairs(side(*before), side(*after))
     assert pairs.by_sign.p_better() < 1e-4, "all signs are better"
@@ -39,7 +39,7 @@ def test_where_signs_are_alike_the_seeds_decide_by_students_test() -> None:
     assert (low, high) == pytest.approx((found.low, found.high))
 
 
-def test_where_seeds_are_alike_the_signs_decide() -> None:
+def test_signs_decide_if_seeds_are_alike() -> None:
     random = np.random.default_rng(0)
     before, after = random.random((2, len(NAMES))) < 0.6
     one, three = (
@@ -63,7 +63,9 @@ def test_the_spread_of_a_side_with_one_seed_is_that_of_the_other() -> None:
 
 @given(before=some_sides(), after=some_sides(), margin=st.floats(0, 0.3), more=st.floats(0, 0.3))
 @settings(max_examples=15, deadline=None)
-def test_sides_swap_and_margins_only_forgive(before: Side, after: Side, margin: float, more: float) -> None:
+def test_swapping_the_sides_negates_the_result_and_a_margin_only_helps(
+    before: Side, after: Side, margin: float, more: float
+) -> None:
     pairs, swapped = Pairs(before, after), Pairs(after, before)
     low, high = pairs.interval()
     assert low <= pairs.difference <= high

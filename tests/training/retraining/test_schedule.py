@@ -53,7 +53,7 @@ def test_a_restarted_schedule_waits_for_its_turn() -> None:
     assert World(until_h=30, last=Attempt(-3 * HOUR_S, -2 * HOUR_S, 0)).run() == [21]
 
 
-def test_what_was_missed_is_done_once() -> None:
+def test_missed_batches_are_made_up_for_once() -> None:
     assert World(until_h=30, last=Attempt(-100 * HOUR_S, -99 * HOUR_S, 0)).run() == [0, 24]
 
 
@@ -65,12 +65,12 @@ def test_a_failed_batch_is_repeated_at_its_turn() -> None:
     assert World(until_h=30, last=Attempt(-2 * HOUR_S, -1 * HOUR_S, 1)).run() == [22]
 
 
-def test_a_batch_that_takes_longer_than_a_turn_is_followed_by_one_not_by_all_that_were_due() -> None:
+def test_a_batch_that_outlasts_its_period_is_followed_by_one_batch_not_by_all_missed_ones() -> None:
     world = World(until_h=60, takes_s=50 * HOUR_S)
     assert world.run() == [0, pytest.approx(50, abs=0.1)]
 
 
-def test_where_another_process_does_the_batch_it_looks_again_but_not_all_the_time() -> None:
+def test_it_checks_again_at_intervals_while_another_process_runs_the_batch() -> None:
     world = World(until_h=1)
     tries: list[float] = []
 
@@ -83,7 +83,7 @@ def test_where_another_process_does_the_batch_it_looks_again_but_not_all_the_tim
     assert min(later - earlier for earlier, later in itertools.pairwise(tries)) >= SHORTEST_PAUSE_S
 
 
-def test_a_machine_that_slept_does_the_batch_when_it_wakes() -> None:
+def test_a_machine_that_was_suspended_runs_the_batch_when_it_wakes() -> None:
     world = World(until_h=60, last=Attempt(0.0, 60.0, 0))
     slept: list[float] = []
 

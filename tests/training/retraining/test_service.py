@@ -53,7 +53,7 @@ def stopped() -> RetrainingPlan:
     raise SystemExit(143)
 
 
-def test_a_failure_is_raised_and_noted(tmp_path: Path) -> None:
+def test_a_failure_is_raised_and_recorded(tmp_path: Path) -> None:
     given = settings(tmp_path)
     with pytest.raises(SourceError):
         attempt(given, broken, Console(), time.time)
@@ -62,7 +62,7 @@ def test_a_failure_is_raised_and_noted(tmp_path: Path) -> None:
     assert (last.exit_code, last.outcome, last.sentence) == (1, "failed", "raw/: no images")
 
 
-def test_a_bug_is_noted_too(tmp_path: Path) -> None:
+def test_an_unexpected_exception_is_recorded_too(tmp_path: Path) -> None:
     given = settings(tmp_path)
     with pytest.raises(ZeroDivisionError):
         attempt(given, crashing, Console())
@@ -70,7 +70,7 @@ def test_a_bug_is_noted_too(tmp_path: Path) -> None:
     assert last is not None and (last.exit_code, last.sentence) == (1, "ZeroDivisionError: a bug")
 
 
-def test_a_batch_that_is_stopped_has_no_end_and_lets_the_lease_go(tmp_path: Path) -> None:
+def test_a_stopped_batch_records_no_end_and_releases_the_lease(tmp_path: Path) -> None:
     given = settings(tmp_path)
     with pytest.raises(SystemExit):
         attempt(given, stopped, Console())
@@ -81,7 +81,7 @@ def test_a_batch_that_is_stopped_has_no_end_and_lets_the_lease_go(tmp_path: Path
         attempt(given, broken, Console())
 
 
-def test_where_another_is_running_nothing_is_noted(tmp_path: Path) -> None:
+def test_nothing_is_recorded_if_another_batch_is_running(tmp_path: Path) -> None:
     given = settings(tmp_path)
     with (
         leased(given.output_root, "retraining"),
@@ -92,7 +92,7 @@ def test_where_another_is_running_nothing_is_noted(tmp_path: Path) -> None:
     assert journal_of(given).last() is None
 
 
-def test_the_outside_is_told_of_a_failure(tmp_path: Path, receiver: Receiver, secret_file: Path) -> None:
+def test_a_failure_is_sent_to_the_webhook(tmp_path: Path, receiver: Receiver, secret_file: Path) -> None:
     webhook = f"webhook={{url: '{receiver.url}', secret_file: {secret_file}}}"
     given = settings(tmp_path, webhook)
     with pytest.raises(SourceError):
@@ -104,7 +104,7 @@ def test_the_outside_is_told_of_a_failure(tmp_path: Path, receiver: Receiver, se
     assert {name.lower(): value for name, value in headers.items()}["webhook-signature"].startswith("v1,")
 
 
-def test_a_webhook_that_nobody_answers_changes_nothing(
+def test_an_unreachable_webhook_does_not_change_the_result(
     tmp_path: Path, secret_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     webhook = f"webhook={{url: 'http://127.0.0.1:9/', secret_file: {secret_file}, attempts: 1}}"
@@ -164,7 +164,7 @@ def test_the_status_says_when_the_next_batch_is_due(tmp_path: Path) -> None:
     assert "next due:  1970-01-02 18:00:00 UTC" in said
 
 
-def test_what_was_decided_is_kept_and_a_damaged_record_is_named(tmp_path: Path) -> None:
+def test_decisions_are_kept_and_a_damaged_record_is_named(tmp_path: Path) -> None:
     batch = RetrainingBatch(tmp_path / "b1")
     assert batch.decided is None and not batch.closed
     decided = Decided(None, "1", True, "Promoted: “first”.", "r1")

@@ -48,7 +48,7 @@ def test_each_steps_command_line_is_one_that_its_job_takes() -> None:
         "split=test", "gate.minimum_accuracy=0.5", "training=[model=baseline_cnn_mixture]", "size_px=28",
     ],
 )  # fmt: skip
-def test_what_can_have_an_effect_changes_the_configuration(override: str) -> None:
+def test_settings_that_can_have_an_effect_change_the_configuration(override: str) -> None:
     assert digest(override) != digest()
 
 
@@ -69,7 +69,7 @@ def test_other_teachers_are_another_configuration() -> None:
     "override",
     ["state_root=elsewhere", "lease_s=9", "schedule.every_h=1", "force=true", "device=cpu", "batch_size=9"],
 )
-def test_what_has_none_does_not(override: str) -> None:
+def test_settings_without_effect_do_not_change_the_configuration(override: str) -> None:
     assert digest(override) == digest()
 
 

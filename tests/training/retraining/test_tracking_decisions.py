@@ -26,7 +26,7 @@ def lines(*cells: Compared) -> list[list[str]]:
     return [line.split() for line in console.file.getvalue().splitlines()[2:]]
 
 
-def test_the_console_has_each_cell_with_what_counts_and_its_verdict() -> None:
+def test_the_console_shows_each_cell_with_its_verdict() -> None:
     assert lines(ALONE) == [["clean", "7,829", "261", "4.75%", "3.10–7.21", "below", "the", "minimum"]]
     first, *rest = lines(BESIDE)
     assert [*first, *(word for line in rest for word in line)] == [
@@ -34,14 +34,14 @@ def test_the_console_has_each_cell_with_what_counts_and_its_verdict() -> None:
     ]  # fmt: skip
 
 
-def test_an_accuracy_is_said_with_its_interval_and_what_it_counts() -> None:
+def test_an_accuracy_is_printed_with_its_interval_and_unit() -> None:
     assert accuracy_text(ALONE, "validation") == (
         "4.75% (95 % interval 3.10–7.21; 7,829 validation images, 261 groups, 3 seeds)"
     )
     assert accuracy_text(ALONE._replace(challenger_seeds=1), "validation").endswith("261 groups)")
 
 
-def test_test_images_are_said_to_have_decided_nothing() -> None:
+def test_the_output_says_that_test_images_decided_nothing() -> None:
     estimated = Interval(0.964, 0.952, 0.974, 12630, None, 8.8, "estimated")
     assert sentence_on_test(estimated) == (
         "On test images, which decided nothing: clean accuracy 96.40% (95 % interval 95.20% to 97.40%, 12,630 images, "

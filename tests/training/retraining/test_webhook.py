@@ -12,14 +12,14 @@ from webhook_receiver import SECRET, Receiver
 from training.retraining.webhook import Webhook, WebhookError, signature
 
 
-def test_the_signature_is_the_one_that_libraries_of_the_standard_give() -> None:
+def test_the_signature_equals_that_of_a_standard_webhooks_library() -> None:
     """The message of their tests."""
     body = b'{"test": 2432232314}'
     given = signature(base64.b64decode(SECRET), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert given == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_message_arrives_and_can_be_trusted(receiver: Receiver, secret_file: Path) -> None:
+def test_a_message_arrives_with_a_valid_signature(receiver: Receiver, secret_file: Path) -> None:
     Webhook(url=receiver.url, secret_file=secret_file).send({"promoted": True, "sentence": "Besser."}, lambda: 1e9)
     ((headers, body),) = receiver.taken
     assert json.loads(body) == {"promoted": True, "sentence": "Besser."}
@@ -30,7 +30,7 @@ def test_a_message_arrives_and_can_be_trusted(receiver: Receiver, secret_file: P
     assert by_name["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
 
 
-def test_a_message_that_is_not_taken_is_sent_again_under_its_id(receiver: Receiver, secret_file: Path) -> None:
+def test_a_rejected_message_is_sent_again_with_the_same_id(receiver: Receiver, secret_file: Path) -> None:
     receiver.answers = [503, 500, 200]
     Webhook(url=receiver.url, secret_file=secret_file).send({}, pause_s=0.01)
     ids = {headers.get("Webhook-id") for headers, _ in receiver.taken}
@@ -38,7 +38,7 @@ def test_a_message_that_is_not_taken_is_sent_again_under_its_id(receiver: Receiv
 
 
 @pytest.mark.parametrize(("status", "said"), [(503, "503"), (302, "302")])
-def test_who_never_takes_it_is_named_and_redirects_are_not_followed(
+def test_a_receiver_that_always_rejects_is_named_and_redirects_are_not_followed(
     receiver: Receiver, secret_file: Path, status: int, said: str
 ) -> None:
     receiver.answers = [status]
@@ -49,13 +49,13 @@ def test_who_never_takes_it_is_named_and_redirects_are_not_followed(
     assert len(receiver.taken) == 2
 
 
-def test_where_nobody_listens_the_address_is_named(secret_file: Path) -> None:
+def test_the_address_is_named_if_nobody_listens(secret_file: Path) -> None:
     for url, why in (("http://127.0.0.1:9/", "refused"), ("http://no host/", "control characters")):
         with pytest.raises(WebhookError, match=f"^{url}: did not accept the message .*{why}"):
             Webhook(url=url, secret_file=secret_file, attempts=1).send({})
 
 
-def test_a_secret_that_is_none_is_refused_and_not_told(receiver: Receiver, tmp_path: Path) -> None:
+def test_an_invalid_secret_is_refused_and_not_printed(receiver: Receiver, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     with pytest.raises(WebhookError, match="secret: cannot be read"):
         Webhook(url=receiver.url, secret_file=path).send({})

@@ -12,7 +12,7 @@ NETWORK = 64 * "a"
 
 
 @pytest.mark.parametrize(("variant", "strength"), [("fgsm-snr33", {"snr_db": 33.0}), ("deepfool", None)])
-def test_what_the_files_say_of_adversarial_images(
+def test_attack_facts_are_read_from_the_rows_of_adversarial_images(
     tmp_path: Path, variant: str, strength: dict[str, float] | None
 ) -> None:
     small = Small({"test": [[3, 4]]}, size_px=8)

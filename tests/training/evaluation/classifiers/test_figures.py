@@ -57,7 +57,7 @@ def test_accuracy_has_a_panel_per_noise_and_a_line_per_model() -> None:
     assert [axis.get_title() for axis in figures.accuracy_by_noise(accuracies("clean")).axes] == ["none"]
 
 
-def test_flipped_images_stand_in_pairs_with_what_was_predicted() -> None:
+def test_flipped_images_are_drawn_in_pairs_with_both_predictions() -> None:
     flips = [Flip(name, 0, 0.99, 2, 0.5) for name in "abc"]
     before, after = ({flip.image_id: np.full((4, 4, 3), grey, np.uint8) for flip in flips} for grey in (50, 200))
     figure = figures.flipped_images(flips, before, after, NAMES, "gaussian-max", "title")
@@ -66,7 +66,7 @@ def test_flipped_images_stand_in_pairs_with_what_was_predicted() -> None:
     assert drawn[:2] == [("a, 99% sure:\n0 Stop", 50), ("gaussian-max, 50% sure:\n2 No entry", 200)]
 
 
-def test_a_saved_figure_is_a_png_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+def test_a_saved_figure_is_a_png_and_no_partial_file_is_left(tmp_path: Path) -> None:
     path = figures.save(figures.accuracy_by_noise(accuracies("clean")), tmp_path / "new" / "figure.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "new").iterdir()) == [path]

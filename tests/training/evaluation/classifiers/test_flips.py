@@ -18,7 +18,7 @@ def predicted(classes: Sequence[int], confidences: Sequence[float], ids: str = "
     return Predictions(np.array(list(ids)), np.array([0, 0, 1, 1, 2, 2]), np.array(classes), probabilities, "0")
 
 
-def test_flips_are_right_before_and_wrong_after_the_surest_of_each_class_first() -> None:
+def test_flips_are_right_before_and_wrong_after_sorted_by_confidence_per_class() -> None:
     before = predicted([0, 0, 1, 1, 2, 0], [0.5, 0.75, 0.625, 0.625, 0.875, 1.0])
     after = predicted([1, 2, 0, 2, 2, 0], [0.5, 0.5, 0.25, 0.5, 0.5, 1.0])
     assert find_flips(before, after) == [Flip("b", 0, 0.75, 2, 0.5), Flip("c", 1, 0.625, 0, 0.25)]
@@ -33,7 +33,7 @@ def test_variants_of_other_images_are_not_compared() -> None:
         find_flips(predicted(*values), noisy)
 
 
-def test_flips_of_a_part_of_the_images_are_those_of_the_part() -> None:
+def test_flips_of_a_subset_concern_only_the_subset() -> None:
     before, after = predicted([0, 0, 1, 1, 2, 2], [1.0] * 6), predicted([1, 2, 0, 2, 0, 1], [0.5] * 6)
     flips = find_flips(before, after.at(np.array(["b", "c", "f"])))
     assert [(flip.image_id, flip.label, flip.predicted) for flip in flips] == [("b", 0, 2), ("c", 1, 0), ("f", 2, 1)]

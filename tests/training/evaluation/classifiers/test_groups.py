@@ -35,14 +35,14 @@ def test_each_image_has_the_group_of_its_row(tmp_path: Path, variant: str) -> No
     assert some.groups is not None and some.groups.tolist() == expected[4:9]
 
 
-def test_groups_that_the_card_calls_unknown_are_not_taken_for_known(tmp_path: Path) -> None:
+def test_groups_stay_unknown_if_the_card_says_so(tmp_path: Path) -> None:
     card = CARD.model_copy(update={"unknown_groups": ("test",)})
     root = replace(SMALL, card=card).write(tmp_path)
     assert predictions(root, "clean").groups is None
     assert predictions(root, "clean", "validation").groups is not None
 
 
-def test_cards_of_before_say_by_the_rows_that_groups_are_unknown(tmp_path: Path) -> None:
+def test_groups_are_unknown_if_an_old_card_has_none_and_the_rows_neither(tmp_path: Path) -> None:
     """As GTSRB's card without unknown_groups: its train groups are published, its test images have their own ids."""
     card = CARD.model_copy(update={"expected_groups": 1307})
     small = Small({"test": [[5]]}, size_px=8, card=card)

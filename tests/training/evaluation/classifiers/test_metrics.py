@@ -42,7 +42,7 @@ def some_predictions(draw: st.DrawFn) -> Predictions:
 
 @given(found=some_predictions())
 @settings(max_examples=60, deadline=None)
-def test_the_measures_of_each_class_are_those_of_a_plain_loop(found: Predictions) -> None:
+def test_the_metrics_of_each_class_equal_those_of_a_plain_loop(found: Predictions) -> None:
     labels, predicted = found.labels.tolist(), found.predicted.tolist()
     measured = by_name(found)
     for label in range(found.probabilities.shape[1]):
@@ -79,7 +79,7 @@ def test_averages_are_means_over_the_classes_that_occur(found: Predictions) -> N
         assert measured[name].ends == (None, None)
 
 
-def test_where_all_classes_occur_the_averages_are_those_of_scikit_learns_report() -> None:
+def test_averages_equal_scikit_learns_report_if_all_classes_occur() -> None:
     random = np.random.default_rng(0)
     labels = [*range(43), *random.integers(0, 43, 2000).tolist()]
     predicted = [label if random.random() < 0.7 else int(random.integers(0, 43)) for label in labels]
@@ -94,7 +94,7 @@ def test_where_all_classes_occur_the_averages_are_those_of_scikit_learns_report(
     assert measured["recall_weighted"].value == pytest.approx(report["accuracy"])
 
 
-def test_a_class_that_is_never_predicted_is_no_gain() -> None:
+def test_a_class_that_is_never_predicted_does_not_raise_the_averages() -> None:
     measured = by_name(predictions([0, 0, 0, 1], [0, 0, 0, 0], classes=3))
     assert measured["precision/1"].value is None
     assert measured["precision"].value == pytest.approx((3 / 4 + 0) / 2)
@@ -104,7 +104,7 @@ def test_a_class_that_is_never_predicted_is_no_gain() -> None:
 
 @given(found=some_predictions(), groups=st.integers(1, 9), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_every_interval_is_that_of_a_loop_over_groups(found: Predictions, groups: int, seed: int) -> None:
+def test_every_interval_equals_that_of_a_loop_over_groups(found: Predictions, groups: int, seed: int) -> None:
     codes = np.random.default_rng(seed).integers(0, groups, len(found.labels))
     names = np.array([f"sign {code}" for code in codes])
     measured = by_name(replace(found, groups=names))
@@ -137,7 +137,7 @@ def test_the_unit_is_named() -> None:
     assert estimated[4:] == (4, None, 2.0, "estimated")
 
 
-def test_some_of_the_images_have_a_smaller_design_effect() -> None:
+def test_a_part_of_the_images_has_a_smaller_design_effect() -> None:
     """A tenth of the images of tracks of 30: 1 + 29 ρ becomes about 1 + 2.9 ρ."""
     found = replace(predictions([0] * 10, [0] * 10, 2), design_effect=DesignEffect(9.0, 261))
     assert found.at(found.image_ids[:1]).design_effect == DesignEffect(pytest.approx(1.8), 261)
@@ -145,7 +145,7 @@ def test_some_of_the_images_have_a_smaller_design_effect() -> None:
 
 @given(found=some_predictions(), bins=st.integers(1, 20))
 @settings(max_examples=60, deadline=None)
-def test_ece_is_that_of_a_plain_loop_and_of_torchmetrics(found: Predictions, bins: int) -> None:
+def test_ece_equals_that_of_a_plain_loop_and_of_torchmetrics(found: Predictions, bins: int) -> None:
     confidences = found.confidences.astype(float).tolist()
     ours = reliability(found, bins)
     expected = metric_twins.ece(found.labels.tolist(), found.predicted.tolist(), confidences, bins)
@@ -157,7 +157,7 @@ def test_ece_is_that_of_a_plain_loop_and_of_torchmetrics(found: Predictions, bin
     assert ours.ece == pytest.approx(theirs.item(), abs=1e-5)
 
 
-def test_an_entirely_sure_prediction_belongs_to_the_last_bin() -> None:
+def test_a_prediction_with_confidence_1_belongs_to_the_last_bin() -> None:
     ones = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
     found = Predictions(np.array(list("abcd")), np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), ones, "0")
     bins = reliability(found)

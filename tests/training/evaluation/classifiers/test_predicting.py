@@ -53,16 +53,14 @@ def test_predictions_are_those_of_the_network_on_the_images_one_by_one(data: Dat
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 20, 21, 64])
-def test_the_batches_do_not_change_anything_and_padding_is_not_counted(data: Data, batch_size: int) -> None:
+def test_the_batch_size_changes_nothing_and_padding_is_not_counted(data: Data, batch_size: int) -> None:
     one, other = (on_clean(data, untrained(), size) for size in (batch_size, 7))
     assert len(one.labels) == 21
     assert one.image_ids.tolist() == other.image_ids.tolist()
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
 
 
-def test_several_models_in_one_pass_are_each_alone_and_each_variant_is_read_once(
-    data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_models_share_one_pass_and_predict_as_if_alone(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     import training.evaluation.classifiers.predicting as module
 
     opened: list[Any] = []
@@ -88,7 +86,7 @@ def test_a_model_for_another_size_or_with_too_few_classes_is_refused(data: Data)
         on_clean(data, untrained(num_classes=10))
 
 
-def test_logits_that_are_not_finite_stop_with_the_images(data: Data) -> None:
+def test_logits_that_are_not_finite_raise_an_error_that_names_the_images(data: Data) -> None:
     classifier = untrained()
     with torch.no_grad():
         next(layer for layer in classifier.network.modules() if isinstance(layer, nn.Linear)).bias[0] = torch.nan
@@ -96,7 +94,7 @@ def test_logits_that_are_not_finite_stop_with_the_images(data: Data) -> None:
         on_clean(data, classifier)
 
 
-def test_pixels_that_are_not_finite_stop_with_the_image(tmp_path: Path) -> None:
+def test_pixels_that_are_not_finite_raise_an_error_that_names_the_image(tmp_path: Path) -> None:
     class Damaged(Small):
         def image(self, variant: str, image_id: str) -> np.ndarray[Any, Any]:
             pixels = super().image(variant, image_id)
@@ -113,7 +111,7 @@ def test_float_images_give_what_the_same_bytes_give(data: Data, tmp_path: Path) 
     np.testing.assert_allclose(found.probabilities, on_clean(data, untrained()).probabilities, atol=1e-6)
 
 
-def test_what_is_missing_is_named_by_the_stream(data: Data, tmp_path: Path) -> None:
+def test_the_stream_names_missing_variants(data: Data, tmp_path: Path) -> None:
     with pytest.raises(StreamError, match=r"no such dataset .*make it: spark-submit jobs/make_noisy_datasets.py"):
         on_clean(Data(root=str(tmp_path), size_px=8), untrained())
     with pytest.raises(StreamError, match=r"split train has no images; splits with images: test, validation"):
@@ -127,7 +125,7 @@ def test_labels_come_from_the_files(data: Data) -> None:
     assert dict(zip(found.image_ids, found.labels, strict=True)) == {row["image_id"]: row["label"] for row in rows}
 
 
-def test_a_random_network_is_seen_on_adversarial_images(tmp_path: Path) -> None:
+def test_randomness_of_a_network_is_detected_on_adversarial_images(tmp_path: Path) -> None:
     class Unsteady(nn.Module):
         def __init__(self, network: nn.Module) -> None:
             super().__init__()

@@ -30,7 +30,7 @@ def printed(models: int, units: Units = Units("image")) -> list[str]:  # noqa: B
     return screen.getvalue().splitlines()
 
 
-def test_variants_and_numbers_are_whole_on_a_narrow_screen() -> None:
+def test_variants_and_numbers_are_not_cut_on_a_narrow_console() -> None:
     lines = printed(2)
     assert [line.split()[0] for line in lines if " – " in line] == ["clean", "salt_pepper-max"]
     for line in lines:
@@ -39,7 +39,7 @@ def test_variants_and_numbers_are_whole_on_a_narrow_screen() -> None:
             assert "90.01 (89.41 – 90.58)   1.0" in line
 
 
-def test_what_the_intervals_count_is_said_below() -> None:
+def test_the_unit_of_the_intervals_is_printed_below_the_table() -> None:
     tracks = np.repeat([f"sign {number}" for number in range(500)], 20)
     said = {
         "Intervals count 10,000 images, each of an object of its own.": Units("image"),
@@ -52,7 +52,7 @@ def test_what_the_intervals_count_is_said_below() -> None:
         assert sentence in " ".join(" ".join(printed(1, units)).split())
 
 
-def test_many_models_are_numbered_and_named_below() -> None:
+def test_many_models_are_numbered_and_listed_below_the_table() -> None:
     lines = printed(9)
     (row,) = [line.split() for line in lines if "salt_pepper-max" in line]
     assert row == ["salt_pepper-max", *(f"90.0{seed}" for seed in range(9))]

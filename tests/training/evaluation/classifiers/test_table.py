@@ -70,7 +70,7 @@ def test_tracked_metrics_have_stable_names_and_no_classes() -> None:
     assert tracked_metrics(table, "other") == {"accuracy/clean": 1.0}
 
 
-def test_a_folder_that_takes_no_file_is_named_and_nothing_is_left_over(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named_and_no_file_is_left(tmp_path: Path) -> None:
     (tmp_path / "evaluation.parquet").mkdir()
     (tmp_path / "evaluation.parquet" / "in_the_way").touch()
     with pytest.raises(EvaluationError, match=r"evaluation.parquet: cannot be written .* another output_root"):

@@ -33,11 +33,11 @@ def test_variants_are_found_on_any_file_system_clean_first(tmp_path: Path) -> No
 
 
 @given(st.permutations(ORDERED))
-def test_the_order_does_not_depend_on_how_they_were_listed(listed: list[str]) -> None:
+def test_the_order_does_not_depend_on_the_listing(listed: list[str]) -> None:
     assert in_order([shown(name) for name in (*listed, *listed)]) == [shown(name) for name in ORDERED]
 
 
-def test_the_order_is_that_of_the_manifests_and_not_of_the_names(tmp_path: Path) -> None:
+def test_variants_are_ordered_by_their_manifests_not_by_their_names(tmp_path: Path) -> None:
     recorded = {
         "a": Shown("gaussian", "max"),
         "b": Shown(),
@@ -49,7 +49,7 @@ def test_the_order_is_that_of_the_manifests_and_not_of_the_names(tmp_path: Path)
     assert variants_of(Data(root=str(tmp_path), size_px=4)) == ["b", "clean", "c-d", "a"]
 
 
-def test_what_is_generated_is_said_by_the_manifest_and_not_by_the_name(tmp_path: Path) -> None:
+def test_the_manifest_decides_which_variant_is_generated_not_its_name(tmp_path: Path) -> None:
     """A generated variant without images of the split is not listed; one with images of it is, and so is any other."""
     Small({"test": [[1]]}, ("clean",)).write(tmp_path)
     Small({"train": [[1]]}, ("gan-named", "signs")).write(tmp_path)

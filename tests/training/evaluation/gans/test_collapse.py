@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from training.evaluation.gans.collapse import class_entropy, classes_missed, nearer_to_training, smallest_difference
 
 
-def test_a_class_is_missed_that_is_much_rarer_than_in_reality() -> None:
+def test_a_class_that_is_much_rarer_than_in_the_data_counts_as_missing() -> None:
     real = np.repeat([0, 1, 2, 5], [50, 30, 10, 10])
     assert classes_missed(real, real, 1.0) == []
     predicted = np.repeat([0, 1, 2, 4], [93, 4, 2, 1])
@@ -18,7 +18,7 @@ def test_a_class_is_missed_that_is_much_rarer_than_in_reality() -> None:
     assert classes_missed(np.zeros(10, int), real, 0.1) == [1, 2, 5]
 
 
-def test_class_entropy_is_zero_of_one_class_and_the_logarithm_of_their_number_of_equal_ones() -> None:
+def test_class_entropy_is_zero_for_one_class_and_log_n_for_n_equally_frequent_ones() -> None:
     assert class_entropy(np.full(10, 3)) == 0
     assert class_entropy(np.arange(43).repeat(5)) == pytest.approx(math.log(43))
 
@@ -34,7 +34,7 @@ def test_the_smallest_difference_is_that_of_a_plain_loop(n: int, k: int, seed: i
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_difference_is_relative_to_the_contrast_and_nothing_is_as_far_as_anything_from_one_grey() -> None:
+def test_the_difference_is_relative_to_the_contrast_and_infinite_for_uniform_images() -> None:
     stripes = np.zeros((3, 4, 4), np.uint8)
     stripes[:, ::2] = 10
     dark, flat = stripes // 5, np.full((3, 4, 4), 7, np.uint8)
@@ -46,7 +46,7 @@ def test_the_difference_is_relative_to_the_contrast_and_nothing_is_as_far_as_any
     assert smallest_difference(images, images, np.array([[1, 0], [0, 1], [0, 2], [3, 3]])).tolist() == [0] * 4
 
 
-def test_copies_are_nearer_to_training_images_and_like_images_are_not() -> None:
+def test_copies_are_nearer_to_training_images_but_similar_images_are_not() -> None:
     distances = np.random.default_rng(0).random(500)
     assert nearer_to_training(np.zeros(100), distances) == 1
     assert nearer_to_training(np.full(100, 2.0), distances) == 0

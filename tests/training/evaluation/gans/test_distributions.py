@@ -56,7 +56,7 @@ def test_frechet_distance_is_torch_fidelitys(dimensions: int) -> None:
     assert frechet_distance(other, one) == pytest.approx(expected, rel=1e-8)
 
 
-def test_features_that_never_fire_leave_the_frechet_distance_a_small_number() -> None:
+def test_features_that_are_always_zero_keep_the_frechet_distance_finite() -> None:
     dead = np.concatenate([features(500, 0, 20), np.zeros((500, 20))], axis=1)
     assert frechet_distance(dead, dead) == pytest.approx(0, abs=1e-9)
     shifted = dead + np.eye(40)[39] * 3
@@ -103,7 +103,7 @@ def test_kernel_distance_has_a_value_below_the_features_dimension_and_takes_what
         kernel_distance(features(1, 0), features(9, 1), np.random.default_rng(0))
 
 
-def test_kernel_distance_of_like_samples_is_zero_on_average() -> None:
+def test_kernel_distance_of_samples_of_one_distribution_is_zero_on_average() -> None:
     found = [
         kernel_distance(features(60, seed), features(60, seed + 1000), np.random.default_rng(0), 1, 60).mean
         for seed in range(200)

@@ -12,7 +12,7 @@ def flags(model: str = "gan", fools: bool = False, **values: float | None) -> li
     return Thresholds().find_flags(table, {"gan": fools})
 
 
-def test_a_healthy_generator_and_what_gives_the_scale_have_no_flags() -> None:
+def test_a_healthy_generator_and_the_reference_rows_have_no_flags() -> None:
     assert flags() == []
     assert flags("uniform noise", classes_covered=0.01) == []
     assert flags(label_accuracy=None) == []
@@ -29,7 +29,7 @@ def test_a_healthy_generator_and_what_gives_the_scale_have_no_flags() -> None:
         ("copied", 0.11, "gan: 11.0% of its images are the same as a training image; memorized training images"),
     ],
 )
-def test_a_value_beyond_its_threshold_is_named_with_both(metric: str, value: float, sentence: str) -> None:
+def test_a_value_beyond_its_threshold_is_named_with_the_threshold(metric: str, value: float, sentence: str) -> None:
     (flag,) = flags(**{metric: value})
     assert flag.startswith(sentence)
     assert flag.endswith(f"({metric} {value:.3g}, threshold {getattr(Thresholds(), metric):g})")

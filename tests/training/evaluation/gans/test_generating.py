@@ -20,7 +20,7 @@ def conditions(count: int = 30) -> ImagesInMemory:
     return ImagesInMemory(pixels, torch.arange(count) % 43, 43, "0")
 
 
-def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() -> None:
+def test_images_are_generated_for_the_given_labels_and_are_reproducible() -> None:
     gan = untrained_gans.gan()
     made = generate(gan, "gan", conditions(), 50, 3, 16, CPU)
     assert made.pixels.shape == (50, 3, 8, 8)
@@ -31,14 +31,14 @@ def test_images_are_made_for_the_conditions_labels_and_are_the_same_each_time() 
     assert not torch.equal(generate(gan, "gan", conditions(), 50, 4, 16, CPU).pixels, made.pixels)
 
 
-def test_a_generator_that_begins_with_images_is_given_those_of_the_conditions() -> None:
+def test_an_image_to_image_generator_gets_the_images_of_the_conditions() -> None:
     given = conditions()
     made = generate(untrained_gans.echo(), "echo", given, 30, 0, 7, CPU)
     order = torch.argsort(made.labels)
     torch.testing.assert_close(made.pixels[order], given.pixels)
 
 
-def test_values_are_rounded_to_grey_levels_and_not_cut() -> None:
+def test_values_are_rounded_to_grey_levels_and_not_truncated() -> None:
     made = generate(untrained_gans.echo(offset=2 * 0.6 / 255), "echo", conditions(), 30, 0, 7, CPU)
     expected = conditions().pixels.int().add(1).clamp(max=255)
     torch.testing.assert_close(made.pixels[torch.argsort(made.labels)].int(), expected)
@@ -51,7 +51,7 @@ def test_images_that_are_not_finite_and_classes_that_were_not_seen_are_refused()
         generate(untrained_gans.gan(classes=(1, 2)), "few", conditions(), 30, 0, 30, CPU)
 
 
-def test_splits_are_read_and_left_at_the_generators_classes(tmp_path: Path) -> None:
+def test_splits_are_restricted_to_the_classes_of_the_generator(tmp_path: Path) -> None:
     root = Small({"train": [[60]], "validation": [[20]], "test": [[50]]}, size_px=8).write(tmp_path)
     splits = RealSplits.read(Data(root=str(root), size_px=8), "test", "validation")
     assert [len(images.labels) for images in (splits.train, splits.test, splits.conditions)] == [60, 50, 20]

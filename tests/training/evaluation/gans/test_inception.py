@@ -12,7 +12,7 @@ from training.evaluation.gans.inception import InceptionFeatures
 CPU = torch.device("cpu")
 
 
-def test_inceptions_weights_are_named_where_they_are_missing_or_others(tmp_path: Path) -> None:
+def test_missing_or_different_inception_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"inception.pth: no such file; get it from https://github.com/toshas/"):
         InceptionFeatures(tmp_path / "inception.pth", CPU)
     (tmp_path / "inception.pth").write_bytes(b"a pickle that nobody should load")

@@ -32,7 +32,7 @@ def group_differences(given: Scores) -> list[float]:
 
 @given(given=scores())
 @settings(max_examples=150, deadline=None)
-def test_few_groups_are_enumerated(given: Scores) -> None:
+def test_all_sign_changes_are_enumerated_for_few_groups(given: Scores) -> None:
     found = pairs(given)
     differences = group_differences(given)
     assert found.p_better() == pytest.approx(interval_twins.sign_changes(differences))
@@ -82,7 +82,7 @@ def test_the_standard_error_is_that_of_a_loop_over_groups(given: Scores) -> None
 
 @given(given=scores(), margin=st.floats(0, 0.5), more=st.floats(0, 0.4))
 @settings(deadline=None)
-def test_intervals_turn_with_the_sides_and_a_wider_margin_is_never_worse(
+def test_swapping_the_networks_negates_the_interval_and_a_wider_margin_is_never_worse(
     given: Scores, margin: float, more: float
 ) -> None:
     before, after, codes = given
@@ -94,7 +94,7 @@ def test_intervals_turn_with_the_sides_and_a_wider_margin_is_never_worse(
     assert 0 < found.p_worse(margin) <= found.p_worse(margin + more) + 1e-9
 
 
-def test_a_sign_that_is_filmed_thirty_times_is_no_proof() -> None:
+def test_thirty_frames_of_one_sign_are_not_significant() -> None:
     """McNemar's test over images would give p = 2⁻⁶⁰."""
     right = np.zeros(421 * 30, bool)
     after = right.copy()
@@ -104,14 +104,14 @@ def test_a_sign_that_is_filmed_thirty_times_is_no_proof() -> None:
     assert (found.images, found.units) == (12_630, 421)
 
 
-def test_draws_are_the_same_each_time_and_columns_do_not_depend_on_each_other() -> None:
+def test_draws_are_reproducible_and_columns_are_independent() -> None:
     sums = np.random.default_rng(4).normal(0.1, 1, (200, 3))
     together = sign_flip(sums)
     assert together.tolist() == sign_flip(sums).tolist() == [float(sign_flip(sums[:, [n]])[0]) for n in range(3)]
     assert sign_flip(np.ones((100, 1)))[0] == 1 / 20_000
 
 
-def test_networks_that_are_swapped_by_sign_are_called_better_as_often_as_said() -> None:
+def test_equal_networks_are_called_better_at_the_stated_rate() -> None:
     """1,000 exact nulls: 5 % of them, within three standard errors."""
     random = np.random.default_rng(5)
     sums = np.where(random.random(260) < 0.2, random.integers(1, 30, 260), 0)[:, None]

@@ -91,7 +91,7 @@ def test_the_order_of_images_and_the_names_of_groups_do_not_matter(
     assert one[1:3] == pytest.approx(other[1:3]) and one[3:5] == other[3:5]
 
 
-def test_many_proportions_at_once_are_each_alone() -> None:
+def test_many_proportions_at_once_equal_each_one_alone() -> None:
     random = np.random.default_rng(0)
     codes, columns, right = random.integers(0, 20, 300), random.integers(0, 5, 300), random.random(300) < 0.8
     units = Units("group", codes)
@@ -104,7 +104,7 @@ def test_many_proportions_at_once_are_each_alone() -> None:
     assert found.at(5)[:3] == (None, None, None) and found.at(5).images == 0
 
 
-def test_an_estimated_design_effect_widens_and_is_named() -> None:
+def test_an_estimated_design_effect_widens_the_interval_and_is_named() -> None:
     chosen = np.arange(12_630) < 12_000
     unknown = Units.unknown().proportion(chosen)
     found = Units.unknown(DesignEffect(9.0, 261)).proportion(chosen)
@@ -122,6 +122,6 @@ def test_without_images_nothing_is_defined() -> None:
         assert (found.value, found.low, found.high, found.images) == (None, None, None, 0)
 
 
-def test_the_ends_are_inside() -> None:
+def test_the_ends_lie_between_0_and_1_around_the_value() -> None:
     low, high = wilson_ends(np.array([0.0, 1.0, 0.5]), np.array([2.5, 2.5, 0.1]))
     assert low[0] == 0 and high[1] == 1 and (low >= 0).all() and (high <= 1).all()

@@ -9,7 +9,7 @@ from training.evaluation.intervals.seeds import over_seeds
 CODES = np.repeat(np.arange(200), 30)
 
 
-def test_seeds_that_agree_have_the_interval_of_one() -> None:
+def test_seeds_that_agree_have_the_interval_of_a_single_network() -> None:
     share = np.random.default_rng(0).beta(3, 1, 200)
     right = np.random.default_rng(1).random(6000) < share[CODES]
     units = Units("group", CODES)
@@ -19,7 +19,7 @@ def test_seeds_that_agree_have_the_interval_of_one() -> None:
     assert three.interval[:3] == pytest.approx(one[:3], abs=1e-9)
 
 
-def test_seeds_that_differ_widen_it() -> None:
+def test_seeds_that_differ_widen_the_interval() -> None:
     share = np.random.default_rng(0).beta(3, 1, 200)
     random = np.random.default_rng(1)
     same = np.stack([random.random(6000) < share[CODES] for _ in range(3)])
@@ -31,7 +31,7 @@ def test_seeds_that_differ_widen_it() -> None:
 
 
 @pytest.mark.parametrize("sd", [0.0, 0.02])
-def test_they_cover_the_recipes_accuracy(sd: float) -> None:
+def test_the_intervals_cover_the_accuracy_of_the_recipe(sd: float) -> None:
     """400 recipes of three seeds on 100 signs: 95 %, within three standard errors; a seed moves all signs by `sd`, and
     each sign by its own amount."""
     random = np.random.default_rng(2)
@@ -46,7 +46,7 @@ def test_they_cover_the_recipes_accuracy(sd: float) -> None:
     assert 0.917 < covered / 400 < 0.983
 
 
-def test_all_right_and_unknown_groups() -> None:
+def test_intervals_exist_if_all_images_are_right_and_if_groups_are_unknown() -> None:
     right = np.ones((3, 6000), bool)
     known, unknown = (over_seeds(units, right).interval for units in (Units("group", CODES), Units.unknown()))
     assert known.high == 1 and known.low == pytest.approx(200 / (200 + 1.959964**2))

@@ -18,7 +18,7 @@ from training.evaluation.robustness.curves import find_curves, measure_robustnes
 Rights = list[bool]
 
 
-def test_one_pixel_is_a_curve_over_pixels() -> None:
+def test_one_pixel_attacks_are_a_curve_over_the_number_of_pixels() -> None:
     """Each search has chances of its own, so three pixels may fail where one was enough."""
     rights = {5: [False, False, True, True], 1: [False, True, True, True], 3: [True, False, True, True]}
     measured = {
@@ -90,7 +90,7 @@ def test_the_cumulative_curve_counts_an_image_as_broken_from_the_first_failure_o
     assert values == sorted(values, reverse=True)
 
 
-def test_a_curve_is_one_model_under_one_attack_and_one_kind_of_strength() -> None:
+def test_a_curve_has_one_model_one_attack_and_one_kind_of_strength() -> None:
     right = [True, False]
     measured = {
         (model, name): predicted(right, name)
@@ -123,7 +123,7 @@ def test_noisy_images_that_were_attacked_start_at_the_noisy_ones() -> None:
     assert [one.metric for one in measure_robustness(measured)["cnn", name]] == ["accuracy_cumulative"]
 
 
-def test_success_is_of_the_images_that_were_right_and_perturbations_of_those_that_are_fooled() -> None:
+def test_success_counts_images_that_were_right_and_perturbations_count_fooled_ones() -> None:
     before = predicted([True, True, True, True, True, False], "clean")
     infinite = float("inf")
     after = predicted(
@@ -142,7 +142,7 @@ def test_success_is_of_the_images_that_were_right_and_perturbations_of_those_tha
     assert found["relative_perturbation_median"].ends == (None, None)  # three images are too few for an interval
 
 
-def test_the_medians_interval_is_that_of_the_order_statistics() -> None:
+def test_the_interval_of_the_median_is_that_of_the_order_statistics() -> None:
     snr_db = np.random.default_rng(0).uniform(20, 50, 20)
     measured = {
         ("cnn", "clean"): predicted([True] * 20, "clean"),
@@ -155,7 +155,7 @@ def test_the_medians_interval_is_that_of_the_order_statistics() -> None:
     assert median.ends == pytest.approx((ordered[5], ordered[14]), rel=1e-5)
 
 
-def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
+def test_the_perturbation_is_undefined_if_no_image_is_fooled() -> None:
     right = predicted([True, False], "clean")
     measured = {("cnn", "clean"): right, ("cnn", "deepfool"): predicted([True, False], "deepfool")}
     found = by_name(measure_robustness(measured)["cnn", "deepfool"])
@@ -167,9 +167,7 @@ def test_where_nothing_is_fooled_there_is_no_perturbation() -> None:
 
 @given(rights=some_rights(), data=st.data())
 @settings(max_examples=15, deadline=None)
-def test_what_was_attacked_in_part_is_laid_beside_the_same_images(
-    rights: dict[str, Rights], data: st.DataObject
-) -> None:
+def test_an_attack_on_a_subset_is_compared_with_the_same_images(rights: dict[str, Rights], data: st.DataObject) -> None:
     """Everything is as if nothing else had been shown to the model."""
     images = len(rights["clean"])
     order = data.draw(st.permutations([f"test/{row:05d}" for row in range(images)]))

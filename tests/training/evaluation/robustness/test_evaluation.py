@@ -40,7 +40,7 @@ def as_if(found: Predictions, offset: int) -> Predictions:
     return replace(found, predicted=predicted, probabilities=np.eye(43, dtype=np.float32)[predicted])
 
 
-def test_each_image_that_noise_or_attack_turned_is_drawn_beside_what_it_was(tmp_path: Path) -> None:
+def test_misclassified_images_are_drawn_beside_their_originals(tmp_path: Path) -> None:
     settings, models, result = evaluated(tmp_path)
     transfer = f"fgsm_transfer_{NETWORK[:12]}-snr33"
     turned = {place: as_if(found, int(place[1] != "clean")) for place, found in result.predictions.items()}
@@ -49,7 +49,7 @@ def test_each_image_that_noise_or_attack_turned_is_drawn_beside_what_it_was(tmp_
     assert drawn == {f"flipped-{variant}.png" for variant in ("fgsm-snr33", transfer, "gaussian-max")}
 
 
-def test_flags_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
+def test_flags_of_an_earlier_evaluation_are_removed(tmp_path: Path) -> None:
     settings, models, result = evaluated(tmp_path)
     folder = write_result(settings, models, result._replace(flags=("cnn: accuracy rises", "cnn: is random")))
     assert (folder / "flags.txt").read_text() == "cnn: accuracy rises\ncnn: is random\n"
@@ -57,7 +57,7 @@ def test_flags_of_an_earlier_evaluation_do_not_stay(tmp_path: Path) -> None:
     assert not (folder / "flags.txt").exists()
 
 
-def test_noise_and_level_are_those_of_the_manifests_whatever_the_folders_are_called(tmp_path: Path) -> None:
+def test_noise_and_level_come_from_the_manifests_not_from_the_folders(tmp_path: Path) -> None:
     """Taken apart, these names would say other noises, other levels, a strength, or a generated variant."""
     recorded = {
         "clean": Shown(),

@@ -16,7 +16,7 @@ def lines(figure: Figure) -> list[tuple[str, list[tuple[float, float]]]]:
     ]
 
 
-def test_ratios_fall_to_the_right_and_white_box_and_transfer_stand_apart() -> None:
+def test_snr_falls_to_the_right_and_white_box_and_transfer_have_panels_of_their_own() -> None:
     rights = {"clean": [True] * 4, "fgsm-snr50": [True, True, False, False], "fgsm-snr33": [False, True, True, True]}
     measured = {("cnn", name): predicted(right, name) for name, right in rights.items()}
     measured["cnn", "fgsm_transfer_0f3a5c7e9b1d-snr33"] = predicted([True] * 4, "fgsm-snr33", transfer=True)
@@ -45,7 +45,7 @@ def test_radii_rise_from_zero_and_each_model_has_a_row() -> None:
     ]
 
 
-def test_pixels_rise_from_none() -> None:
+def test_the_number_of_pixels_starts_at_zero() -> None:
     measured = {
         ("cnn", "clean"): predicted([True, True], "clean"),
         ("cnn", "one_pixel"): predicted([True, True], "one_pixel", pixels=1),
@@ -57,7 +57,7 @@ def test_pixels_rise_from_none() -> None:
     assert ticks == ["no attack", "1", "3"]
 
 
-def test_perturbations_are_shown_twenty_times_around_mid_grey() -> None:
+def test_perturbations_are_drawn_twentyfold_around_mid_grey() -> None:
     before = np.array([[[0, 51, 255]]], np.uint8)
     after = np.array([[[0.01, 0.19, 0.9]]], np.float32)
     np.testing.assert_allclose(perturbation(before, after), [[[0.7, 0.3, 0.0]]], atol=1e-5)

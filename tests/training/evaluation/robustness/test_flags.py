@@ -33,7 +33,7 @@ def test_accuracy_that_rises_with_the_strength_is_flagged_beyond_the_interval_al
     )
 
 
-def test_an_attack_after_which_more_is_right_than_before_is_flagged() -> None:
+def test_an_attack_that_raises_the_accuracy_is_flagged() -> None:
     (sentence,) = flags(clean=50, fgsm_snr33=90)
     assert "on clean to 90.00 %" in sentence
 
@@ -59,7 +59,7 @@ def test_a_transfer_to_a_part_of_the_images_is_compared_on_that_part() -> None:
     assert "50.00 % (45.63 – 54.37) right on fgsm_transfer_0f3a5c7e9b1d-snr33 and 100.00 %" in sentence
 
 
-def test_images_without_a_gradient_are_flagged_where_the_attack_was_to_change_them() -> None:
+def test_images_without_a_gradient_are_flagged_if_the_attack_should_have_changed_them() -> None:
     unchanged = predicted([True, True, False, False, True], "fgsm-snr33", snr_db=[inf, inf, inf, 33, 33])
     (sentence,) = find_flags({("cnn", "fgsm-snr33"): unchanged}, [])
     assert sentence.startswith("cnn: 2 of 5 images of fgsm-snr33 are right and were not changed")

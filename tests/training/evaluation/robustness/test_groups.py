@@ -49,7 +49,7 @@ def test_the_design_effect_of_the_validation_images_is_used(tmp_path: Path) -> N
         assert test[noise]["design_effect"] == validation[noise]["design_effect"]
 
 
-def test_without_validation_images_it_is_said_that_images_are_counted(tmp_path: Path) -> None:
+def test_without_validation_images_the_unit_is_unknown(tmp_path: Path) -> None:
     root = SMALL.write(tmp_path)
     write_attacked(SMALL, root, "fgsm-snr33", classifier().digest, {"snr_db": 33.0})
     found = accuracies(evaluated(root))

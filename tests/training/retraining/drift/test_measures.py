@@ -153,7 +153,7 @@ def test_the_same_seed_gives_the_same_report() -> None:
     assert QUICK.compare(drawn(1), drawn(2)) != QUICK.model_copy(update={"seed": 1}).compare(drawn(1), drawn(2))
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_images_that_cannot_be_compared_are_refused() -> None:
     old = drawn(1)
     infinite = old.features.copy()
     infinite[7, 3] = np.inf

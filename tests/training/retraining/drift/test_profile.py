@@ -143,7 +143,7 @@ def test_a_profile_is_the_same_when_it_is_read_again(profile: Profile, tmp_path:
     assert Profile.read(tmp_path / "size_px=8" / "profile.parquet") == profile
 
 
-def test_images_are_new_whose_ids_the_champion_was_not_trained_on(
+def test_images_with_ids_that_the_champion_was_not_trained_on_are_new(
     profile: Profile, champion: Classifier, tmp_path: Path
 ) -> None:
     data = data_of(tmp_path, 130)
@@ -153,14 +153,14 @@ def test_images_are_new_whose_ids_the_champion_was_not_trained_on(
     assert len(tracks_of(some)) == 7
 
 
-def test_images_are_new_that_took_the_place_of_others(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
+def test_images_that_replaced_others_are_new(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
     data = data_of(tmp_path, 90, unchanged=70, changed=darker)
     assert tracks_of(all_new(profile, champion, data)) == {f"track {number}" for number in range(70, 90)}
     relabelled = data_of(tmp_path / "relabelled", 90, unchanged=75, classes=10)
     assert tracks_of(all_new(profile, champion, relabelled)) == {f"track {number}" for number in range(75, 90)}
 
 
-def test_images_of_which_all_are_known_are_not_compared(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
+def test_known_images_are_not_compared(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
     same, fewer = data_of(tmp_path / "same", 90), data_of(tmp_path / "fewer", 50)
     assert compare(QUICK, profile, champion, same, {}, CPU) is None
     trained_on_noise = same.model_copy(update={"mixture": {"gaussian-max": 1.0}})
@@ -168,7 +168,7 @@ def test_images_of_which_all_are_known_are_not_compared(profile: Profile, champi
     assert compare(QUICK, profile, champion, fewer, seen(), CPU) is None
 
 
-def test_one_sign_more_is_too_little_to_compare(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
+def test_one_additional_sign_is_too_few_to_compare(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
     signs = {**seen(90), **dict.fromkeys(list(seen())[90:], Sign("one more", 30))}
     data = data_of(tmp_path, 100)
     assert len(tracks_of(new_images(profile, champion, data, signs, CPU, at_most=60, seed=0))) == 1
@@ -197,7 +197,7 @@ def test_images_of_larger_photographs_drift(profile: Profile, champion: Classifi
     assert drifted(compare(QUICK, profile, champion, data_of(tmp_path, 180), signs, CPU)) == {"sizes"}
 
 
-def test_signs_are_what_the_source_says(tmp_path: Path) -> None:
+def test_signs_are_those_that_the_source_names(tmp_path: Path) -> None:
     images = fake_gtsrb.make_images()
     fake_gtsrb.write_official(tmp_path, images)
     signs = signs_of(DATASETS["gtsrb"](root=tmp_path, allow_missing_classes=True).listing().images)
@@ -209,7 +209,7 @@ def test_signs_are_what_the_source_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing", "cut", "changed", "other columns", "no words", "later", "ragged", "empty"])
-def test_a_file_that_is_no_profile_is_refused(profile: Profile, tmp_path: Path, what: str) -> None:
+def test_a_file_that_is_not_a_profile_is_refused(profile: Profile, tmp_path: Path, what: str) -> None:
     path = tmp_path / "profile.parquet"
     profile.write(path)
     table = pq.ParquetFile(path).read()
@@ -236,7 +236,7 @@ def test_a_file_that_is_no_profile_is_refused(profile: Profile, tmp_path: Path, 
         Profile.read(path)
 
 
-def test_what_does_not_belong_together_is_refused(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
+def test_profiles_that_do_not_match_are_refused(profile: Profile, champion: Classifier, tmp_path: Path) -> None:
     data = data_of(tmp_path, 95)
     other = untrained_gans.classifier(SIZE_PX, seed=1)
     with pytest.raises(ProfileError, match=f"is of the model {champion.digest[:12]}, not of {other.digest[:12]}"):
