@@ -38,7 +38,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
         assert torch.equal(one[name], other[name]), name
 
 
-def test_it_is_what_a_plain_loop_does(root: Path) -> None:
+def test_it_gives_the_weights_of_a_plain_loop(root: Path) -> None:
     """On the same images and latents, with the mean over the real images that are not padding."""
     settings = gan_recipe(root, Vanilla(), lr=0.0002)
     ours = gan_training(settings)
@@ -133,7 +133,7 @@ def test_only_images_of_the_classes_that_are_chosen_are_seen(root: Path) -> None
         gan_training(gan_recipe(root, cache="none", classes=(2,)))
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_images_of_its_batch(
+def test_a_loss_that_is_not_finite_raises_an_error_that_names_the_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stream refuses such pixels, so its check is disabled here."""
