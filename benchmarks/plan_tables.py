@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import rankdata
 
 from pipelines.store.recovered_groups import read
 from training.evaluation.intervals.clusters import group_codes
@@ -99,6 +99,24 @@ def by_group(each: Mapping[str, Right], codes: NDArray[np.int64]) -> NDArray[np.
     return np.stack([np.bincount(codes, each[variant].mean(axis=0)) for variant in NOISES], axis=1)
 
 
+def spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(…, 9) twice → (…,): the correlation of the ranks."""
+    ranks = (rankdata(values, axis=-1) for values in (one, other))
+    return correlation(*(each - each.mean(-1, keepdims=True) for each in ranks))
+
+
+def kendall(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(…, 9) twice → (…,): τ-b, the correlation of the signs of all differences."""
+    first, second = np.triu_indices(one.shape[-1], 1)
+    return correlation(*(np.sign(values[..., first] - values[..., second]) for values in (one, other)))
+
+
+def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of centred values; NaN where all are equal."""
+    with np.errstate(invalid="ignore"):
+        return (one * other).sum(-1) / np.sqrt((one**2).sum(-1) * (other**2).sum(-1))
+
+
 def print_ranks(recipes: Recipes, papers: Sequence[str], codes: NDArray[np.int64]) -> None:
     whole = {name: each for name, each in recipes.items() if all(variant in each for variant in NOISES)}
     rights = {name: by_group(each, codes) for name, each in whole.items()}
@@ -109,19 +127,20 @@ def print_ranks(recipes: Recipes, papers: Sequence[str], codes: NDArray[np.int64
     print("\n| networks | Spearman's ρ of nine noises | 95 % interval | Kendall's τ | 95 % interval |")
     print("|:--|--:|:--|--:|:--|")
     for one, other in combinations(rights, 2):
-        pairs = list(zip(drawn[one], drawn[other], strict=True))
         cells = []
-        for measure in (spearmanr, kendalltau):
-            value = measure(rights[one].sum(axis=0), rights[other].sum(axis=0)).statistic
-            low, high = np.nanquantile([measure(*pair).statistic for pair in pairs], (0.025, 0.975))
+        for measure in (spearman, kendall):
+            value = measure(rights[one].sum(axis=0), rights[other].sum(axis=0))
+            low, high = np.nanquantile(measure(drawn[one], drawn[other]), (0.025, 0.975))
             cells += [f"{value:.2f}", f"{low:.2f} to {high:.2f}"]
         print(f"| {one}, {other} | {' | '.join(cells)} |")
     for one, other in combinations(papers, 2):
-        rho, tau = (measure(PAPER[one][1:], PAPER[other][1:]).statistic for measure in (spearmanr, kendalltau))
+        rho, tau = (measure(*(np.array(PAPER[name][1:]) for name in (one, other))) for measure in (spearman, kendall))
         print(f"| the paper's {one}, {other} | {rho:.2f} | | {tau:.2f} | |")
     for name, each in whole.items():
-        accuracies = [[each[variant][seed].mean() for variant in NOISES] for seed in range(len(each["clean"]))]
-        if between := [spearmanr(*pair).statistic for pair in combinations(accuracies, 2)]:
+        accuracies = [
+            np.array([each[variant][seed].mean() for variant in NOISES]) for seed in range(len(each["clean"]))
+        ]
+        if between := [float(spearman(*pair)) for pair in combinations(accuracies, 2)]:
             print(f"{name}: ρ between two of its seeds: mean {statistics.mean(between):.2f}, lowest {min(between):.2f}")
 
 
