@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 JOB = Path(__file__).parents[2] / "jobs" / "tune.py"
 SMALL = (
     "study=baseline_cnn", "study.search={lr: {low: 0.001, high: 0.1, log: true}, batch_size: {choices: [16, 32]}}",
-    "data.size_px=8", "epochs=20", "device=cpu", "tracking.system_metrics_every_s=0", "pruning=none",
+    "data.size_px=8", "epochs=6", "device=cpu", "tracking.system_metrics_every_s=0", "pruning=none",
     "startup_trials=2",
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def start(cwd: Path, root: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes], cwd: Path) -> list[FrozenTrial]:
     try:
-        assert process.wait(400) == 0, (cwd / "log").read_text()
+        assert process.wait(600) == 0, (cwd / "log").read_text()
     finally:
         process.kill()
     return stored(cwd).trials
