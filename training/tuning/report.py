@@ -10,6 +10,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from pipelines.settings import to_yaml
+from pipelines.store.atomic_file import atomic_file
 from training.classifiers.settings import WITHOUT_EFFECT
 from training.tuning.settings import Trainings
 from training.tuning.storage import StudyError, counted
@@ -55,13 +56,12 @@ def write_best(found: Found, trainings: Trainings, path: Path) -> None:
     """The settings of the best trial, for jobs/train_classifier.py --config; without those that are of a run and not
     of a recipe."""
     settings = trainings.load(found.best.params)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(
-        f"# python jobs/train_classifier.py --config {path.name}\n"
-        f"# Trial {found.best.number} of a study: {found.best.value:.4%} of the validation images right.\n"
-        + to_yaml(settings, without=WITHOUT_EFFECT)
-    )
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        partial.write_text(
+            f"# python jobs/train_classifier.py --config {path.name}\n"
+            f"# Trial {found.best.number} of a study: {found.best.value:.4%} of the validation images right.\n"
+            + to_yaml(settings, without=WITHOUT_EFFECT)
+        )
 
 
 def describe_found(study: optuna.Study, found: Found, path: Path) -> list[str]:
