@@ -43,6 +43,9 @@ def held_study(tune: Tune, decisive: Mapping[str, Any]) -> Iterator[optuna.Study
     except FolderError as error:
         why = "another command works on this study; wait for it, or stop it" if error.busy else error.reason
         raise StudyError(f"{tune.folder}: {why}") from None
+    except optuna.exceptions.StorageInternalError as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise StudyError(f"{tune.folder / 'study.db'}: {reason}; run the same command again") from None
 
 
 def open_study(tune: Tune) -> optuna.Study:

@@ -8,12 +8,16 @@ from multiprocessing.connection import wait
 from typing import Any
 
 import torch
+from optuna.exceptions import StorageInternalError
 
-from pipelines.errors import RoadsignError
+from pipelines.errors import RoadsignError, describe_refusal
 from training.tuning.storage import StudyError, open_study
 from training.tuning.trials import Trials
 
 __all__ = ["run_in_workers"]
+
+SAID = 3
+"""The exit code of a worker that has put its error into the queue; Python's own is 1."""
 
 
 def run_in_workers(trials: Trials, places: Sequence[int]) -> None:
@@ -38,7 +42,7 @@ def run_in_workers(trials: Trials, places: Sequence[int]) -> None:
             for ended in [worker for worker in running if worker.exitcode is not None]:
                 running.remove(ended)
                 if ended.exitcode:
-                    said = errors.get() if ended.exitcode == RoadsignError.exit_code else ""
+                    said = errors.get() if ended.exitcode == SAID else ""
                     raise StudyError(said or f"a worker ended with {ended.exitcode}; run the same command again")
     finally:
         for worker in workers:
@@ -51,11 +55,11 @@ def _work(trials: Trials, waiting: Any, errors: Any, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         trials.run(open_study(trials.tune), iter(waiting.get, None))
-    except RoadsignError as error:
-        errors.put(str(error))
+    except (RoadsignError, OSError, StorageInternalError) as error:
+        errors.put(describe_refusal(error) if isinstance(error, OSError) else str(error))
         errors.close()
         errors.join_thread()
-        raise SystemExit(RoadsignError.exit_code) from None
+        raise SystemExit(SAID) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
