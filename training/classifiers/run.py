@@ -79,7 +79,26 @@ class TrackedClassifier(TrackedTraining):
             f"{self.name}, {parameters:,} parameters, on {training.train.images:,} images of {training.shape.size_px} "
             f"px: {self.settings.epochs} epochs of {len(training.train):,} steps; device {ranks.device}, "
             f"{ranks.world_size} ranks; flips: {training.settings.augmentation.flips}"
+            + (f"; {training.pretrained}" if training.pretrained else "")
         )
+
+    def resume(self) -> None:
+        """Also records the weights that the run starts from. Raises SettingsError if it starts and has none."""
+        super().resume()
+        training = self.training
+        if training.weights_error and not training.steps_taken:
+            raise training.weights_error
+        if self.run is None or training.settings.model.weights == "none":
+            return
+        begun_with, found = self.folder.record.get("weights"), training.pretrained
+        if begun_with is None and found:
+            self.folder.add_to_record(weights=found._asdict())
+            self.run.set_tags({"weights_file": found.file, "weights_sha256": found.sha256})
+            self.run.log_json("weights.json", {**found._asdict(), "report": str(found)})
+        elif begun_with and training.steps_taken and (found is None or found.sha256 != begun_with["sha256"]):
+            now = f"has SHA-256 {found.sha256[:12]} now" if found else "cannot be loaded now"
+            first = f"the run began with weights of SHA-256 {begun_with['sha256'][:12]}"
+            self.console.print(f"{first}; {begun_with['file']} {now}, and is not used")
 
     def check_precision(self) -> None:
         training, size_px = self.training, self.training.shape.size_px
@@ -107,6 +126,8 @@ class TrackedClassifier(TrackedTraining):
         }  # fmt: skip
         if training.teachers:
             about["teachers"] = [teacher.digest for teacher in training.teachers]
+        if weights := self.folder.record.get("weights"):
+            about["weights"] = weights
         classifier = training.classifier(about)
         classifier.write(self.folder.model)
         run.log_file(self.folder.model, "checkpoint")

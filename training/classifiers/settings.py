@@ -67,7 +67,11 @@ class TrainClassifier(TrainingRun):
     same weight. `max_gradient_norm`: a longer gradient is scaled down to this norm.
 
     `train_on` [train, validation]: trained on the images of both, for a final training of a recipe that has been
-    chosen; there are then no images to validate on, and no metrics of validation."""
+    chosen; there are then no images to validate on, and no metrics of validation.
+
+    `frozen_epochs`: in the first epochs only the head is trained, the last layer with its batch norm; the body computes
+    as in evaluation. `lr_decay_per_depth` d: the learning rate of a layer or block n below the head is `lr` · d^n
+    (classifiers/fine_tuning.py)."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
@@ -89,6 +93,8 @@ class TrainClassifier(TrainingRun):
     class_balance: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, le=1)
     max_gradient_norm: Annotated[float | None, AddedLater(before=None)] = Field(default=None, gt=0, allow_inf_nan=False)
     train_on: Annotated[tuple[Literal["train", "validation"], ...], AddedLater(before=("train",))] = ("train",)
+    frozen_epochs: Annotated[int, AddedLater(before=0)] = Field(default=0, ge=0)
+    lr_decay_per_depth: Annotated[float, AddedLater(before=1.0)] = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
     def _nothing_is_chosen_on_what_is_trained_on(self) -> Self:
@@ -104,6 +110,14 @@ class TrainClassifier(TrainingRun):
             raise ValueError(
                 f"augmentation.noise: objective={self.objective.kind} makes noise itself and needs images without; set "
                 "augmentation.noise=null and the noise as objective.noise"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_frozen_body_has_weights(self) -> Self:
+        if self.frozen_epochs and self.model.weights == "none":
+            raise ValueError(
+                "frozen_epochs: the body would stay as it was drawn; give model.weights, or frozen_epochs=0"
             )
         return self
 

@@ -14,6 +14,8 @@ from torch.nn.functional import cross_entropy
 from pipelines.errors import SettingsError
 from training.augmentation.augmentation import NO_MIRRORS, Mirrors
 from training.classifiers.balance import class_weights
+from training.classifiers.fine_tuning import freeze_body, parameter_groups
+from training.classifiers.pretrained import Pretrained, load_weights
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.teachers import read_teachers
 from training.classifiers.trained import Classifier, Shape
@@ -47,14 +49,17 @@ class ClassifierTraining(Training):
         self.shape = shape
         self.validation = validation
         self.mirrors = Mirrors(*(mirror.to(ranks.device) for mirror in mirrors))
-        self.network = shape.build(settings.model, settings.seed).to(memory_format=torch.channels_last)
-        self.network.to(ranks.device)
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        self.network = shape.build(settings.model, settings.seed)
+        self.pretrained, self.weights_error = _pretrained(settings, shape, self.network)
+        self.network.to(memory_format=torch.channels_last).to(ranks.device)
+        groups = parameter_groups(self.network, settings.lr_decay_per_depth)
+        optimizer = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
         self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
         self._player = Player(self.network, optimizer, hooks=hooks, max_gradient_norm=settings.max_gradient_norm)
         parts = (f"loss/{part}/train" for part in settings.objective.parts)
         super().__init__(settings, ranks, train, {"classifier": self._player}, ("loss/train", "accuracy/train", *parts))
-        self._parallel = ranks.parallel(self.network)
+        self._averaging = ranks if settings.frozen_epochs else None  # DDP expects the same parameters in every step
+        self._parallel = self.network if self._averaging else ranks.parallel(self.network)
         self._has_batch_norm = has_batch_norm(self.network)
         self._features: dict[str, torch.Tensor] = {}
         self._layers = _layers_for(settings.objective, self.network)
@@ -62,6 +67,10 @@ class ClassifierTraining(Training):
         self.teachers = read_teachers(settings.objective, shape, ranks.device)
         self._teachers = [partial(self._logits_of, teacher.network) for teacher in self.teachers]
         self.best: Best | None = None
+
+    def start_epoch(self) -> None:
+        if self.settings.frozen_epochs:
+            freeze_body(self.network, self.epoch < self.settings.frozen_epochs)
 
     def train_on(self, batch: Batch) -> StepSums:
         share, device = self.train.share, self.ranks.device
@@ -93,7 +102,9 @@ class ClassifierTraining(Training):
         self._features.clear()
         loss = (losses.total * valid).sum()
         # The mean over the valid images of all ranks; DDP averages its gradients.
-        self._player.learn(loss * share.world_size / share.valid(self.step, self.train.images))
+        every = share.valid(self.step, self.train.images)
+        self._player.learn(loss * share.world_size / every, self._averaging)
+        self.ranks.average_statistics(self.network, count / every)
         if self.average:
             self.average.step()  # after the hooks, which may change the weights
         correct = ((losses.logits.argmax(1) == labels) & valid).sum()
@@ -101,7 +112,7 @@ class ClassifierTraining(Training):
         return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts}
 
     def epoch_metrics(self) -> dict[str, float]:
-        return {"lr": self._player.optimizer.param_groups[0]["lr"], **self._validate()}
+        return {"lr": self._player.optimizer.param_groups[-1]["lr"], **self._validate()}
 
     def finish_epoch(self) -> None:
         super().finish_epoch()
@@ -139,7 +150,7 @@ class ClassifierTraining(Training):
 
     def _set_lr(self) -> None:
         for group in self._player.optimizer.param_groups:
-            group["lr"] = self.settings.lr_at(self.progress)
+            group["lr"] = self.settings.lr_at(self.progress) * group.get("lr_scale", 1.0)  # older checkpoints lack it
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
         with self._watched_layers():
@@ -180,6 +191,21 @@ class ClassifierTraining(Training):
                 sums += torch.stack([loss.double(), correct.double(), valid.sum().double()])
         loss_sum, right, images_seen = self.ranks.sum(sums).tolist()
         return {"loss/validation": loss_sum / images_seen, "accuracy/validation": right / images_seen}
+
+
+def _pretrained(
+    settings: TrainClassifier, shape: Shape, network: nn.Sequential
+) -> tuple[Pretrained | None, SettingsError | None]:
+    """What model.weights has given the network. A run that may be resumed needs them only if it is not, so the reason
+    why they cannot be loaded is then returned. Raises SettingsError."""
+    if settings.model.weights == "none":
+        return None, None
+    try:
+        return load_weights(network, settings.model, shape), None
+    except SettingsError as error:
+        if settings.resume == "never":
+            raise
+        return None, error
 
 
 def _loss(

@@ -42,7 +42,8 @@ class Player:
         parameters of this network only and averaged over the ranks; without, they are those of backward, which
         DistributedDataParallel has already averaged."""
         self.optimizer.zero_grad()
-        torch.autograd.backward(loss, inputs=self._parameters if ranks else None)
+        own = [parameter for parameter in self._parameters if parameter.requires_grad]
+        torch.autograd.backward(loss, inputs=own if ranks else None)
         if ranks:
             ranks.average_gradients(self.network)
         if self.max_gradient_norm is not None:

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipelines.errors import SettingsError
 
@@ -38,8 +39,11 @@ class Ranks:
         return self.rank == 0
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """Wraps `network` so that backward averages its gradients over the ranks."""
-        return network if self.world_size == 1 else nn.parallel.DistributedDataParallel(network)
+        """Wraps `network` so that backward averages its gradients over the ranks. Its buffers are left alone: see
+        average_statistics."""
+        if self.world_size == 1:
+            return network
+        return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
 
     def average_gradients(self, network: nn.Module) -> None:
         """Averages the gradients that backward has left over the ranks. For networks that are called twice before one
@@ -52,6 +56,21 @@ class Ranks:
         parts = torch.split(joined.div_(self.world_size), [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def average_statistics(self, network: nn.Module, weight: float) -> None:
+        """Makes the running statistics of batch norm the weighted mean over the ranks, so that all ranks have the same
+        network; the weights sum to 1. Frozen layers are left alone. To be called after each step: in it, each rank has
+        normalized by the images of its own batch."""
+        if self.world_size == 1:
+            return
+        layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.training]
+        own = [tensor for layer in layers for tensor in (layer.running_mean, layer.running_var) if tensor is not None]
+        if not own:
+            return
+        joined = torch.cat(own) * weight
+        dist.all_reduce(joined)
+        for tensor, part in zip(own, torch.split(joined, [tensor.numel() for tensor in own]), strict=True):
+            tensor.copy_(part)
 
     def precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)

@@ -54,6 +54,9 @@ class Training(ABC):
         self._loop_settings = settings
         self._sums = NamedSums(sum_names)
 
+    def start_epoch(self) -> None:  # noqa: B027 - most trainings have nothing to do here
+        """Called at the beginning of an epoch and after a resume, when the networks are in training mode."""
+
     @abstractmethod
     def train_on(self, batch: Batch) -> StepSums:
         """One step: every player that is due in this step learns from `batch`."""
@@ -89,6 +92,7 @@ class Training(ABC):
         check in this step, otherwise None. Raises DivergedError."""
         for player in self.learners.values():
             player.network.train()
+        self.start_epoch()
         self.pace = Pace()
         for batch in self.pace.timed(self.train.epoch(self.epoch, self.step)):
             self._sums.add(batch.image_ids, self.train_on(batch))

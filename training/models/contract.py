@@ -1,14 +1,14 @@
 """The contract of classifiers: a frozen settings object that builds a network whose first layer normalizes."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from pipelines.errors import SettingsError
-from pipelines.settings import Settings
+from pipelines.settings import AddedLater, PathOrName, Settings
 
 __all__ = ["Channels", "Model", "Normalize"]
 
@@ -37,10 +37,16 @@ class Normalize(nn.Module):
 
 
 class Model(Settings):
-    """The settings of an architecture; `build` makes the network."""
+    """The settings of an architecture; `build` makes the network, with weights drawn from a seed.
+
+    `weights` are those that a training starts from: "none" for the drawn ones; "imagenet" for torchvision's
+    (`imagenet_weights`, if there are any for this architecture); or a file with a state dict
+    (classifiers/pretrained.py)."""
 
     kind: ClassVar[str]
     min_size_px: ClassVar[int] = 1
+    imagenet_weights: ClassVar[str] = ""
+    weights: Annotated[PathOrName, AddedLater(before="none")] = "none"
     normalization: Literal["none", "train", "imagenet"] = Field(
         default="train",
         description="train: by the channel mean and std of the training images; imagenet: of ImageNet's",

@@ -19,6 +19,7 @@ class InceptionV3(Model):
 
     kind: ClassVar[str] = "inception_v3"
     min_size_px: ClassVar[int] = 75
+    imagenet_weights: ClassVar[str] = "Inception_V3_Weights.IMAGENET1K_V1"
     normalization: Literal["none", "train", "imagenet"] = "imagenet"
     dropout: float = Field(default=0.5, ge=0, lt=1)
 

@@ -16,6 +16,7 @@ class MobilenetV2(Model):
 
     kind: ClassVar[str] = "mobilenet_v2"
     min_size_px: ClassVar[int] = 32
+    imagenet_weights: ClassVar[str] = "MobileNet_V2_Weights.IMAGENET1K_V2"
     normalization: Literal["none", "train", "imagenet"] = "imagenet"
     dropout: float = Field(default=0.2, ge=0, lt=1)
 

@@ -14,6 +14,7 @@ class Resnet50(Model):
 
     kind: ClassVar[str] = "resnet50"
     min_size_px: ClassVar[int] = 32
+    imagenet_weights: ClassVar[str] = "ResNet50_Weights.IMAGENET1K_V2"
     normalization: Literal["none", "train", "imagenet"] = "imagenet"
 
     def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
