@@ -54,3 +54,19 @@ def test_it_normalizes_first_trains_all_parameters_and_is_deterministic_in_evalu
 
 def test_it_is_made_again_from_its_description(kind: str) -> None:
     assert choose(MODELS, describe(MODELS[kind]())) == MODELS[kind]()
+
+
+def test_training_updates_its_statistics_and_evaluation_and_attacks_use_them_and_leave_them(kind: str) -> None:
+    size_px = max(MODELS[kind].min_size_px, 32)
+    network = built(kind, size_px)
+    images = torch.rand(4, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
+    before = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    network.train()(images)
+    trained = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    changed = {name for name in trained if not torch.equal(trained[name], before[name])}
+    assert changed == {name for name in trained if "running" in name or "num_batches" in name}
+    network.eval()
+    alone = network(images[2:3].requires_grad_())
+    alone.sum().backward()
+    torch.testing.assert_close(network(images)[2:3], alone, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in network.named_buffers())
