@@ -6,36 +6,33 @@ The settings and their defaults are in conf/evaluate_classifiers.yaml.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
-from training.classifiers.trained import Classifier
+from training.classifiers.opening import named, open_models, stored
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
 from training.evaluation.classifiers.table import tracked_metrics
 from training.evaluation.robustness import evaluation
+from training.evaluation.robustness.insides import write_insides
 from training.evaluation.robustness.recipes import shown_recipes
-from training.tracking import find_models, reopened_run
+from training.tracking import reopened_run
 
 CONFIG = Path(__file__).parents[1] / "conf" / "evaluate_classifiers.yaml"
 
 
-def read_models(references: Sequence[str], device: torch.device) -> dict[str, evaluation.EvaluatedModel]:
-    """The models by name; models of equal name by name and the first digits of the digest of their weights."""
-    found = find_models(references)
-    often = Counter(model.name for model in found)
-    models = {}
-    for model in found:
-        classifier = Classifier.read(model.path, device)
-        name = model.name if often[model.name] == 1 else f"{model.name}-{classifier.digest[:8]}"
-        models[name] = evaluation.EvaluatedModel(classifier, model.run_id)
-    return models
+def read_models(
+    settings: evaluation.Evaluation, device: torch.device, console: Console
+) -> dict[str, evaluation.EvaluatedModel]:
+    data = settings.data
+    opened = open_models(settings.models, device, stored(data.root, data.geometry, data.size_px), console)
+    return {name: evaluation.EvaluatedModel(one.classifier, one.found.run_id) for name, one in named(opened).items()}
 
 
 def track(models: Mapping[str, evaluation.EvaluatedModel], result: evaluation.Result, folder: Path) -> None:
@@ -54,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     console = make_console()
     settings, dry_run = parse_arguments(evaluation.Evaluation, CONFIG, __doc__ or "", arguments)
     device = torch_device(settings.device)
-    models = read_models(settings.models, device)
+    models = read_models(settings, device, console)
     if dry_run:
         console.print(to_yaml(settings))
         console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
@@ -66,6 +63,7 @@ def run(arguments: Sequence[str]) -> None:
     for flag in result.flags:
         console.print(f"unreliable: {flag}")
     folder = evaluation.write_result(settings, models, result)
+    write_insides(settings, models, result, folder, console)
     track(models, result, folder)
     console.print(f"tables, figures and reports: {folder}")
 

@@ -22,10 +22,9 @@ from pipelines.spark import session
 from pipelines.spark.frames import make_attacker, row_groups_frame
 from pipelines.store import writer
 from pipelines.store.provenance import made_by
-from training.classifiers.trained import Classifier
+from training.classifiers.opening import open_models, stored
 from training.executors.adversarial_datasets import AdversarialDatasets, AttackPlan, prepare
 from training.executors.shipped import ShippedAttack
-from training.tracking import find_models
 
 CONFIG = Path(__file__).parents[1] / "conf" / "make_adversarial_datasets.yaml"
 
@@ -53,9 +52,11 @@ def make(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, c
 def run(arguments: Sequence[str]) -> None:
     console = make_console()
     settings, dry_run = parse_arguments(AdversarialDatasets, CONFIG, __doc__ or "", arguments)
-    (found,) = find_models([settings.model])
-    plan = prepare(settings, found, Classifier.read(found.path, torch.device("cpu")))
-    root, cells = settings.data.root, list(plan.fingerprints)
+    data = settings.data
+    images = stored(str(data.root), data.geometry, data.size_px)
+    (model,) = open_models([settings.model], torch.device("cpu"), images, console)
+    plan = prepare(settings, *model)
+    root, cells = data.root, list(plan.fingerprints)
     outdated = writer.outdated(root, plan.fingerprints, settings.data.verify)
     if dry_run:
         console.print(to_yaml(settings))

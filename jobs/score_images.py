@@ -20,20 +20,21 @@ from pipelines.spark import session
 from pipelines.spark.scores import Scoring, Summary, refuse_strangers, write_scores
 from pipelines.spark.scoring import ListedImages, ScoreImages, list_images
 from pipelines.store.provenance import made_by
-from training.classifiers.trained import Classifier
+from training.classifiers.any_classifier import AnyClassifier
+from training.classifiers.opening import open_models, unlabelled
 from training.executors.shipped import ShippedClassifier
-from training.tracking import FoundModel, find_models
+from training.tracking import FoundModel
 
 CONFIG = Path(__file__).parents[1] / "conf" / "score_images.yaml"
 
 
 def score(
-    spark: SparkSession, settings: ScoreImages, found: FoundModel, classifier: Classifier, listed: ListedImages
+    spark: SparkSession, settings: ScoreImages, found: FoundModel, classifier: AnyClassifier, listed: ListedImages
 ) -> Summary:
     shape, geometry = classifier.shape, settings.geometry_for(classifier.geometry)
     scoring = Scoring(geometry, shape.size_px, shape.channels, settings.noisy_above_std_grey)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{Path(folder).name}.pt"  # a session accepts each name only once
+        file = Path(folder) / f"{Path(folder).name}{classifier.suffix}"  # a session accepts each name only once
         classifier.write(file)
         spark.sparkContext.addFile(str(file))
         classify = ShippedClassifier(file.name, settings.batch_size)
@@ -49,8 +50,10 @@ def run(arguments: Sequence[str]) -> None:
     console = make_console()
     settings, dry_run = parse_arguments(ScoreImages, CONFIG, __doc__ or "", arguments)
     refuse_strangers(settings.output)
-    (found,) = find_models([settings.model])
-    classifier = Classifier.read(found.path, torch.device("cpu"))
+    images = unlabelled(str(settings.images), settings.size_px)
+    (model,) = open_models([settings.model], torch.device("cpu"), images, console)
+    found, classifier = model
+    settings.check_size(classifier.shape.size_px)
     settings.geometry_for(classifier.geometry)
     listed = list_images(settings.images, classifier.shape.size_px, classifier.shape.channels)
     console.print(f"{settings.images}: {listed.sentence()}")

@@ -40,9 +40,12 @@ DOORS: dict[str, set[str]] = {
     "training.classifiers": {"augmentation", "loop", "models", "objectives", "streams", "tracking"},
     "training.evaluation.intervals": set(),
     "training.evaluation.classifiers": {"classifiers", "evaluation.intervals", "streams"},
+    "training.evaluation.saliency": {"classifiers", "evaluation.classifiers", "streams"},
+    "training.evaluation.units": {"classifiers", "evaluation.classifiers", "streams"},
     "training.gans": {"classifiers", "evaluation.classifiers", "loop", "models", "streams", "tracking"},
     "training.evaluation.robustness": {
-        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "streams",
+        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.saliency",
+        "evaluation.units", "streams",
     },
     "training.evaluation.gans": {
         "augmentation", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness",
@@ -61,6 +64,9 @@ OWNERS = {
     "omegaconf": ("pipelines/settings.py", "pipelines/layers.py"),
     "pyspark": ("pipelines/spark/", "pipelines/store/writer.py", "jobs/"),
     "matplotlib": ("pipelines/render/figures.py", "training/evaluation/", "training/gans/figures.py"),
+    "captum": ("training/evaluation/saliency/",),
+    "onnx": ("training/classifiers/foreign/onnx.py",),
+    "onnxruntime": ("training/classifiers/foreign/onnx.py",),
     "requests": ("pipelines/datasets/transfer.py",),
     "petastorm": ("training/streams/petastorm_bridge.py",),
     "mlflow": ("training/tracking/",),
@@ -205,6 +211,7 @@ def test_every_menu_is_a_plain_dict_whose_keys_name_its_files() -> None:
     from pipelines.geometry import GEOMETRIES
     from pipelines.noise import NOISES
     from training.attacks import ATTACKS
+    from training.classifiers.foreign import FORMS
     from training.gans import GANS
     from training.gans.latents import LATENTS
     from training.models import MODELS
@@ -217,6 +224,7 @@ def test_every_menu_is_a_plain_dict_whose_keys_name_its_files() -> None:
         "training/models": MODELS,
         "training/objectives": OBJECTIVES,
         "training/attacks": ATTACKS,
+        "training/classifiers/foreign": FORMS,
         "training/gans": GANS,
         "training/gans/latents": LATENTS,
     }

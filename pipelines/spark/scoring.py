@@ -25,13 +25,15 @@ class ScoreImages(Settings):
     """One run of jobs/score_images.py: `model` applied to all of `images`, a folder of image files, or Parquet files
     that follow the contract of datasets; the folder `output` appears complete or not at all.
 
-    `geometry` makes images of any size square; null: the geometry that the model was trained on. An image is flagged as
-    noisy above `noisy_above_std_grey`, which is compared with noise_std_grey of the model's input."""
+    `geometry` makes images of any size square; null: the geometry that the model was trained on. `size_px` is for
+    models from outside that do not say their image size. An image is flagged as noisy above `noisy_above_std_grey`,
+    which is compared with noise_std_grey of the model's input."""
 
     model: PathOrName
     images: LocalPath
     output: LocalPath
     geometry: Literal["crop_or_pad", "resize"] | None = None
+    size_px: int | None = Field(default=None, ge=1)
     noisy_above_std_grey: float = Field(ge=0, allow_inf_nan=False)
     batch_size: int = Field(default=512, ge=1)
     partitions: int | None = Field(default=None, ge=1)
@@ -44,9 +46,20 @@ class ScoreImages(Settings):
             raise ValueError("output is inside images, so the next run would read its scores as images; choose another")
         return self
 
-    def geometry_for(self, trained_on: str) -> Geometry:
-        """Raises SettingsError if the geometry of the model needs an annotation, which these images do not have."""
+    def check_size(self, of_model: int) -> None:
+        """Raises SettingsError if another size was asked for than that of the model."""
+        if self.size_px not in (None, of_model):
+            raise SettingsError(f"size_px={self.size_px}: {self.model} is for images of {of_model} px; leave it null")
+
+    def geometry_for(self, trained_on: str | None) -> Geometry:
+        """`trained_on` None: unknown. Raises SettingsError if the geometry is unknown, or needs an annotation, which
+        these images do not have."""
         kind = self.geometry or trained_on
+        if kind is None:
+            raise SettingsError(
+                f"geometry: {self.model} does not say how its training images were made square; set "
+                "geometry=crop_or_pad or geometry=resize"
+            )
         if kind not in ("crop_or_pad", "resize"):
             raise SettingsError(
                 f"{self.model} was trained on images of geometry {kind}, which needs the sign's region in each image; "

@@ -26,6 +26,8 @@ class Attack(Settings):
     kind: ClassVar[str]
     budget: ClassVar[str | None] = None
     """The setting that serves as the strength of an attack that is given none."""
+    needs_gradients: ClassVar[bool] = True
+    """False if the logits of the network suffice."""
 
     @property
     def variant(self) -> str:

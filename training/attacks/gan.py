@@ -22,6 +22,7 @@ class Gan(OneDirection):
     variants of several generators: gan-adversarial-snr33."""
 
     kind: ClassVar[str] = "gan"
+    needs_gradients: ClassVar[bool] = False
     generator: PathOrName = "latest"
     name: str = Field(default="adversarial", pattern=r"^[a-z0-9_]+$")
     _perturbation: Callable[[torch.Tensor], torch.Tensor] | None = PrivateAttr(default=None)

@@ -28,6 +28,7 @@ class OnePixel(MinimalPerturbation):
 
     kind: ClassVar[str] = "one_pixel"
     budget: ClassVar[str | None] = "pixels"
+    needs_gradients: ClassVar[bool] = False
     pixels: int = Field(default=1, ge=1)
     population: int = Field(default=400, ge=4)
     generations: int = Field(default=100, ge=0)

@@ -26,6 +26,7 @@ class Square(FixedStrength):
     wrongly from the start, are not attacked any further; the others get the point of largest margin."""
 
     kind: ClassVar[str] = "square"
+    needs_gradients: ClassVar[bool] = False
     queries: int = Field(default=5000, ge=1)
     first_fraction: float = Field(default=0.8, gt=0, le=1)
 

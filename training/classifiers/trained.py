@@ -102,6 +102,18 @@ class Classifier:
         """The splits of its training images."""
         return tuple(self.about.get("settings", {}).get("train_on", ("train",)))
 
+    @property
+    def no_gradients(self) -> str:
+        return ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def suffix(self) -> str:
+        return ".pt"
+
     def difference(self, card: DatasetCard) -> str:
         """The reason why the network does not fit images of the data set with this card, without a subject, or ""."""
         own_names = self.about.get("card", {}).get("class_names")
@@ -159,5 +171,5 @@ def weights_digest(network: nn.Module) -> str:
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu()
         digest.update(f"{name}\0{values.dtype}\0{tuple(values.shape)}\0".encode())
-        digest.update(values.numpy().tobytes())
+        digest.update(values.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -14,7 +14,7 @@ from pipelines.store.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell
 from pipelines.store.shown import NONE, SHOWN_CURVE, SHOWN_STRENGTH, Shown
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
 from training.attacks.gan import Gan
-from training.classifiers.trained import Classifier
+from training.classifiers.any_classifier import AnyClassifier
 from training.executors.generators import file_name, read_generator
 from training.gans.trained import TrainedGan
 from training.streams.open_split import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
@@ -116,7 +116,7 @@ class AttackPlan:
     fingerprint by cell."""
 
     found: FoundModel
-    classifier: Classifier
+    classifier: AnyClassifier
     attack: Attack
     generator: TrainedGan | None
     source: Mapping[Split, OpenSplit]
@@ -155,7 +155,7 @@ class AttackPlan:
 
     def write_files(self, folder: Path) -> tuple[str, list[Path]]:
         """Writes the files for executors; returns the name of the classifier's file, and all files."""
-        files = [folder / f"{folder.name}.pt"]  # a session accepts each name only once
+        files = [folder / f"{folder.name}{self.classifier.suffix}"]  # a session accepts each name only once
         self.classifier.write(files[0])
         if self.generator:
             files.append(folder / file_name(self.generator.digest))
@@ -163,10 +163,16 @@ class AttackPlan:
         return files[0].name, files
 
 
-def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: Classifier) -> AttackPlan:
+def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: AnyClassifier) -> AttackPlan:
     """Opens the images and checks that the model fits them. Raises StreamError, AttackError, and if a generator has to
     be found TrackingError and CheckpointError."""
     shape, data = classifier.shape, settings.data
+    if classifier.no_gradients and settings.attack.needs_gradients:
+        without = ", ".join(kind for kind, attack in ATTACKS.items() if not attack.needs_gradients)
+        raise AttackError(
+            f"{settings.model} {classifier.no_gradients}, which attack={settings.attack.kind} needs; attacks that do "
+            f"without are {without}"
+        )
     if data.size_px not in (None, shape.size_px):
         raise AttackError(
             f"{settings.model} is for images of {shape.size_px} px, not of {data.size_px} px; leave data.size_px null "

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.classifiers.foreign.classifier import SUFFIX, ForeignClassifier
 from training.classifiers.trained import Classifier
 from training.executors.errors import ExecutorError
 from training.loop.ranks import keep_freed_memory
@@ -24,5 +25,6 @@ def task_device(threads: int, gpu: str | None) -> torch.device:
 
 @lru_cache(maxsize=1)
 def read_network(path: Path, device: torch.device) -> nn.Module:
-    """Read once per Python worker, which runs one task after the other. Raises CheckpointError."""
-    return Classifier.read(path, device).network.requires_grad_(False)
+    """Read once per Python worker, which runs one task after the other. Raises CheckpointError and ForeignError."""
+    read = ForeignClassifier.read if path.suffix == SUFFIX else Classifier.read
+    return read(path, device).network.requires_grad_(False)

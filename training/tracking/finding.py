@@ -20,6 +20,7 @@ CHECKPOINT = "checkpoint/model.pt"
 """The artefact path of the file that Classifier.write makes: log_file(path, "checkpoint")."""
 REGISTERED = "models:/"
 RUNS_LISTED = 10
+FILES = (".pt", ".pt2", ".onnx")
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -32,7 +33,7 @@ class FoundModel(NamedTuple):
     name: str
     run_id: str | None
     path: Path
-    """The path of the file that Classifier.write made."""
+    """The path of the file that Classifier.write made, or of one from outside."""
 
 
 def find_models(
@@ -50,7 +51,7 @@ def find_models(
         if _is(reference, Path.is_file):
             found.append(FoundModel(reference, path.stem, None, path))
             continue
-        if path.suffix == ".pt" or _is(reference, Path.is_dir):
+        if path.suffix in FILES or _is(reference, Path.is_dir):
             raise TrackingError(
                 f"{reference}: no such file; use a checkpoint (<run folder>/model.pt), a run id, latest or "
                 "models:/name@alias"

@@ -13,7 +13,7 @@ from pipelines.datasets.card import DatasetCard
 from pipelines.errors import RoadsignError
 from pipelines.store.schema import CLEAN, Split
 from pipelines.store.shown import Shown
-from training.classifiers.trained import Classifier
+from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers.attack_facts import AttackFacts, read_attack_facts
 from training.evaluation.classifiers.row_columns import read_groups
 from training.evaluation.classifiers.variants import shown_of
@@ -110,7 +110,7 @@ def on_same_images(*found: Predictions) -> list[Predictions]:
 
 
 def predict(
-    classifiers: Mapping[str, Classifier],
+    classifiers: Mapping[str, AnyClassifier],
     data: Data,
     split: Split,
     variants: Iterable[str],
@@ -144,7 +144,12 @@ def torch_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def _predict_variant(
-    classifiers: Mapping[str, Classifier], data: Data, split: Split, variant: str, device: torch.device, batch_size: int
+    classifiers: Mapping[str, AnyClassifier],
+    data: Data,
+    split: Split,
+    variant: str,
+    device: torch.device,
+    batch_size: int,
 ) -> dict[str, Predictions]:
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=batch_size)
     opened, card = stream.source.variants[variant], stream.source.card
@@ -194,7 +199,9 @@ def _is_steady(logits: torch.Tensor, again: torch.Tensor) -> bool:
     return torch.allclose(logits, again, rtol=SAME_LOGITS, atol=SAME_LOGITS)
 
 
-def _finite_logits(name: str, classifier: Classifier, images: torch.Tensor, batch: Batch, variant: str) -> torch.Tensor:
+def _finite_logits(
+    name: str, classifier: AnyClassifier, images: torch.Tensor, batch: Batch, variant: str
+) -> torch.Tensor:
     logits: torch.Tensor = classifier.network(images).float().cpu()
     finite = logits.isfinite().all(dim=1)
     if not finite.all():
@@ -205,7 +212,7 @@ def _finite_logits(name: str, classifier: Classifier, images: torch.Tensor, batc
     return logits
 
 
-def _check_card(name: str, classifier: Classifier, card: DatasetCard) -> None:
+def _check_card(name: str, classifier: AnyClassifier, card: DatasetCard) -> None:
     if difference := classifier.difference(card):
         raise EvaluationError(f"{name} {difference}; choose a model that was trained on this dataset")
 

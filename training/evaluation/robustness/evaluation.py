@@ -4,19 +4,18 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
-from pydantic import Field, field_validator
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.settings import LocalPath, PathOrName, Settings, to_yaml
+from pipelines.settings import to_yaml
 from pipelines.store import recovered_groups
 from pipelines.store.recovered_groups import RecoveredGroups
-from pipelines.store.schema import CLEAN, Split
-from training.classifiers.trained import Classifier
+from pipelines.store.schema import CLEAN
+from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers import figures
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.flips import Flip, find_flips, images_by_id
@@ -24,74 +23,24 @@ from training.evaluation.classifiers.metrics import confusion, measure, reliabil
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions, predict
 from training.evaluation.classifiers.reports import write_reports
 from training.evaluation.classifiers.table import Subject, make_table, write_table
-from training.evaluation.classifiers.variants import variants_of
 from training.evaluation.robustness import figures as robustness_figures
 from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
 from training.evaluation.robustness.flags import find_flags
 from training.evaluation.robustness.groups import grouped
 from training.evaluation.robustness.recipes import measure_recipes
+from training.evaluation.robustness.settings import EvaluatedData, Evaluation
 from training.streams.stream import Data
-from training.streams.variant_names import names_meant
 
 __all__ = [
-    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "evaluate", "folder_name", "write_flags", "write_result",
+    "EvaluatedData", "EvaluatedModel", "Evaluation", "Result", "by_size", "evaluate", "folder_name", "write_flags",
+    "write_result",
 ]  # fmt: skip
-
-
-class EvaluatedData(Settings):
-    """`size_px` null: the image size of each model. `verify` as in Data."""
-
-    root: PathOrName
-    geometry: str = "crop_or_pad"
-    size_px: int | None = Field(default=None, ge=1)
-    verify: bool = False
-
-
-class Evaluation(Settings):
-    """Which models are shown which images. `variants` are all that the dataset has, or some by name. Where the dataset
-    does not say which images show one object, `groups` is whether that stays unknown or is taken from `groups_file`,
-    which jobs/recover_tracks.py makes."""
-
-    models: tuple[PathOrName, ...] = Field(min_length=1)
-    data: EvaluatedData
-    variants: Literal["all"] | tuple[str, ...] = "all"
-    split: Split = "test"
-    batch_size: int = Field(default=512, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: LocalPath = Path("data/evaluations")
-    groups: Literal["recorded", "recovered"] = "recorded"
-    groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _as_tuple(cls, models: Any) -> Any:
-        if isinstance(models, str):
-            return (models,)
-        return tuple(models) if isinstance(models, list) else models
-
-    def data_at(self, size_px: int) -> Data:
-        """The data that models of this size are shown."""
-        given = self.data
-        return Data(root=given.root, geometry=given.geometry, size_px=given.size_px or size_px, verify=given.verify)
-
-    def variants_in(self, data: Data) -> list[str]:
-        """Raises EvaluationError if the dataset exists but lacks a requested variant."""
-        found = variants_of(data, self.split)
-        if self.variants == "all":
-            return found or [CLEAN]  # if there is none, the stream names the job that makes it
-        if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
-            raise EvaluationError(
-                f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "
-                f"there are: {', '.join(found)}"
-            )
-        meant = (names_meant(variant, found) or [variant] for variant in self.variants)
-        return list(dict.fromkeys(name for names in meant for name in names))
 
 
 class EvaluatedModel(NamedTuple):
     """`run` is the id of its tracked run, or None."""
 
-    classifier: Classifier
+    classifier: AnyClassifier
     run: str | None
 
 
@@ -114,7 +63,7 @@ def evaluate(
     """`models` by their names in the result. Raises StreamError and EvaluationError."""
     predictions: dict[tuple[str, str], Predictions] = {}
     recovered = recovered_groups.read(settings.groups_file) if settings.groups == "recovered" else None
-    for size_px, names in _by_size(models).items():
+    for size_px, names in by_size(models).items():
         data = settings.data_at(size_px)
         classifiers = {name: models[name].classifier for name in names}
         variants = track(settings.variants_in(data), f"{data.size_px} px", console=console, transient=True)
@@ -184,7 +133,7 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     for name in models:
         own = {variant: found for (model, variant), found in result.predictions.items() if model == name}
         _write_model(name, own, folder / folder_name(name))
-    for size_px, those in _by_size(models).items():
+    for size_px, those in by_size(models).items():
         already_verified = settings.data_at(size_px).model_copy(update={"verify": False})
         _write_flips(settings, already_verified, result, those, folder)
     return folder
@@ -243,7 +192,8 @@ def _source(found: Predictions) -> str:
     return found.attack.source if found.attack else CLEAN
 
 
-def _by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
+def by_size(models: Mapping[str, EvaluatedModel]) -> dict[int, list[str]]:
+    """The names of the models by the size of their images."""
     sizes: dict[int, list[str]] = {}
     for name, model in models.items():
         sizes.setdefault(model.classifier.shape.size_px, []).append(name)

@@ -9,7 +9,7 @@ import torch
 
 from pipelines.store.recovered_groups import RecoveredGroups
 from pipelines.store.schema import Split
-from training.classifiers.trained import Classifier
+from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers.predicting import Predictions, predict
 from training.evaluation.classifiers.variants import has_images
 from training.evaluation.intervals.proportions import DesignEffect
@@ -22,7 +22,7 @@ Found = dict[tuple[str, str], Predictions]
 
 
 def grouped(
-    found: Found, classifiers: Mapping[str, Classifier], data: Data, recovered: RecoveredGroups | None,
+    found: Found, classifiers: Mapping[str, AnyClassifier], data: Data, recovered: RecoveredGroups | None,
     device: torch.device, batch_size: int,
 ) -> Found:  # fmt: skip
     """`found`, by name and variant, where groups are unknown with the `recovered` ones, or with the design effect of

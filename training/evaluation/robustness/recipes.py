@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from pipelines.store.shown import Shown
+from training.classifiers.any_classifier import AnyClassifier
 from training.classifiers.settings import WITHOUT_EFFECT, WITHOUT_EFFECT_IN_DATA
-from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.classifiers.variants import in_order
 from training.evaluation.intervals.seeds import over_seeds
@@ -40,7 +40,9 @@ classifiers.table, the design effect with the variance between seeds."""
 NOT_THE_RECIPE = WITHOUT_EFFECT | {"seed", "cache"}
 
 
-def measure_recipes(predictions: Mapping[tuple[str, str], Predictions], models: Mapping[str, Classifier]) -> pa.Table:
+def measure_recipes(
+    predictions: Mapping[tuple[str, str], Predictions], models: Mapping[str, AnyClassifier]
+) -> pa.Table:
     """A row per variant for each recipe that has several seeds among the models; adversarial images, which are of one
     network, are left out."""
     rows: list[dict[str, Any]] = []
@@ -81,7 +83,7 @@ def _shown_recipe(rows: Sequence[Mapping[str, Any]]) -> Table:
     return shown
 
 
-def _recipes(models: Mapping[str, Classifier]) -> list[list[str]]:
+def _recipes(models: Mapping[str, AnyClassifier]) -> list[list[str]]:
     """The names of models whose settings differ in their seeds alone, if there are several seeds."""
     found: dict[str, dict[int, str]] = {}
     for name, classifier in models.items():
