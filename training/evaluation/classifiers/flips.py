@@ -10,7 +10,7 @@ from pipelines.store.schema import Split
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions, on_same_images
 from training.streams.stream import Data, open_stream
 
-__all__ = ["Flip", "find_flips", "images_by_id"]
+__all__ = ["Flip", "find_flips", "find_kept", "images_by_id"]
 
 
 class Flip(NamedTuple):
@@ -26,9 +26,18 @@ class Flip(NamedTuple):
 def find_flips(before: Predictions, after: Predictions, most: int = 8) -> list[Flip]:
     """Images that are right before and wrong after, at most one of each class: those of the highest confidence before,
     ties broken by image_id. Raises EvaluationError if the two do not have the same images."""
+    return _surest(before, after, False, most)
+
+
+def find_kept(before: Predictions, after: Predictions, most: int = 8) -> list[Flip]:
+    """As find_flips, of the images that are still right after."""
+    return _surest(before, after, True, most)
+
+
+def _surest(before: Predictions, after: Predictions, still_right: bool, most: int) -> list[Flip]:
     before, after = on_same_images(before, after)
-    flipped = np.flatnonzero(before.right & ~after.right)
-    surest = flipped[np.lexsort((before.image_ids[flipped], -before.confidences[flipped]))]
+    chosen = np.flatnonzero(before.right & (after.right == still_right))
+    surest = chosen[np.lexsort((before.image_ids[chosen], -before.confidences[chosen]))]
     _, firsts = np.unique(before.labels[surest], return_index=True)
     return [
         Flip(
