@@ -34,6 +34,10 @@ class AnyClassifier(Protocol):
         """The geometry of its training images; None if it is unknown."""
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The splits of its training images, as far as that is known."""
+
+    @property
     def no_gradients(self) -> str:
         """The reason why its logits have no gradients with respect to the images, without a subject, or ""."""
 

@@ -60,7 +60,8 @@ class ForeignClassifier:
         shape = Shape(images.size_px, trial.classes, (0.0,) * images.channels, (1.0,) * images.channels)
         logits = Logits(inner, declared.least, declared.most, trial.probabilities).eval()
         notes = (
-            f"{form.reference}: class names are unknown; its output k is taken for class k of {images.source}",
+            f"{form.reference}: class names are unknown; its output k is taken for class k of {images.source}. Its "
+            "training images are unknown too; they should not be among these",
             *([f"{form.reference}: gives probabilities; logits are their logarithms"] if trial.probabilities else []),
         )
         return cls(form, logits, shape, trial.probabilities, trial.no_gradients, notes)
@@ -72,6 +73,10 @@ class ForeignClassifier:
     @property
     def geometry(self) -> None:
         return None
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def suffix(self) -> str:

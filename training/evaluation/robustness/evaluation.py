@@ -14,7 +14,7 @@ from rich.progress import track
 from pipelines.settings import to_yaml
 from pipelines.store import recovered_groups
 from pipelines.store.recovered_groups import RecoveredGroups
-from pipelines.store.schema import CLEAN
+from pipelines.store.schema import CLEAN, Split
 from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers import figures
 from training.evaluation.classifiers.files import replacing
