@@ -88,7 +88,10 @@ def _names(model: Model, shape: Shape, classes: int) -> dict[str, torch.Size]:
 def _looks_like(found: Mapping[str, torch.Tensor], model: Model, shape: Shape) -> str:
     for kind, member in MODELS.items():
         other = member()
-        names, head = _names(other, shape, shape.num_classes), _head(other, shape)
+        names = _names(other, shape, shape.num_classes)
+        if not found.keys() & names.keys():
+            continue
+        head = _head(other, shape)
         body = {name: size for name, size in names.items() if name not in head and not name.endswith(COUNTER)}
         if kind != model.kind and all(name in found and found[name].shape == size for name, size in body.items()):
             return f"it has the weights of {kind}"

@@ -51,7 +51,7 @@ class Ranks:
         if self.world_size == 1:
             return
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        joined = torch.cat([gradient.view(-1) for gradient in gradients])
+        joined = torch.cat([gradient.reshape(-1) for gradient in gradients])  # channels_last has no flat view
         dist.all_reduce(joined)
         parts = torch.split(joined.div_(self.world_size), [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
