@@ -99,7 +99,7 @@ def test_an_attack_without_gradients_works_on_onnx_and_others_are_refused(
     assert "square, one_pixel" in refused.stderr and refused.stderr.count("\n") == 1
     done = run_here(
         make_adversarial_datasets, cwd, "model=theirs.onnx", "attack=square", "attack.queries=5", "eps=[0.1]",
-        "data.root=signs",
+        f"data.root={cwd / 'signs'}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     check_attack(cwd, "square_queries_5-eps0.1", classifier().network)
@@ -110,7 +110,7 @@ def test_a_factory_is_attacked_on_executors_with_the_weights_of_the_driver(
 ) -> None:
     """Its module is in the working folder alone, which no Python searches, and it makes other weights each time."""
     done = run_here(
-        make_adversarial_datasets, cwd, "model=only_here:make", "attack=fgsm", "eps=[0.1]", "data.root=signs"
+        make_adversarial_datasets, cwd, "model=only_here:make", "attack=fgsm", "eps=[0.1]", f"data.root={cwd / 'signs'}"
     )
     assert done.returncode == 0, done.stderr
     (folder,) = (cwd / "signs").glob("*/*/variant=fgsm-eps0.1/attacked=*")
