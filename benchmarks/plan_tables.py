@@ -45,6 +45,7 @@ DRAWS = 2000
 def read_recipes(folders: Sequence[tuple[Path, Path]], split: str) -> tuple[Recipes, list[str], list[int]]:
     """The recipes, and the ids and labels of the images in their order, which is that of the ids."""
     found: dict[str, dict[str, list[Right]]] = {}
+    seen = set[tuple[str, int]]()
     ids: list[str] = []
     for out, images in folders:
         rows = np.load(images / f"rows-{split}.npz")
@@ -57,6 +58,9 @@ def read_recipes(folders: Sequence[tuple[Path, Path]], split: str) -> tuple[Reci
             if "error" in line or split not in line["evaluate"]:
                 print(f"not in the tables: {line['name']}, seed {line['seed']}: {line.get('error', 'no ' + split)}")
                 continue
+            if (training := (line["name"], line["seed"])) in seen:
+                raise SystemExit(f"{out}: {line['name']}, seed {line['seed']}, occurs twice; remove one of the lines")
+            seen.add(training)
             predicted = np.load(out / "predictions" / f"{line['name']}-seed{line['seed']}.npz")
             for variant in ("clean", *NOISES):
                 if (name := f"{split}/{variant}") in predicted:

@@ -35,9 +35,8 @@ def grouped(
     effects: Found = {}
     unseen = {name: one for name, one in classifiers.items() if VALIDATION not in one.trained_on}
     for variant in dict.fromkeys(variant for _, variant in unknown):
-        if not unseen or not has_images(
-            data, variant, VALIDATION
-        ):  # adversarial images are often of the test split alone
+        # adversarial images are often of the test split alone
+        if not unseen or not has_images(data, variant, VALIDATION):
             continue
         validation = predict(unseen, data, VALIDATION, [variant], device, batch_size)
         for place, one in validation.items():

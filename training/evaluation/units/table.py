@@ -47,8 +47,8 @@ def measure_units(
     settings: UnitLoad, name: str, classifier: AnyClassifier, found: Predictions, images: NDArray[Any], batch_size: int,
     split: str,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """The rows of a network; `found` are its predictions of the clean `images` (N, S, S, C), in the same order. None if
-    it has no layer whose activations can be seen."""
+    """The rows of a network; `found` are its predictions of the clean `images` (N, S, S, C), in the same order. There
+    are none if it has no layer whose activations can be seen."""
     network = classifier.network
     device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
