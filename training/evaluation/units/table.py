@@ -12,6 +12,7 @@ from rich.table import Table
 
 from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.classifiers.table import SCHEMA as TABLE
 from training.evaluation.units.ablation import counted, drawn, predicted_without
 from training.evaluation.units.load import Load, measure_load
 from training.evaluation.units.settings import UnitLoad
@@ -21,21 +22,15 @@ __all__ = ["SCHEMA", "measure_units", "shown_units"]
 
 SCHEMA = pa.schema(
     [
-        pa.field("model", pa.string(), nullable=False),
+        TABLE.field("model"),
         pa.field("digest", pa.string(), nullable=False),
-        pa.field("dataset_digest", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
+        TABLE.field("dataset_digest"),
+        TABLE.field("split"),
         pa.field("layer", pa.string(), nullable=False),
         pa.field("units", pa.int32(), nullable=False),
-        pa.field("metric", pa.string(), nullable=False),
+        TABLE.field("metric"),
         pa.field("left_out", pa.int32(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("images", pa.int64()),
-        pa.field("groups", pa.int64()),
-        pa.field("design_effect", pa.float64()),
-        pa.field("unit", pa.string()),
+        *(TABLE.field(name) for name in ("value", "low", "high", "images", "groups", "design_effect", "unit")),
     ]
 )
 """metric: dead (a number of units), entropy (0 to 1), accuracy (nothing left out), accuracy_heaviest (without
