@@ -54,7 +54,8 @@ def load_weights(network: nn.Sequential, model: Model, shape: Shape) -> Pretrain
     own = network[1].state_dict()
     differs = {name: why for name, tensor in own.items() if (why := _difference(tensor, found.get(name)))}
     drawn = {name: why for name, why in differs.items() if not name.endswith(COUNTER)}
-    body = [f"{name} ({why})" for name, why in drawn.items() if name not in _head(model, shape)]
+    head = _head(model, shape)
+    body = [f"{name} ({why})" for name, why in drawn.items() if name not in head]
     if body:
         raise SettingsError(
             f"model.weights={model.weights}: does not fit {model.kind}: of its {len(own)} tensors {len(body)} of the "
