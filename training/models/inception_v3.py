@@ -15,7 +15,8 @@ class InceptionV3(Model):
     the layer in front of that one is 3 × 3, and its average pooling needs 5 × 5. Keras' InceptionV3 has none either,
     and the same smallest size, below which the last blocks have no pixels left. With `normalization="imagenet"` images
     of three channels are mapped to [−1, 1], as its ImageNet weights expect them. `dropout` acts on the 2,048
-    features."""
+    features. Weights are drawn as PyTorch draws them: torchvision's own initialization (standard deviation 0.1
+    everywhere) starts at a loss of 9 on 43 classes, where a guess has ln 43 = 3.8."""
 
     kind: ClassVar[str] = "inception_v3"
     min_size_px: ClassVar[int] = 75
@@ -28,7 +29,7 @@ class InceptionV3(Model):
 
         to_unit = channels == 3 and self.normalization == "imagenet"
         network: nn.Module = inception_v3(
-            weights=None, num_classes=num_classes, aux_logits=False, init_weights=True, dropout=self.dropout,
+            weights=None, num_classes=num_classes, aux_logits=False, init_weights=False, dropout=self.dropout,
             transform_input=to_unit,
         )  # fmt: skip
         return for_channels(network, "Conv2d_1a_3x3.conv", channels)

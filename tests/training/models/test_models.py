@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -36,6 +38,17 @@ def test_baseline_cnn_takes_every_size(size_px: int, side: int) -> None:
     network = build(BaselineCnn(), size_px)
     assert network(torch.rand(2, 3, size_px, size_px)).shape == (2, 43)
     assert sum(parameter.numel() for parameter in network.parameters()) == 234_059 + (side**2 - 25) * 64 * 128
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_training_starts_at_about_the_loss_of_a_guess(kind: str) -> None:
+    """ln 43 = 3.76."""
+    model = MODELS[kind]()
+    network = build(model, max(40, model.min_size_px))
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.rand(16, 3, *2 * (max(40, model.min_size_px),), generator=drawn)
+    labels = torch.randint(0, 43, (16,), generator=drawn)
+    assert nn.functional.cross_entropy(network(images), labels).item() == pytest.approx(math.log(43), abs=0.8)
 
 
 @pytest.mark.parametrize("initialization", ["keras", "torch"])
