@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 RUN := $(UV) run --no-sync
+# Without the bytecode of the packages, each of the many processes of the tests compiles PyTorch and MLflow anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## this list
@@ -16,6 +18,8 @@ demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB),
 	$(RUN) python jobs/evaluate_classifiers.py models=latest data.root=$$root
 	@echo "compare runs in the browser: $(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
 
+# Two processes of two threads each would wait for each other on two cores.
+test: export OMP_NUM_THREADS := 1
 .PHONY: test
 test: check | $(UV) ## checks and every test that takes no more than seconds
 	$(RUN) pytest -m "not slow" --numprocesses 2 --dist loadfile
