@@ -24,7 +24,7 @@ DOORS: dict[str, set[str]] = {
     "pipelines.settings": {"added_later", "declared", "errors", "layers", "local_paths"},
     "pipelines.noise": {"settings"},
     "pipelines.geometry": {"noise", "settings"},
-    "pipelines.datasets": {"console", "errors", "noise", "settings"},
+    "pipelines.datasets": {"console", "errors", "local_paths", "noise", "settings"},
     "pipelines.store": {"datasets", "errors"},
     "pipelines.tracks": {"datasets", "errors", "settings", "store"},
     "pipelines.render": {"datasets", "errors", "geometry", "noise", "settings", "store"},

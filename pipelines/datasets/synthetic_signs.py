@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.gtsrb import Gtsrb
@@ -17,6 +17,7 @@ from pipelines.datasets.listing import Listing
 from pipelines.datasets.synthetic_drawing import SIGNS, Template, draw_template
 from pipelines.datasets.synthetic_frame import Photograph, draw_scene, photograph
 from pipelines.errors import SourceError
+from pipelines.local_paths import read_path
 from pipelines.settings import LocalPath
 
 __all__ = ["SyntheticSigns"]
@@ -37,13 +38,26 @@ class _NamedPhotograph(NamedTuple):
 
 class SyntheticSigns(ImageSource):
     """Draws `tracks_per_class` physical signs of each class, 30 frames each, for train, and a separate sign for each
-    test image. The same settings give the same bytes in every file."""
+    test image. The same settings give the same bytes in every file. A `root` that is given without any of them is taken
+    as it was drawn."""
 
     kind: Literal["synthetic_signs"] = "synthetic_signs"
     root: LocalPath = Path("data/raw/synthetic_signs")
     tracks_per_class: int = Field(default=2, ge=2, le=100_000)  # validation is split off by track
     test_images_per_class: int = Field(default=10, ge=1, le=2_000)  # file names have five digits
     drawing_seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_drawn(cls, given: Any) -> Any:
+        """Without this, `dataset.root=<drawn folder>` would replace signs of another seed by the default ones."""
+        if not isinstance(given, dict) or given.get("root") is None or given.keys() - {"kind", "root"}:
+            return given
+        try:
+            drawn = json.loads((read_path(given["root"]) / DRAWN_STAMP).read_bytes())
+            return {**{name: drawn[name] for name in cls.model_fields.keys() & drawn.keys()}, **given}
+        except (OSError, ValueError, TypeError, AttributeError):  # no stamp, or a damaged one: drawn anew
+            return given
 
     @property
     def dataset_name(self) -> str:

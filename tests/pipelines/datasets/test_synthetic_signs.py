@@ -168,6 +168,23 @@ def test_other_settings_replace_an_existing_data_set(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["signs"]
 
 
+def test_a_folder_that_is_named_alone_is_taken_as_it_was_drawn(drawn: Path) -> None:
+    """`dataset.root=<folder>`: not replaced by signs of the default seed."""
+    assert SyntheticSigns(root=drawn) == SMALL.model_copy(update={"root": drawn})
+    assert SyntheticSigns.model_validate_json(json.dumps({"root": str(drawn)})).drawing_seed == 5
+    assert SyntheticSigns(root=drawn, drawing_seed=6) == SyntheticSigns(
+        root=drawn, drawing_seed=6, tracks_per_class=2, test_images_per_class=10
+    )
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stamp", [b"[]", b"{", b'{"drawing_seed": 5}'])
+def test_a_damaged_stamp_has_no_settings(stamp: bytes, tmp_path: Path) -> None:
+    (tmp_path / DRAWN_STAMP).write_bytes(stamp)
+    found = SyntheticSigns(root=tmp_path)
+    assert (found.drawing_seed, found.tracks_per_class) == (5 if b"5" in stamp else 0, 2)
+
+
 @pytest.mark.parametrize("foreign", ["a folder", "a file"])
 def test_a_folder_of_something_else_is_refused_and_kept(foreign: str, tmp_path: Path) -> None:
     root = tmp_path / "signs"
