@@ -92,7 +92,7 @@ def _images_per_class(manifest: Manifest, class_names: Sequence[str]) -> Figure:
         below += heights
     axis.set(ylabel="images", xlim=(-0.6, len(class_names) - 0.4))
     axis.set_xticks(labels, [f"{name} {label}" for label, name in enumerate(class_names)], rotation=90, fontsize=7)
-    axis.legend()
+    axis.legend(loc="upper right")  # "best" looks for a place, and warns if that takes long
     return figure
 
 

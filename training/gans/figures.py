@@ -57,7 +57,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     above.set(ylabel="loss")
     below.set(ylabel="norm of the gradient", xlabel="step", yscale="log")
     for axis in (above, below):
-        axis.legend(fontsize=8)
+        axis.legend(loc="upper right", fontsize=8)
         axis.grid(color="0.92")
     return figure
 
