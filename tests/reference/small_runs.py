@@ -49,3 +49,23 @@ def training(settings: TrainClassifier) -> ClassifierTraining:
     ranks = Ranks(torch.device("cpu"))
     train, validation = open_splits(settings, ranks)
     return make_training(settings, ranks, train, validation)
+
+
+def run_epochs(to_train: ClassifierTraining, epochs: int) -> ClassifierTraining:
+    while to_train.epoch < epochs:
+        for _ in to_train.steps():
+            pass
+        to_train.finish_epoch()
+    return to_train
+
+
+def stop_after(to_train: ClassifierTraining, steps: int) -> ClassifierTraining:
+    """Stops as a run does that is killed when so many steps are done."""
+    taken = 0
+    while taken < steps:
+        for _ in to_train.steps():
+            taken += 1
+            if taken == steps:
+                return to_train
+        to_train.finish_epoch()
+    return to_train

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import recipe, training, write_dataset
+from small_runs import recipe, run_epochs, stop_after, training, write_dataset
 
 from pipelines.errors import SettingsError
 from pipelines.settings import decisive_values, load
 from training.classifiers.balance import class_counts
 from training.classifiers.run import open_splits
 from training.classifiers.settings import TrainClassifier
-from training.classifiers.training import ClassifierTraining
 from training.loop.ranks import Ranks
 from training.streams.stream import Data, open_stream
 
@@ -22,14 +21,6 @@ BOTH = ("train", "validation")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("dataset"))
-
-
-def run(to_train: ClassifierTraining, epochs: int) -> ClassifierTraining:
-    while to_train.epoch < epochs:
-        for _ in to_train.steps():
-            pass
-        to_train.finish_epoch()
-    return to_train
 
 
 @pytest.mark.parametrize("cache", ["none", "host"])
@@ -57,26 +48,19 @@ def test_verified_rows_are_those_of_both_splits(root: Path) -> None:
 
 
 def test_there_are_no_metrics_of_validation(root: Path) -> None:
-    trained = run(training(recipe(root, train_on=BOTH)), 2)
+    trained = run_epochs(training(recipe(root, train_on=BOTH)), 2)
     assert not [name for name in trained.metrics if "validation" in name]
     assert trained.validation_accuracy is None and trained.best is None
     assert trained.classifier({}).network
 
 
-@pytest.mark.parametrize("stop_after", [3, 8, 11])
-def test_stopped_and_resumed_it_gives_the_same_bits(root: Path, stop_after: int) -> None:
-    straight = run(training(recipe(root, train_on=BOTH)), 2)
-    first, taken = training(recipe(root, train_on=BOTH)), 0
-    while taken < stop_after:
-        for _ in first.steps():
-            taken += 1
-            if taken == stop_after:
-                break
-        else:
-            first.finish_epoch()
+@pytest.mark.parametrize("steps", [3, 8, 11])
+def test_stopped_and_resumed_it_gives_the_same_bits(root: Path, steps: int) -> None:
+    straight = run_epochs(training(recipe(root, train_on=BOTH)), 2)
+    first = stop_after(training(recipe(root, train_on=BOTH)), steps)
     second = training(recipe(root, train_on=BOTH))
     second.load_state(first.state())
-    run(second, 2)
+    run_epochs(second, 2)
     for one, other in zip(straight.network.state_dict().values(), second.network.state_dict().values(), strict=True):
         assert torch.equal(one, other)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from small_runs import STILL, recipe, training, write_dataset
+from small_runs import STILL, recipe, run_epochs, stop_after, training, write_dataset
 from torch import nn
 
 from pipelines.errors import SettingsError
@@ -34,14 +34,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(root: Path, **fields: Any) -> ClassifierTraining:
     model = SignNet(widths=WIDTHS, weights=str(root / "weights.pt"))
     return training(recipe(root, **{"data": Data(root=str(root), size_px=16), "model": model, **fields}))
-
-
-def run(to_train: ClassifierTraining, epochs: int) -> ClassifierTraining:
-    while to_train.epoch < epochs:
-        for _ in to_train.steps():
-            pass
-        to_train.finish_epoch()
-    return to_train
 
 
 def state(of: ClassifierTraining) -> dict[str, torch.Tensor]:
@@ -97,11 +89,11 @@ def test_without_a_factor_there_is_one_group_as_before() -> None:
 def test_a_frozen_body_stays_as_it_was_with_its_statistics_and_is_trained_afterwards(root: Path) -> None:
     tuned = small(root, frozen_epochs=1, epochs=2, weight_decay=0.1, ema_decay=0.9)
     before = state(tuned)
-    run(tuned, 1)
+    run_epochs(tuned, 1)
     frozen = state(tuned)
     changed = {name for name in frozen if not torch.equal(frozen[name], before[name])}
     assert changed == HEAD
-    run(tuned, 2)
+    run_epochs(tuned, 2)
     after = state(tuned)
     unchanged = {name for name in after if torch.equal(after[name], frozen[name])}
     assert unchanged == {"0.mean", "0.std"}
@@ -133,24 +125,17 @@ def test_stopped_after_any_step_and_resumed_without_the_file_it_gives_the_same_b
     fields: dict[str, Any] = {
         "model": model, "frozen_epochs": 1, "lr_decay_per_depth": 0.8, "ema_decay": 0.9, "resume": "auto",
     }  # fmt: skip
-    straight = run(small(root, **fields), 2)
-    for stop_after in stops:
-        first, taken = small(root, **fields), 0
-        while taken < stop_after:
-            for _ in first.steps():
-                taken += 1
-                if taken == stop_after:
-                    break
-            else:
-                first.finish_epoch()
+    straight = run_epochs(small(root, **fields), 2)
+    for steps in stops:
+        first = stop_after(small(root, **fields), steps)
         own.rename(tmp_path / "elsewhere")
         second = small(root, **fields)
         assert second.pretrained is None and "No such file" in str(second.weights_error)
         second.load_state(first.state())
-        run(second, 2)
+        run_epochs(second, 2)
         (tmp_path / "elsewhere").rename(own)
         for one, other in ((second.network, straight.network), (second.final, straight.final)):
-            assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values())), stop_after
+            assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values())), steps
 
 
 def test_a_run_that_is_not_resumed_needs_the_file(root: Path) -> None:

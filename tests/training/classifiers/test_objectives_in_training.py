@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from on_adversarial_images import OnAdversarialImages
-from small_runs import STILL, recipe, training, write_dataset
+from small_runs import STILL, recipe, run_epochs, stop_after, training, write_dataset
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -59,13 +59,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("dataset"))
 
 
-def run(to_train: ClassifierTraining, epochs: int) -> None:
-    while to_train.epoch < epochs:
-        for _ in to_train.steps():
-            pass
-        to_train.finish_epoch()
-
-
 def weights(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
@@ -96,30 +89,22 @@ def test_training_on_adversarial_images_is_what_a_plain_loop_does(root: Path) ->
             losses.mean().backward()
             adam.step()
             adversarial_losses += losses[len(labels) :].tolist()
-        run(ours, epoch + 1)
+        run_epochs(ours, epoch + 1)
         assert ours.metrics["loss/adversarial/train"] == pytest.approx(np.mean(adversarial_losses), rel=1e-3)
     assert ours.network[1][1].num_batches_tracked == 2 * len(ours.train)
     assert_near(ours.network, plain)
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 6, 9])
-def test_training_on_adversarial_images_resumes_bit_exactly(root: Path, stop_after: int) -> None:
+@pytest.mark.parametrize("steps", [1, 4, 6, 9])
+def test_training_on_adversarial_images_resumes_bit_exactly(root: Path, steps: int) -> None:
     """With dropout and augmentation, stopped within an epoch and between two."""
     settings = recipe(root, model=WithBatchNorm(dropout=0.25), objective=OnAdversarialImages())
     straight = training(settings)
-    run(straight, 2)
-    first = training(settings)
-    for taken, _ in enumerate(first.steps(), 1):
-        if taken == min(stop_after, len(first.train)):
-            break
-    if stop_after >= len(first.train):
-        first.finish_epoch()
-        for taken, _ in enumerate(first.steps(), len(first.train) + 1):
-            if taken == stop_after:
-                break
+    run_epochs(straight, 2)
+    first = stop_after(training(settings), steps)
     second = training(settings)
     second.load_state(first.state())
-    run(second, 2)
+    run_epochs(second, 2)
     for one, other in zip(weights(straight.network).values(), weights(second.network).values(), strict=True):
         assert torch.equal(one, other)
     assert straight.metrics["loss/adversarial/train"] == second.metrics["loss/adversarial/train"]
@@ -138,7 +123,7 @@ def test_an_objective_is_told_seed_epoch_and_step_so_that_no_two_epochs_attack_f
             return super().__call__(given)
 
     to_train = training(recipe(root, model=WithBatchNorm(), augmentation=STILL, objective=Remembers()))
-    run(to_train, 2)
+    run_epochs(to_train, 2)
     assert moments == [(3, epoch, step) for epoch in range(2) for step in range(len(to_train.train))]
     assert len(starts) == 94
     assert all(not torch.equal(changes[0], changes[-1]) for changes in starts.values())
@@ -193,8 +178,8 @@ def test_a_step_hook_changes_the_weights_between_a_step_and_the_next(root: Path)
         cross_entropy(plain(images), labels).backward()
         adam.step()
         clip.step()
-    run(ours, 1)
-    run(bare, 1)
+    run_epochs(ours, 1)
+    run_epochs(bare, 1)
     assert max(parameter.abs().max() for parameter in ours.network.parameters()) <= 0.05
     assert max(parameter.abs().max() for parameter in bare.network.parameters()) > 0.1
     assert_near(ours.network, plain)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import STILL, recipe, training, write_dataset
+from small_runs import STILL, recipe, run_epochs, stop_after, training, write_dataset
 from torch.nn.functional import cross_entropy
 
 from pipelines.errors import SettingsError
@@ -31,14 +31,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(root: Path, **fields: Any) -> ClassifierTraining:
     return training(recipe(root, **{"data": Data(root=str(root), size_px=16), "model": SMALL, **fields}))
-
-
-def run(to_train: ClassifierTraining, epochs: int) -> ClassifierTraining:
-    while to_train.epoch < epochs:
-        for _ in to_train.steps():
-            pass
-        to_train.finish_epoch()
-    return to_train
 
 
 def assert_same(one: torch.nn.Module, other: torch.nn.Module) -> None:
@@ -79,19 +71,12 @@ def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, k
         "ema_decay": 0.9, "class_balance": 0.5, "max_gradient_norm": 0.5, "keep": keep,
         "augmentation": Augmentation(shear_deg=10, gamma=1, noise=FreshNoise()),
     }  # fmt: skip
-    straight = run(small(root, **fields), 2)
-    for stop_after in (1, 5, 6, 11):
-        first, taken = small(root, **fields), 0
-        while taken < stop_after:
-            for _ in first.steps():
-                taken += 1
-                if taken == stop_after:
-                    break
-            else:
-                first.finish_epoch()
+    straight = run_epochs(small(root, **fields), 2)
+    for steps in (1, 5, 6, 11):
+        first = stop_after(small(root, **fields), steps)
         second = small(root, **fields)
         second.load_state(first.state())
-        run(second, 2)
+        run_epochs(second, 2)
         assert_same(second.network, straight.network)
         assert_same(second.classifier({}).network, straight.classifier({}).network)
 
@@ -160,10 +145,10 @@ def test_noise_changes_training_but_not_validation(root: Path) -> None:
 
 
 def test_bfloat16_gives_nearly_the_losses_of_float32(root: Path) -> None:
-    exact = run(small(root, augmentation=STILL, lr=0.001), 1)
+    exact = run_epochs(small(root, augmentation=STILL, lr=0.001), 1)
     train, validation = exact.train, exact.validation
     ranks = Ranks(torch.device("cpu"), dtype=torch.bfloat16)
-    rough = run(ClassifierTraining(exact.settings, exact.shape, ranks, train, validation), 1)
+    rough = run_epochs(ClassifierTraining(exact.settings, exact.shape, ranks, train, validation), 1)
     assert rough.metrics["loss/train"] == pytest.approx(exact.metrics["loss/train"], rel=0.02)
     assert rough.metrics["loss/train"] != exact.metrics["loss/train"]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from small_datasets import Small
-from small_runs import STILL, recipe, training, write_dataset
+from small_runs import STILL, recipe, stop_after, training, write_dataset
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -157,16 +157,8 @@ def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, c
     settings = recipe(root, cache=cache, keep="best", data=Data(root=str(root), size_px=8, mixture=mixture))
     straight = training(settings)
     expected = run(straight, 2)
-    for stop_after in range(1, 12):
-        first = training(settings)
-        taken = 0
-        while taken < stop_after:
-            for _ in first.steps():
-                taken += 1
-                if taken == stop_after:
-                    break
-            else:
-                first.finish_epoch()
+    for steps in range(1, 12):
+        first = stop_after(training(settings), steps)
         second = training(settings)
         second.load_state(first.state())
         run(second, 2)
@@ -175,7 +167,7 @@ def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, c
             dict(second.classifier({}).network.state_dict()), dict(straight.classifier({}).network.state_dict())
         )
         for name in ("loss/train", "accuracy/train", "loss/validation", "accuracy/validation", "lr"):
-            assert second.metrics[name] == expected[-1][name], (stop_after, name)
+            assert second.metrics[name] == expected[-1][name], (steps, name)
 
 
 def test_another_seed_gives_other_weights_and_leaves_torchs_own_generator_alone(root: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from small_runs import STILL, recipe, training, write_dataset
+from small_runs import STILL, recipe, run_epochs, stop_after, training, write_dataset
 from torch.nn.functional import cross_entropy
 
 from pipelines.errors import SettingsError
@@ -37,7 +37,7 @@ def teachers(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """Two networks that were trained for an epoch."""
     folder = tmp_path_factory.mktemp("teachers")
     for seed in (1, 2):
-        trained = run(small(root, model=BaselineCnn(), seed=seed), 1)
+        trained = run_epochs(small(root, model=BaselineCnn(), seed=seed), 1)
         trained.classifier(about(trained)).write(folder / f"{seed}.pt")
     return folder / "1.pt", folder / "2.pt"
 
@@ -48,14 +48,6 @@ def about(of: ClassifierTraining) -> dict[str, Any]:
 
 def small(root: Path, **fields: Any) -> ClassifierTraining:
     return training(recipe(root, **{"data": Data(root=str(root), size_px=16), "model": SMALL, **fields}))
-
-
-def run(to_train: ClassifierTraining, epochs: int) -> ClassifierTraining:
-    while to_train.epoch < epochs:
-        for _ in to_train.steps():
-            pass
-        to_train.finish_epoch()
-    return to_train
 
 
 def numbers(seed: int) -> Iterator[torch.Tensor]:
@@ -90,27 +82,20 @@ def test_a_student_comes_nearer_to_its_teachers_and_leaves_them_as_they_are(
     objective = Distillation(teachers=teachers, hard_weight=0.0)
     learns = small(root, objective=objective, augmentation=STILL, lr=0.003, epochs=6)
     before = [teacher.digest for teacher in learns.teachers]
-    first = run(learns, 1).metrics["loss/teachers/train"]
-    assert run(learns, 6).metrics["loss/teachers/train"] < 0.7 * first
+    first = run_epochs(learns, 1).metrics["loss/teachers/train"]
+    assert run_epochs(learns, 6).metrics["loss/teachers/train"] < 0.7 * first
     assert [teacher.digest for teacher in learns.teachers] == before
     assert not any(teacher.network.training for teacher in learns.teachers)
 
 
-@pytest.mark.parametrize("stop_after", [1, 6, 9])
-def test_it_resumes_bit_exactly(root: Path, teachers: tuple[Path, Path], stop_after: int) -> None:
+@pytest.mark.parametrize("steps", [1, 6, 9])
+def test_it_resumes_bit_exactly(root: Path, teachers: tuple[Path, Path], steps: int) -> None:
     objective = Distillation(teachers=teachers)
-    straight = run(small(root, objective=objective), 2)
-    first, taken = small(root, objective=objective), 0
-    while taken < stop_after:
-        for _ in first.steps():
-            taken += 1
-            if taken == stop_after:
-                break
-        else:
-            first.finish_epoch()
+    straight = run_epochs(small(root, objective=objective), 2)
+    first = stop_after(small(root, objective=objective), steps)
     second = small(root, objective=objective)
     second.load_state(first.state())
-    run(second, 2)
+    run_epochs(second, 2)
     for one, other in zip(straight.network.state_dict().values(), second.network.state_dict().values(), strict=True):
         assert torch.equal(one, other)
 
