@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pipelines.settings import LocalPath, PathOrName, Settings
 from pipelines.store.schema import CLEAN, Split
 from training.evaluation.classifiers.predicting import EvaluationError
-from training.evaluation.classifiers.variants import variants_of
+from training.evaluation.classifiers.variants import has_images, variants_of
 from training.evaluation.saliency.settings import Saliency
 from training.evaluation.units.settings import UnitLoad
 from training.streams.stream import Data
@@ -56,10 +56,12 @@ class Evaluation(Settings):
         return Data(root=given.root, geometry=given.geometry, size_px=given.size_px or size_px, verify=given.verify)
 
     def variants_in(self, data: Data) -> list[str]:
-        """Raises EvaluationError if the dataset exists but lacks a requested variant."""
+        """All are those with images of the split. Raises EvaluationError if the dataset exists but lacks a requested
+        variant."""
         found = variants_of(data, self.split)
         if self.variants == "all":
-            return found or [CLEAN]  # if there is none, the stream names the job that makes it
+            # if there is none, the stream names the job that makes it
+            return [variant for variant in found if has_images(data, variant, self.split)] or found[:1] or [CLEAN]
         if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
             raise EvaluationError(
                 f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from rich.console import Console
 from small_attacks import classifier
 from small_datasets import Small
 
+from pipelines.errors import StreamError
 from pipelines.store.shown import Shown
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions
 from training.evaluation.classifiers.table import tracked_metrics
@@ -95,3 +97,21 @@ def test_two_variants_that_are_the_same_by_their_manifests_are_refused(tmp_path:
     models = {"cnn": EvaluatedModel(classifier(), None)}
     with pytest.raises(EvaluationError, match=r"copy and gaussian-max are both gaussian-max by their manifests"):
         evaluate(settings, models, torch.device("cpu"), Console(quiet=True))
+
+
+def test_a_variant_without_images_of_the_split_is_left_out_and_named(tmp_path: Path) -> None:
+    """As the attacks of a retraining, which are on validation images alone."""
+    Small({"validation": [[5]], "test": [[5, 4]]}, size_px=8).write(tmp_path)
+    Small({"validation": [[5]]}, ("attacked",), size_px=8).write(tmp_path)
+    models = {"cnn": EvaluatedModel(classifier(), None)}
+    settings = Evaluation(models=("cnn",), data=EvaluatedData(root=str(tmp_path)))
+    said = StringIO()
+    result = evaluate(settings, models, torch.device("cpu"), Console(file=said))
+    assert {variant for _, variant in result.predictions} == {"clean"}
+    assert "left out, since they have no test images: attacked" in said.getvalue()
+    asked = settings.model_copy(update={"variants": ("attacked",)})
+    with pytest.raises(StreamError, match="split test has no images"):
+        evaluate(asked, models, torch.device("cpu"), Console(quiet=True))
+    nothing = settings.model_copy(update={"split": "train"})
+    with pytest.raises(StreamError, match="split train has no images"):
+        evaluate(nothing, models, torch.device("cpu"), Console(quiet=True))
