@@ -18,8 +18,10 @@ demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB),
 	$(RUN) python jobs/evaluate_classifiers.py models=latest data.root=$$root
 	@echo "compare runs in the browser: $(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
 
-# Two processes of two threads each would wait for each other on two cores.
+# Two processes of two threads each would wait for each other on two cores. Short jobs of Spark spend more time on
+# optimizing Java's code than the optimized code saves.
 test: export OMP_NUM_THREADS := 1
+test: export SPARK_SUBMIT_OPTS := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
 .PHONY: test
 test: check | $(UV) ## checks and every test that takes no more than seconds
 	$(RUN) pytest -m "not slow" --numprocesses 2 --dist loadfile
