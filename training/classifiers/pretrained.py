@@ -63,10 +63,8 @@ def load_weights(network: nn.Sequential, model: Model, shape: Shape) -> Pretrain
         )
     matched = {name: found[name] for name in own if name not in differs}
     network[1].load_state_dict(matched, strict=False)
-    values, unused = (
-        sum(tensor.numel() for tensor in matched.values()),
-        tuple(name for name in found if name not in own),
-    )
+    values = sum(tensor.numel() for tensor in matched.values())
+    unused = tuple(name for name in found if name not in own)
     return Pretrained(str(file), digest, len(matched), len(own), values, drawn, unused, _note(model, matched))
 
 

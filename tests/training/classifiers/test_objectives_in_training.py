@@ -97,7 +97,7 @@ def test_training_on_adversarial_images_is_what_a_plain_loop_does(root: Path) ->
 
 @pytest.mark.parametrize("steps", [1, 4, 6, 9])
 def test_training_on_adversarial_images_resumes_bit_exactly(root: Path, steps: int) -> None:
-    """With dropout and augmentation, stopped within an epoch and between two."""
+    """With dropout and augmentation, stopped within an epoch and after its last step."""
     settings = recipe(root, model=WithBatchNorm(dropout=0.25), objective=OnAdversarialImages())
     straight = training(settings)
     run_epochs(straight, 2)

@@ -23,7 +23,6 @@ from training.evaluation.classifiers.metrics import confusion, measure, reliabil
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions, predict
 from training.evaluation.classifiers.reports import write_reports
 from training.evaluation.classifiers.table import Subject, make_table, write_table
-from training.evaluation.classifiers.variants import variants_of
 from training.evaluation.robustness import figures as robustness_figures
 from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
 from training.evaluation.robustness.flags import find_flags
@@ -67,8 +66,8 @@ def evaluate(
     for size_px, names in by_size(models).items():
         data = settings.data_at(size_px)
         classifiers = {name: models[name].classifier for name in names}
-        shown = settings.variants_in(data)
-        if settings.variants == "all" and (left_out := [one for one in variants_of(data) if one not in shown]):
+        shown, left_out = settings.variants_in(data)
+        if left_out:
             console.print(f"left out, since they have no {settings.split} images: {', '.join(left_out)}")
         variants = track(shown, f"{data.size_px} px", console=console, transient=True)
         found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)

@@ -55,17 +55,20 @@ class Evaluation(Settings):
         given = self.data
         return Data(root=given.root, geometry=given.geometry, size_px=given.size_px or size_px, verify=given.verify)
 
-    def variants_in(self, data: Data) -> list[str]:
-        """All are those with images of the split. Raises EvaluationError if the dataset exists but lacks a requested
-        variant."""
-        found = variants_of(data, self.split)
+    def variants_in(self, data: Data) -> tuple[list[str], list[str]]:
+        """Those that are shown, and those that "all" leaves out because they have no images of the split. Raises
+        EvaluationError if the dataset exists but lacks a requested variant."""
         if self.variants == "all":
-            # if there is none, the stream names the job that makes it
-            return [variant for variant in found if has_images(data, variant, self.split)] or found[:1] or [CLEAN]
+            found = variants_of(data)
+            shown = [variant for variant in found if has_images(data, variant, self.split)]
+            if not shown:  # the stream says what is there, and names the job that makes it
+                return found[:1] or [CLEAN], []
+            return shown, [variant for variant in found if variant not in shown]
+        found = variants_of(data, self.split)
         if found and (unknown := [variant for variant in self.variants if not names_meant(variant, found)]):
             raise EvaluationError(
                 f"variants: {', '.join(unknown)} not in {data.root}, {data.geometry}, {data.size_px} px; "
                 f"there are: {', '.join(found)}"
             )
         meant = (names_meant(variant, found) or [variant] for variant in self.variants)
-        return list(dict.fromkeys(name for names in meant for name in names))
+        return list(dict.fromkeys(name for names in meant for name in names)), []
