@@ -5,6 +5,7 @@ MODELS imports all of its files, so that it stays a plain dict that mypy, pipeli
 file of settings costs a millisecond to import; a library such as torchvision costs seconds. So a model imports such a
 library inside `layers`, when a network of this kind is built, and only torch and pydantic at its top."""
 
+from training.models.aol_cnn import AolCnn
 from training.models.baseline_cnn import BaselineCnn
 from training.models.classic_classifier import ClassicClassifier
 from training.models.contract import Channels, Model, Normalize
@@ -17,6 +18,7 @@ from training.models.sign_net import SignNet
 __all__ = ["MODELS", "Channels", "Model", "Normalize"]
 
 MODELS: dict[str, type[Model]] = {
+    "aol_cnn": AolCnn,
     "baseline_cnn": BaselineCnn,
     "classic_classifier": ClassicClassifier,
     "inception_v3": InceptionV3,
