@@ -29,7 +29,7 @@ def given_to(network: nn.Sequential) -> ObjectiveInputs:
     ids = [f"train/{row:05d}" for row in range(6)]
     return ObjectiveInputs(
         network, network, loss, images, torch.arange(6) % 5, ids, np.random.default_rng(0), features, 3, 1, 2,
-        [BaselineCnn().build(16, 5, (0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1).eval()],
+        [BaselineCnn().build(16, 5, (0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1).eval()], 20.0,
     )  # fmt: skip
 
 
