@@ -1,12 +1,15 @@
 """One training run of a classifier from its settings to a tracked model."""
 
+import math
 from typing import Any, ClassVar
 
 import torch
 
 from training.augmentation.augmentation import Mirrors
 from training.classifiers.balance import class_counts
+from training.classifiers.image_norms import mean_norm
 from training.classifiers.settings import TrainClassifier
+from training.classifiers.smoothness_figure import save_smoothness
 from training.classifiers.teachers import check_teachers
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
@@ -51,8 +54,9 @@ def make_training(
     card = train.source.card
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
     counts = class_counts(train) if settings.class_balance else ()
+    norm = mean_norm(train, ranks) if settings.objective.needs_mean_norm else math.nan
     training = ClassifierTraining(
-        settings, Shape.of(train), ranks, train, validation, Mirrors.of(card), class_counts=counts
+        settings, Shape.of(train), ranks, train, validation, Mirrors.of(card), class_counts=counts, mean_norm=norm
     )
     check_teachers(settings.objective, training.teachers, card, settings.data.geometry)
     return training
@@ -133,5 +137,8 @@ class TrackedClassifier(TrackedTraining):
         run.log_file(self.folder.model, "checkpoint")
         example = next((training.validation or training.train).epoch(0)).images[:2]
         run.log_model(classifier.network, to_unit_floats(example, training.ranks.device))
+        if history := training.smoothed.history:
+            path = self.folder.path / "smoothness.png"
+            run.log_file(save_smoothness(history, f"{self.name}, {training.shape.size_px} px", path), "figures")
         if best := training.best:
             run.log_metrics({"best/accuracy/validation": best.accuracy, "best/epoch": best.epoch}, training.epoch)

@@ -12,6 +12,7 @@ from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, choo
 from training.augmentation.augmentation import Augmentation
 from training.models import MODELS, Model
 from training.objectives import OBJECTIVES, CrossEntropy, Objective
+from training.regularizers import Parseval, Smoothness
 from training.streams.stream import Cache, Data
 from training.tracking import Tracking
 
@@ -71,7 +72,9 @@ class TrainClassifier(TrainingRun):
 
     `frozen_epochs`: in the first epochs only the head is trained, the last layer with its batch norm; the body computes
     as in evaluation. `lr_decay_per_depth` d: the learning rate of a layer or block n below the head is `lr` · d^n
-    (classifiers/fine_tuning.py)."""
+    (classifiers/fine_tuning.py).
+
+    `parseval` and `smoothness` (training.regularizers) are added to the objective."""
 
     model: Annotated[Model, PlainValidator(_model), PlainSerializer(describe)]
     data: Data
@@ -95,6 +98,8 @@ class TrainClassifier(TrainingRun):
     train_on: Annotated[tuple[Literal["train", "validation"], ...], AddedLater(before=("train",))] = ("train",)
     frozen_epochs: Annotated[int, AddedLater(before=0)] = Field(default=0, ge=0)
     lr_decay_per_depth: Annotated[float, AddedLater(before=1.0)] = Field(default=1.0, gt=0, le=1)
+    parseval: Annotated[Parseval | None, AddedLater(before=None)] = None
+    smoothness: Annotated[Smoothness | None, AddedLater(before=None)] = None
 
     @model_validator(mode="after")
     def _nothing_is_chosen_on_what_is_trained_on(self) -> Self:

@@ -1,6 +1,7 @@
 """One step of a classifier's training, and the choice of the weights that are best on the validation tracks."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from training.classifiers.balance import class_weights
 from training.classifiers.fine_tuning import freeze_body, parameter_groups
 from training.classifiers.pretrained import Pretrained, load_weights
 from training.classifiers.settings import TrainClassifier
+from training.classifiers.smoothing import SmoothedLayers
 from training.classifiers.teachers import read_teachers
 from training.classifiers.trained import Classifier, Shape
 from training.loop.moving_average import MovingAverage
@@ -25,9 +27,14 @@ from training.loop.ranks import Ranks
 from training.loop.sums import StepSums
 from training.loop.training import Training
 from training.objectives import Objective, ObjectiveInputs
+from training.regularizers.operator_norms import layer_measures
+from training.regularizers.parseval import ParsevalStep
 from training.streams.stream import Batch, Epochs, to_unit_floats
 
 __all__ = ["ClassifierTraining"]
+
+ROWS_OF_PARSEVAL = 0x5041
+"""Makes the random numbers of Parseval's rows differ from all others of a step."""
 
 
 class Best(NamedTuple):
@@ -43,6 +50,7 @@ class ClassifierTraining(Training):
     def __init__(
         self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs | None,
         mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (), class_counts: Sequence[int] = (),
+        mean_norm: float = math.nan,
     ) -> None:  # fmt: skip
         """Raises SettingsError."""
         self.settings = settings
@@ -55,14 +63,18 @@ class ClassifierTraining(Training):
         groups = parameter_groups(self.network, settings.lr_decay_per_depth)
         optimizer = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
         self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
+        if settings.parseval:
+            hooks = [*hooks, ParsevalStep(settings.parseval, self.network, self._rows_drawn)]
         self._player = Player(self.network, optimizer, hooks=hooks, max_gradient_norm=settings.max_gradient_norm)
-        parts = (f"loss/{part}/train" for part in settings.objective.parts)
+        self.smoothed = SmoothedLayers(settings, self.network, shape.num_classes)
+        parts = (*(f"loss/{part}/train" for part in settings.objective.parts), *self.smoothed.sum_names)
         super().__init__(settings, ranks, train, {"classifier": self._player}, ("loss/train", "accuracy/train", *parts))
         self._averaging = ranks if settings.frozen_epochs else None  # DDP expects the same parameters in every step
         self._parallel = self.network if self._averaging else ranks.parallel(self.network)
         self._has_batch_norm = has_batch_norm(self.network)
         self._features: dict[str, torch.Tensor] = {}
-        self._layers = _layers_for(settings.objective, self.network)
+        self._layers = {**_layers_for(settings.objective, self.network), **self.smoothed.layers}
+        self._mean_norm = mean_norm
         self._loss = _loss(settings, class_counts, ranks.device)
         self.teachers = read_teachers(settings.objective, shape, ranks.device)
         self._teachers = [partial(self._logits_of, teacher.network) for teacher in self.teachers]
@@ -94,13 +106,14 @@ class ClassifierTraining(Training):
         given = ObjectiveInputs(
             self.network, self._logits, self._loss, images, labels, batch.image_ids[: len(labels)],
             np.random.Generator(np.random.PCG64(seeds.spawn(share.world_size)[share.rank])), self._features,
-            self.settings.seed, self.epoch, self.step, self._teachers,
+            self.settings.seed, self.epoch, self.step, self._teachers, self._mean_norm,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(random.integers(2**63, size=share.world_size)[share.rank]))  # for dropout
             losses = self.settings.objective(given)
+        penalty, extra = self.smoothed.penalty(self._features, labels, valid, count)
         self._features.clear()
-        loss = (losses.total * valid).sum()
+        loss = ((losses.total + penalty) * valid).sum()
         # The mean over the valid images of all ranks; DDP averages its gradients.
         every = share.valid(self.step, self.train.images)
         self._player.learn(loss * share.world_size / every, self._averaging)
@@ -109,13 +122,19 @@ class ClassifierTraining(Training):
             self.average.step()  # after the hooks, which may change the weights
         correct = ((losses.logits.argmax(1) == labels) & valid).sum()
         parts = {f"loss/{name}/train": ((part.detach() * valid).sum(), count) for name, part in losses.parts.items()}
-        return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts}
+        return {"loss/train": (loss.detach(), count), "accuracy/train": (correct, count), **parts, **extra}
+
+    def _rows_drawn(self) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, self.epoch, self.step, ROWS_OF_PARSEVAL])
 
     def epoch_metrics(self) -> dict[str, float]:
-        return {"lr": self._player.optimizer.param_groups[-1]["lr"], **self._validate()}
+        size_px, channels = self.shape.size_px, self.shape.channels
+        layers = layer_measures(self.network, (channels, size_px, size_px)) if self.settings.parseval else {}
+        return {"lr": self._player.optimizer.param_groups[-1]["lr"], **layers, **self._validate()}
 
     def finish_epoch(self) -> None:
         super().finish_epoch()
+        self.smoothed.note(self.metrics)
         accuracy = self.metrics.get("accuracy/validation")
         if accuracy is not None and (self.best is None or accuracy > self.best.accuracy):
             self.best = Best(self.epoch, accuracy, copy.deepcopy(dict(self.final.state_dict())))
@@ -133,10 +152,12 @@ class ClassifierTraining(Training):
 
     def other_state(self) -> dict[str, Any]:
         average = {"average": self.average.state()} if self.average else {}
-        return {"best": self.best and self.best._asdict(), **average}
+        smoothness = {"smoothness": self.smoothed.history} if self.smoothed.layers else {}
+        return {"best": self.best and self.best._asdict(), **average, **smoothness}
 
     def load_other_state(self, state: Mapping[str, Any]) -> None:
         self.best = state["best"] and Best(**state["best"])
+        self.smoothed.history = list(state.get("smoothness", []))
         if self.average:
             self.average.load_state(state["average"])
 
