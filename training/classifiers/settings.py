@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -10,6 +9,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, choose, decisive_values, describe
 from training.augmentation.augmentation import Augmentation
+from training.classifiers.optimization import Optimization
 from training.models import MODELS, Model
 from training.objectives import OBJECTIVES, CrossEntropy, Objective
 from training.regularizers import Parseval, Smoothness
@@ -53,14 +53,11 @@ class TrainingRun(Settings):
         return self
 
 
-class TrainClassifier(TrainingRun):
+class TrainClassifier(Optimization, TrainingRun):
     """`model` trained on `data`; with all ranks together, a step takes batch_size · ranks images.
 
-    The optimizer is AdamW (I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2019), which without
-    weight_decay is Adam. `objective`, a member of training.objectives, defines what is minimized. The learning rate is
-    `lr` throughout; with "one_cycle" it rises linearly to `lr` during `warmup_fraction` of all steps and then falls to
-    zero along a cosine. `keep`: the weights of the last epoch, or of the epoch with the best accuracy on the validation
-    tracks.
+    `objective`, a member of training.objectives, defines what is minimized; Optimization says how. `keep`: the weights
+    of the last epoch, or of the epoch with the best accuracy on the validation tracks.
 
     `ema_decay` above 0: validated and kept is the moving average of the weights and of batch norm's statistics, with
     this decay per step (loop/moving_average.py). `class_balance` b weights the loss of an image by n^−b, where n is the
@@ -82,11 +79,6 @@ class TrainClassifier(TrainingRun):
     objective: Annotated[
         Objective, PlainValidator(_objective), PlainSerializer(describe), AddedLater(before=CrossEntropy())
     ] = CrossEntropy()
-    epochs: int = Field(ge=1)
-    lr: float = Field(gt=0, allow_inf_nan=False)
-    schedule: Literal["constant", "one_cycle"]
-    warmup_fraction: float = Field(default=0.2, ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     batch_size: int = Field(ge=1)
     keep: Literal["last", "best"]
@@ -130,15 +122,6 @@ class TrainClassifier(TrainingRun):
     def validates(self) -> bool:
         """Whether there are images to validate on."""
         return "validation" not in self.train_on
-
-    def lr_at(self, progress: float) -> float:
-        """The learning rate after `progress` in [0, 1) of all steps."""
-        if self.schedule == "constant":
-            return self.lr
-        if progress < self.warmup_fraction:
-            return self.lr * progress / self.warmup_fraction
-        falling = (progress - self.warmup_fraction) / (1 - self.warmup_fraction)
-        return self.lr * (1 + math.cos(math.pi * falling)) / 2
 
     def fingerprint(self, dataset_digests: Mapping[str, str], world_size: int) -> str:
         """Equal for two runs that must give the same weights on the same kind of machine."""

@@ -60,8 +60,7 @@ class ClassifierTraining(Training):
         self.network = shape.build(settings.model, settings.seed)
         self.pretrained, self.weights_error = _pretrained(settings, shape, self.network)
         self.network.to(memory_format=torch.channels_last).to(ranks.device)
-        groups = parameter_groups(self.network, settings.lr_decay_per_depth)
-        optimizer = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+        optimizer = settings.optimizer_of(parameter_groups(self.network, settings.lr_decay_per_depth))
         self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
         if settings.parseval:
             hooks = [*hooks, ParsevalStep(settings.parseval, self.network, self._rows_drawn)]

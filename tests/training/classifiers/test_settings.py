@@ -2,9 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipelines.errors import SettingsError
 from pipelines.settings import load
@@ -66,24 +63,6 @@ def test_settings_survive_pickling(config: Path) -> None:
     settings = load(TrainClassifier, config, ["model.dropout=0.1", "seed=7"])
     assert TrainClassifier.model_validate_json(settings.model_dump_json()) == settings
     json.dumps(settings.model_dump(mode="json"))
-
-
-def test_one_cycle_falls_as_torchs_cosine(config: Path) -> None:
-    settings = load(TrainClassifier, config, ["schedule=one_cycle", "warmup_fraction=0.0", "lr=0.3"])
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50)
-    for step in range(50):
-        assert settings.lr_at(step / 50) == pytest.approx(cosine.get_last_lr()[0], abs=1e-9)
-        optimizer.step()
-        cosine.step()
-
-
-@given(progress=st.floats(0, 1, exclude_max=True), warmup=st.floats(0, 0.9))
-def test_one_cycle_rises_to_lr_and_falls_to_zero(progress: float, warmup: float) -> None:
-    settings = TrainClassifier.model_construct(lr=0.3, schedule="one_cycle", warmup_fraction=warmup)
-    assert 0 <= settings.lr_at(progress) <= 0.3
-    assert settings.lr_at(warmup) == pytest.approx(0.3)
-    assert settings.lr_at(1 - 1e-9) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_fingerprint_depends_only_on_what_affects_the_weights(config: Path) -> None:
