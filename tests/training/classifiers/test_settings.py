@@ -43,9 +43,9 @@ def test_the_command_line_takes_precedence_over_the_recipe(config: Path) -> None
     [
         (
             "model=resnet500",
-            "model=resnet500: not in .*; there are: baseline_cnn, baseline_cnn_mixture, baseline_cnn_paper",
+            "model=resnet500: not in .*; there are: aol_cnn, baseline_cnn, baseline_cnn_mixture, baseline_cnn_paper",
         ),
-        ("model.kind=resnet500", "model: expected one of baseline_cnn"),
+        ("model.kind=resnet500", "model: expected one of aol_cnn, baseline_cnn"),
         ("model.drop=0.1", "model: drop: unknown key; there are: .*dropout"),
         ("data.mixture={clean: 0.4}", "data.mixture: weights must sum to 1, these sum to 0.4"),
         ("data.mixture={clean: .nan}", "data.mixture.*finite"),
