@@ -15,6 +15,7 @@ from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from pipelines.store import provenance
+from training.classifiers.arguments import own_and_trainings
 from training.loop.tracked_training import Command
 from training.tuning.run import describe_study, tune
 from training.tuning.settings import Trainings, Tune
@@ -24,8 +25,7 @@ CONFIG = CONF / "tune.yaml"
 
 
 def run(arguments: Sequence[str]) -> None:
-    given = [argument for argument in arguments if is_of_training(argument)]
-    own = [argument for argument in arguments if not is_of_training(argument)]
+    own, given = own_and_trainings(arguments, Tune)
     settings, dry_run = parse_arguments(Tune, CONFIG, __doc__ or "", own)
     trainings = Trainings.of(settings, CONF / "train_classifier.yaml", given)
     if dry_run:
@@ -33,11 +33,6 @@ def run(arguments: Sequence[str]) -> None:
         return
     line = shlex.join(["python", "jobs/tune.py", *arguments])
     tune(settings, trainings, Command(line, {"code": provenance.code_version()}))
-
-
-def is_of_training(argument: str) -> bool:
-    key, equals, _ = argument.partition("=")
-    return bool(equals) and not key.startswith("-") and key.split(".")[0] not in Tune.model_fields
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -138,3 +138,8 @@ def recover_tracks() -> ModuleType:
 @pytest.fixture(scope="session")
 def tune() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "tune.py")
+
+
+@pytest.fixture(scope="session")
+def run_grid() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "run_grid.py")

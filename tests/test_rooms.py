@@ -53,6 +53,10 @@ DOORS: dict[str, set[str]] = {
         "gans", "loop", "models", "streams", "tracking",
     },
     "training.executors": {"attacks", "classifiers", "gans", "loop", "streams", "tracking"},
+    "training.grids": {
+        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "loop",
+        "streams", "tracking",
+    },
     "training.tuning": {"classifiers", "loop", "tracking"},
     "training.retraining": {
         "classifiers", "evaluation.classifiers", "evaluation.gans", "evaluation.intervals", "evaluation.robustness",
