@@ -44,7 +44,7 @@ class ParsevalStep:
     def step(self) -> None:
         draws = self.rows_drawn() if self.parseval.rows < 1 else None
         for weight in self.weights:
-            matrix = weight.reshape(len(weight), -1)
+            matrix = weight.reshape(len(weight), -1).clone()  # of a 1 × 1 convolution it may be a view
             rows = slice(None) if draws is None else self._drawn(draws, len(matrix), weight.device)
             chosen = matrix[rows]
             if not chosen.numel():
