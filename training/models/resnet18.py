@@ -16,14 +16,15 @@ class Resnet18(Model):
     Parseval report, section 4.1: a first convolution of 3 × 3 and stride 1, and no max pooling after it for SVHN and
     CIFAR-10 (32 px), but for Tiny ImageNet (64 px); here from 64 px on. The blocks are torchvision's.
 
-    `width` channels in the first stage, and 2, 4 and 8 times as many in the others. `convex_sums`: each block is a
-    ConvexSum.
+    `width` channels in the first stage, and 2, 4 and 8 times as many in the others; at least 8, since with fewer the
+    gradient of the 1 × 1 convolutions of stride 2 corrupts memory on a CPU (PyTorch 2.15, images in channels_last).
+    `convex_sums`: each block is a ConvexSum.
 
     11,190,891 parameters at 43 classes."""
 
     kind: ClassVar[str] = "resnet18"
     min_size_px: ClassVar[int] = 8
-    width: Annotated[int, AddedLater(before=PAPER_WIDTH)] = Field(default=PAPER_WIDTH, ge=1)
+    width: Annotated[int, AddedLater(before=PAPER_WIDTH)] = Field(default=PAPER_WIDTH, ge=8)
     convex_sums: Annotated[bool, AddedLater(before=False)] = False
 
     def layers(self, size_px: int, num_classes: int, channels: int) -> nn.Module:

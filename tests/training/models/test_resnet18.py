@@ -18,7 +18,7 @@ def build(width: int = 64, *, convex_sums: bool = False) -> nn.Sequential:
     return Resnet18(width=width, convex_sums=convex_sums).build(32, 10, MEAN, STD, 0)
 
 
-@pytest.mark.parametrize("width", [1, 16, 64])
+@pytest.mark.parametrize("width", [8, 16, 64])
 def test_the_parameters_of_a_width_are_those_of_the_layers(width: int) -> None:
     """Two numbers per channel of a batch norm; 9 · 3 w of the first convolution; four 3 × 3 convolutions in a stage."""
     channels = [width, width, 2 * width, 4 * width, 8 * width]
@@ -60,7 +60,7 @@ def test_a_convex_sum_weighs_both_branches(stride: int, share: float) -> None:
 
 
 def test_the_shares_are_trained() -> None:
-    network = build(4, convex_sums=True)
+    network = build(8, convex_sums=True)
     network(torch.rand(4, 3, 32, 32)).square().sum().backward()
     shares = [parameter for name, parameter in network.named_parameters() if name.endswith("share")]
     assert len(shares) == 8
