@@ -63,11 +63,11 @@ class Adversarial(GanArchitecture):
     def fools(self) -> str | None:
         return self.classifier
 
-    def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
+    def make_generator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
         return Perturber(size_px, self.eps, self.snr_db)
 
-    def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module:
-        return DcganDiscriminator(size_px, 0, self.channels, spectral=False)
+    def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        return DcganDiscriminator(size_px, 0, channels, self.channels, spectral=False)
 
     def generator_losses(self, seen: GeneratorLossInputs) -> dict[str, torch.Tensor]:
         assert seen.classifier is not None, "a classifier to fool"

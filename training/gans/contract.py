@@ -12,7 +12,9 @@ from pipelines.settings import Settings, choose, describe
 from training.gans.latents import LATENTS, Gaussian, Latent
 from training.gans.losses import LOSSES, AdversarialLoss, LossName
 
-__all__ = ["GanArchitecture", "GeneratorLossInputs", "Players"]
+__all__ = ["RGB", "GanArchitecture", "GeneratorLossInputs", "Players"]
+
+RGB = 3
 
 
 def _latent(given: object) -> Any:
@@ -20,7 +22,7 @@ def _latent(given: object) -> Any:
 
 
 class Players(NamedTuple):
-    """`generator`: (latent (N, …), labels (N,)) → images (N, 3, S, S) in [-1, 1]. `discriminator`: (images, labels) →
+    """`generator`: (latent (N, …), labels (N,)) → images (N, C, S, S) in [-1, 1]. `discriminator`: (images, labels) →
     (N,), a logit or a critic's value, large for real images. Unconditional players ignore the labels."""
 
     generator: nn.Module
@@ -28,7 +30,7 @@ class Players(NamedTuple):
 
 
 class GeneratorLossInputs(NamedTuple):
-    """The inputs of the generator's loss: the discriminator's `values` (N,) for the images `made` (N, 3, S, S) in [-1,
+    """The inputs of the generator's loss: the discriminator's `values` (N,) for the images `made` (N, C, S, S) in [-1,
     1] from `latent` for `labels`, and the fixed classifier if there is one."""
 
     values: torch.Tensor
@@ -55,11 +57,11 @@ class GanArchitecture(Settings):
     penalty: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     @abstractmethod
-    def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
-        """`num_classes` is 0 if the GAN is unconditional."""
+    def make_generator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        """`num_classes` is 0 if the GAN is unconditional; `channels` are those of the images."""
 
     @abstractmethod
-    def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module: ...
+    def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module: ...
 
     @property
     def losses(self) -> AdversarialLoss:
@@ -74,11 +76,15 @@ class GanArchitecture(Settings):
         """Per image (N,): "generator", which is minimized, and each of `generator_parts`."""
         return {"generator": self.losses.generator(seen.values)}
 
-    def build(self, size_px: int, num_classes: int, seed: int) -> Players:
+    def build(self, size_px: int, num_classes: int, seed: int, channels: int = RGB) -> Players:
         """Both players, with initial weights drawn from `seed` alone. Raises SettingsError."""
         if size_px < self.min_size_px:
             raise SettingsError(f"data.size_px={size_px}: {self.kind} needs at least {self.min_size_px}")
+        if channels != RGB and self.latent.is_image:
+            raise SettingsError(f"gan.latent={self.latent.kind}: has three channels, the images have {channels}")
         classes = num_classes if self.conditional else 0
         with torch.random.fork_rng(devices=[]):  # torch initializes from its global generator and from no other
             torch.manual_seed(seed)
-            return Players(self.make_generator(size_px, classes), self.make_discriminator(size_px, classes))
+            return Players(
+                self.make_generator(size_px, classes, channels), self.make_discriminator(size_px, classes, channels)
+            )

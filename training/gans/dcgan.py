@@ -21,7 +21,7 @@ class Dcgan(GanArchitecture):
 
     `channels` are those of the layer next to the image; they double with each halving. `spectral_norm`: used in the
     discriminator in place of batch norm (T. Miyato et al., 2018). If conditional, the embedding of the class is joined
-    to the latent, and is a fourth channel of the discriminator's image."""
+    to the latent, and is another channel of the discriminator's image."""
 
     kind: ClassVar[str] = "dcgan"
     min_size_px: ClassVar[int] = 8
@@ -29,16 +29,18 @@ class Dcgan(GanArchitecture):
     channels: int = Field(default=64, ge=1)
     spectral_norm: bool = False
 
-    def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
-        generator = DcganGenerator(size_px, self.latent.shape(size_px), num_classes, self.channels)
+    def make_generator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        generator = DcganGenerator(size_px, self.latent.shape(size_px), num_classes, channels, self.channels)
         return generator.apply(_initialize)
 
-    def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module:
-        return DcganDiscriminator(size_px, num_classes, self.channels, self.spectral_norm)
+    def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        return DcganDiscriminator(size_px, num_classes, channels, self.channels, self.spectral_norm)
 
 
 class DcganGenerator(nn.Module):
-    def __init__(self, size_px: int, latent_shape: tuple[int, ...], num_classes: int, channels: int) -> None:
+    def __init__(
+        self, size_px: int, latent_shape: tuple[int, ...], num_classes: int, of_images: int, channels: int
+    ) -> None:
         super().__init__()
         self.sides = _sides(size_px)
         self.widths = _widths(self.sides, channels)
@@ -53,7 +55,7 @@ class DcganGenerator(nn.Module):
                 nn.BatchNorm2d(self.widths[step - 1]),
                 nn.ReLU(inplace=True),
             ]
-        self.model = nn.Sequential(*layers, doubled(size_px, channels, 3), nn.Tanh())
+        self.model = nn.Sequential(*layers, doubled(size_px, channels, of_images), nn.Tanh())
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         vectors = self.project(self.input(latent, labels))
@@ -62,9 +64,9 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    def __init__(self, size_px: int, num_classes: int, channels: int, spectral: bool) -> None:
+    def __init__(self, size_px: int, num_classes: int, of_images: int, channels: int, spectral: bool) -> None:
         super().__init__()
-        self.plane = ClassPlane(size_px, num_classes)
+        self.plane = ClassPlane(size_px, num_classes, of_images)
         all_sides = _sides(size_px)
         widths = _widths(all_sides, channels)
         layers: list[nn.Module] = [halved(size_px, self.plane.channels, channels), nn.LeakyReLU(0.2, inplace=True)]

@@ -22,7 +22,7 @@ COLORS = {"generator": "#d95f02", "discriminator": "#1b6ca8"}
 
 
 def draw_grid(images: torch.Tensor, columns: int, path: Path) -> Path:
-    """(N, 3, S, S) in [0, 1] as PNG, row by row, each pixel enlarged by a whole factor."""
+    """(N, C, S, S) in [0, 1], of one channel or three, as PNG, row by row, each pixel enlarged by a whole factor."""
     pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     with replacing(path) as partial:
         Image.fromarray(_tiled(pixels, columns)).save(partial, format="PNG")
@@ -67,7 +67,7 @@ def save_losses(history: Sequence[Mapping[str, float]], title: str, path: Path) 
 
 
 def _tiled(pixels: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """(N, S, S, 3) → one image, with white gaps."""
+    """(N, S, S, 1 or 3) → one image, with white gaps."""
     scale = max(1, round(MIN_CELL_PX / pixels.shape[1]))
     cells = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     side = cells.shape[1] + GAP_PX

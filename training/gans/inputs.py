@@ -32,10 +32,10 @@ class LatentAndClass(nn.Module):
 class ClassPlane(nn.Module):
     """Adds the embedding of the class to images as another channel, if `num_classes` is not 0."""
 
-    def __init__(self, size_px: int, num_classes: int) -> None:
+    def __init__(self, size_px: int, num_classes: int, channels: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_classes, size_px**2) if num_classes else None
-        self.channels = 4 if num_classes else 3
+        self.channels = channels + 1 if num_classes else channels
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if self.embedding is None:

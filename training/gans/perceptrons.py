@@ -17,9 +17,9 @@ EPS = 0.8
 class PerceptronGenerator(nn.Module):
     """Figure 7: dense 100-128-256-512-1024-2352 at 28 px, batch norm except at both ends, LeakyReLU, tanh."""
 
-    def __init__(self, size_px: int, latent_shape: tuple[int, ...], num_classes: int) -> None:
+    def __init__(self, size_px: int, latent_shape: tuple[int, ...], num_classes: int, channels: int) -> None:
         super().__init__()
-        self.size_px = size_px
+        self.shape = channels, size_px, size_px
         self.input = LatentAndClass(latent_shape, num_classes)
         layers: list[nn.Module] = []
         features = self.input.features
@@ -29,19 +29,19 @@ class PerceptronGenerator(nn.Module):
                 layers.append(nn.BatchNorm1d(width, EPS))
             layers.append(nn.LeakyReLU(SLOPE, inplace=True))
             features = width
-        self.model = nn.Sequential(*layers, nn.Linear(features, 3 * size_px**2), nn.Tanh())
+        self.model = nn.Sequential(*layers, nn.Linear(features, channels * size_px**2), nn.Tanh())
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         images: torch.Tensor = self.model(self.input(latent, labels))
-        return images.view(-1, 3, self.size_px, self.size_px)
+        return images.view(-1, *self.shape)
 
 
 class PerceptronDiscriminator(nn.Module):
     """Figure 6: dense 2352-512-256-1 at 28 px, LeakyReLU; the sigmoid at its end is part of the loss."""
 
-    def __init__(self, size_px: int, num_classes: int) -> None:
+    def __init__(self, size_px: int, num_classes: int, channels: int) -> None:
         super().__init__()
-        self.input = LatentAndClass((3, size_px, size_px), num_classes)
+        self.input = LatentAndClass((channels, size_px, size_px), num_classes)
         layers: list[nn.Module] = []
         features = self.input.features
         for width in DISCRIMINATOR_WIDTHS:

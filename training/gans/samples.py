@@ -26,7 +26,7 @@ class FixedSamples(NamedTuple):
     columns: int = COLUMNS
 
     def of(self, trained: TrainedGan) -> torch.Tensor:
-        """(N, 3, S, S) in [0, 1], on the CPU."""
+        """(N, C, S, S) in [0, 1], on the CPU."""
         return trained.sample(self.labels, torch.Generator().manual_seed(self.seed), self.images).cpu()
 
     def beside_inputs(self, images: torch.Tensor) -> torch.Tensor:

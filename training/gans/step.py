@@ -15,7 +15,7 @@ __all__ = ["GanInputs", "GanStep", "loss_names"]
 
 
 class GanInputs(NamedTuple):
-    """The inputs of both players in one step, on the device: `real` (N, 3, S, S) in [-1, 1], their `labels` (N,),
+    """The inputs of both players in one step, on the device: `real` (N, C, S, S) in [-1, 1], their `labels` (N,),
     `latent` (N, …), and for the gradient penalty `share` (N,) in [0, 1).
 
     The first `valid` real images are not padding. `weight` times the sum over them, averaged over the ranks, is the

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipelines.errors import SettingsError, StreamError
+from pipelines.errors import SettingsError
 from pipelines.settings import choose, describe
 from training.classifiers.trained import check_counts, checked_about, weights_digest
 from training.gans import GANS, GanArchitecture, Players
+from training.gans.contract import RGB
 from training.gans.latents import NoiseImages, Source
 from training.gans.perturber import Perturber
 from training.loop.checkpoints import Checkpoint, CheckpointError, check_finite, fitting
@@ -24,24 +25,24 @@ KIND = "generator"
 
 @dataclass(frozen=True)
 class GanShape:
-    """What a GAN is built for: images of `size_px` and labels below `num_classes`; it was trained on `classes`."""
+    """What a GAN is built for: images of `size_px` and `channels`, and labels below `num_classes`; it was trained on
+    `classes`."""
 
     size_px: int
     num_classes: int
     classes: tuple[int, ...]
+    channels: int = RGB
 
     @classmethod
     def of(cls, train: Batches, classes: Sequence[int] | None = None) -> "GanShape":
-        """The shape from the card and manifest of the training images, with all classes or some. Raises StreamError."""
+        """The shape from the card and manifest of the training images, with all classes or some."""
         card = train.source.card
-        if card.channels != 3:
-            raise StreamError(f"{card.name}: has {card.channels} channel, but GANs make images of three")
         variant = next(iter(train.source.variants.values()))
         seen = sorted(label for label, count in variant.manifest.counts_per_class["train"].items() if count)
-        return cls(train.source.size_px, card.num_classes, tuple(sorted(classes or seen)))
+        return cls(train.source.size_px, card.num_classes, tuple(sorted(classes or seen)), card.channels)
 
     def build(self, gan: GanArchitecture, seed: int) -> Players:
-        return gan.build(self.size_px, self.num_classes, seed)
+        return gan.build(self.size_px, self.num_classes, seed, self.channels)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class TrainedGan:
 
     @torch.no_grad()
     def sample(self, labels: torch.Tensor, draw: torch.Generator, images: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, 3, S, S), float32 in [0, 1], one image for each of `labels` (N,), int64, which an unconditional GAN
+        """(N, C, S, S), float32 in [0, 1], one image for each of `labels` (N,), int64, which an unconditional GAN
         ignores. `images` (N, 3, S, S) in [0, 1] are the input of image_to_image latents and of the adversarial
         generator. The same state of `draw`, a generator of the CPU, gives the same images.
 
@@ -98,11 +99,13 @@ class TrainedGan:
         found = Checkpoint.read(path, device, kind=KIND)
         with fitting(path, "this version's generator"):
             gan = choose(GANS, found.settings["gan"])
-            size_px, num_classes, classes = (found.settings["shape"][key] for key in GanShape.__dataclass_fields__)
-            check_counts(size_px=size_px, num_classes=num_classes)
+            size_px, num_classes, classes, channels = (
+                {"channels": RGB, **found.settings["shape"]}[key] for key in GanShape.__dataclass_fields__
+            )
+            check_counts(size_px=size_px, num_classes=num_classes, channels=channels)
             if not all(type(label) is int and 0 <= label < num_classes for label in classes):
                 raise ValueError(f"classes are {classes}, expected whole numbers below {num_classes}")
-            shape = GanShape(size_px, num_classes, tuple(classes))
+            shape = GanShape(size_px, num_classes, tuple(classes), channels)
             generator = shape.build(gan, 0).generator
             generator.load_state_dict(found.state["generator"])
             about, digest = checked_about(found.settings["about"]), found.settings["digest"]

@@ -14,8 +14,8 @@ class Vanilla(GanArchitecture):
     conditional: Literal[False] = False
     loss: Literal["bce", "least_squares"] = "bce"
 
-    def make_generator(self, size_px: int, num_classes: int) -> nn.Module:
-        return PerceptronGenerator(size_px, self.latent.shape(size_px), num_classes)
+    def make_generator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        return PerceptronGenerator(size_px, self.latent.shape(size_px), num_classes, channels)
 
-    def make_discriminator(self, size_px: int, num_classes: int) -> nn.Module:
-        return PerceptronDiscriminator(size_px, num_classes)
+    def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
+        return PerceptronDiscriminator(size_px, num_classes, channels)

@@ -9,7 +9,7 @@ from small_datasets import Small
 from small_runs import recipe
 
 from pipelines.datasets.mnist import Mnist
-from pipelines.errors import StreamError
+from pipelines.errors import SettingsError
 from pipelines.store.schema import SourceImages
 from training.attacks.fgsm import Fgsm
 from training.attacks.snr import SnrDb
@@ -18,7 +18,9 @@ from training.classifiers.run import make_training, open_splits
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.predicting import EvaluationError, predict
 from training.executors.attack_step import AttackStep
-from training.gans.trained import GanShape
+from training.gans.latents.image_to_image import ImageToImage
+from training.gans.trained import GanShape, TrainedGan
+from training.gans.wgan_gp import WganGp
 from training.loop.ranks import Ranks
 from training.streams.stream import Data, open_stream
 
@@ -75,7 +77,19 @@ def test_an_attack_changes_its_one_channel(classifier: Classifier) -> None:
     assert not np.array_equal(made.pixels, pixels.astype(np.float32) / 255)
 
 
-def test_gans_refuse_it_with_the_reason(root: Path) -> None:
-    train = open_stream(Data(root=str(root), size_px=8), "train", seed=0, batch_size=8)
-    with pytest.raises(StreamError, match="mnist: has 1 channel, but GANs make images of three"):
-        GanShape.of(train)
+def test_a_gan_makes_images_of_one_channel_unless_its_input_is_an_image(root: Path, tmp_path: Path) -> None:
+    shape = GanShape.of(open_stream(Data(root=str(root), size_px=8), "train", seed=0, batch_size=8))
+    assert shape == GanShape(8, 10, tuple(range(10)), channels=1)
+    gan = WganGp(width=2)
+    generator, critic = shape.build(gan, 0)
+    trained = TrainedGan(generator, gan, shape)
+    labels = torch.tensor([3, 1])
+    made = trained.sample(labels, torch.Generator().manual_seed(0))
+    assert made.shape == (2, 1, 8, 8)
+    assert critic(made, labels).shape == (2,)
+    trained.write(tmp_path / "generator.pt")
+    again = TrainedGan.read(tmp_path / "generator.pt", CPU)
+    assert again.shape == shape
+    assert torch.equal(again.sample(labels, torch.Generator().manual_seed(0)), made)
+    with pytest.raises(SettingsError, match="gan.latent=image_to_image: has three channels, the images have 1"):
+        shape.build(WganGp(latent=ImageToImage()), 0)

@@ -76,8 +76,9 @@ def test_the_conditional_one_has_the_class_joined_to_noise_and_image_and_is_the_
     assert printed(discriminator.model) == FIGURE_6.replace("in_features=2352, out_features=512", of_image)
 
 
-def test_the_wgan_has_the_reports_sides_and_channels_at_32_px_and_no_batch_norm() -> None:
-    generator, critic = WganGp().build(32, 43, 0)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_wgan_has_the_reports_sides_and_channels_at_32_px_and_no_batch_norm(channels: int) -> None:
+    generator, critic = WganGp().build(32, 43, 0, channels)
     shapes: list[tuple[int, ...]] = []
     for network in (generator, critic):
         for layer in network.modules():
@@ -86,7 +87,7 @@ def test_the_wgan_has_the_reports_sides_and_channels_at_32_px_and_no_batch_norm(
                 layer.register_forward_hook(lambda _layer, _inputs, output: shapes.append(tuple(output.shape[1:])))
     critic(generator(drawn(WganGp(), 32), LABELS), LABELS)
     assert shapes == [
-        (8192,), (256, 8, 8), (128, 16, 16), (64, 32, 32), (3, 32, 32),
+        (8192,), (256, 8, 8), (128, 16, 16), (64, 32, 32), (channels, 32, 32),
         (64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2), (1,),
     ]  # fmt: skip
 
