@@ -121,6 +121,11 @@ def train_gan() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def train_robust() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "train_robust.py")
+
+
+@pytest.fixture(scope="session")
 def rollback() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "rollback.py")
 

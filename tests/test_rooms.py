@@ -52,6 +52,10 @@ DOORS: dict[str, set[str]] = {
         "augmentation", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness",
         "gans", "loop", "models", "streams", "tracking",
     },
+    "training.joint": {
+        "classifiers", "evaluation.classifiers", "evaluation.intervals", "gans", "loop", "models", "streams",
+        "tracking",
+    },
     "training.executors": {"attacks", "classifiers", "gans", "loop", "streams", "tracking"},
     "training.grids": {
         "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "loop",
@@ -73,6 +77,7 @@ OWNERS = {
         "training/classifiers/smoothness_figure.py",
         "training/evaluation/",
         "training/gans/figures.py",
+        "training/joint/figures.py",
     ),
     "captum": ("training/evaluation/saliency/",),
     "onnx": ("training/classifiers/foreign/onnx.py",),
@@ -82,7 +87,7 @@ OWNERS = {
     "mlflow": ("training/tracking/",),
     "optuna": ("training/tuning/",),
     "torch_fidelity": ("training/evaluation/gans/inception.py",),
-}
+}  # fmt: skip
 """Libraries, and the files and folders that alone import them."""
 
 

@@ -107,9 +107,8 @@ class TrackedGan(TrackedTraining):
         generator = torch.Generator().manual_seed(settings.seed)
         labels = torch.zeros(2 * settings.batch_size, dtype=torch.int64)
         latent = torch.rand(settings.batch_size, *settings.gan.latent.shape(size_px), generator=generator)
-        images = (
-            torch.rand(len(labels), self.training.shape.channels, size_px, size_px, generator=generator).mul_(2).sub_(1)
-        )
+        sides = self.training.shape.channels, size_px, size_px
+        images = torch.rand(len(labels), *sides, generator=generator).mul_(2).sub_(1)
         check_bfloat16(self.training.ranks, players.generator, latent, labels[: len(latent)])
         for count in (
             settings.batch_size,

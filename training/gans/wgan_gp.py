@@ -19,7 +19,7 @@ class WganGp(GanArchitecture):
     Generator: a dense layer to 512 × 4 × 4 at 32 px, transposed convolutions to 256, 128 and 64 channels that double
     the side, and one to the image that does not; ReLU, tanh. Critic: convolutions to 64, 128, 256 and 512 channels that
     halve the side, LeakyReLU, a dense layer. Neither has batch norm; weights are initialized after Xavier. As in the
-    report, the class is joined to the latent; `conditional` also adds it to the critic's input, as another channel of the
+    report, the class is joined to the latent; `conditional` also adds it to the critic's input, as a channel of the
     image.
 
     `width` are the channels next to the image, 64 in the report; the others are two, four and eight times as many."""

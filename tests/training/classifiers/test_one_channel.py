@@ -91,5 +91,5 @@ def test_a_gan_makes_images_of_one_channel_unless_its_input_is_an_image(root: Pa
     again = TrainedGan.read(tmp_path / "generator.pt", CPU)
     assert again.shape == shape
     assert torch.equal(again.sample(labels, torch.Generator().manual_seed(0)), made)
-    with pytest.raises(SettingsError, match="gan.latent=image_to_image: has three channels, the images have 1"):
+    with pytest.raises(SettingsError, match=r"gan\.latent=image_to_image: has three channels, the images have 1"):
         shape.build(WganGp(latent=ImageToImage()), 0)
