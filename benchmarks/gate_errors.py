@@ -5,7 +5,7 @@
 Batches are simulated. A network has a share of the 30 frames of each sign right; the shares of a cell follow a beta
 distribution, with the accuracy and the spread between seeds that docs/results.md gives for three networks of the
 default recipe, and intra-class correlations that were measured on GTSRB's validation tracks. Compared are designs: how
-many seeds each side has, and whether the spread of seeds is part of the error (paired.Pairs) or only signs count.
+many seeds each side has, and whether the spread of seeds is part of the error (intervals.pairs) or only signs count.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from scipy.stats import beta, norm, t
 
 from training.evaluation.intervals.holm import holm
 from training.evaluation.intervals.paired import sign_flip
+from training.evaluation.intervals.pairs import Pairs, Side
 from training.retraining.gate import Gate
-from training.retraining.paired import Pairs, Side
 
 Floats = NDArray[np.float64]
 Draw = Callable[[], tuple[Floats, Floats]]
@@ -107,7 +107,7 @@ class Recipe:
 
 
 def beyond(before: Floats, after: Floats, shift: float) -> Floats:
-    """(C,): the p of the t test over signs and seeds of paired.Pairs, for all cells at once."""
+    """(C,): the p of the t test over signs and seeds of intervals.pairs, for all cells at once."""
     differences = after.mean(axis=0) - before.mean(axis=0)
     signs = differences.shape[1]
     by_sign = differences.var(axis=1, ddof=1) / signs

@@ -13,8 +13,8 @@ from pipelines.settings import AddedLater, Settings
 from pipelines.store.schema import CLEAN
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.intervals.holm import holm
+from training.evaluation.intervals.pairs import Pairs, Side
 from training.retraining.decision import Compared, Decision, Verdict
-from training.retraining.paired import Pairs, Side
 
 __all__ = ["Gate", "GateError", "Seeds"]
 
@@ -32,7 +32,7 @@ class Gate(Settings):
 
     A cell is worse if its accuracy is significantly below the champion's minus `margin`, and better if it is
     significantly above the champion's. The accuracies are means over the seeds of each side, signs are independent
-    (paired.Pairs), and both are tested over all cells together (intervals.holm) at `significance`. How often another
+    (intervals.pairs), and both are tested over all cells together (intervals.holm) at `significance`. How often another
     seed of the same recipe is promoted or refused as worse depends on the number of seeds: docs/operations.md has the
     simulated rates, which are above `significance` with fewer than three seeds on a side.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp, ttest_ind
 
 from training.evaluation.intervals.paired import PairedGroups
-from training.retraining.paired import Pairs, Side
+from training.evaluation.intervals.pairs import Pairs, Side
 
 SIGNS, FRAMES = 40, 10
 NAMES = np.repeat(np.arange(SIGNS), FRAMES).astype(str)
