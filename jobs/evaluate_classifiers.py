@@ -20,6 +20,7 @@ from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
 from training.evaluation.classifiers.table import tracked_metrics
 from training.evaluation.robustness import evaluation
+from training.evaluation.robustness.comparison import shown_comparison
 from training.evaluation.robustness.insides import write_insides
 from training.evaluation.robustness.recipes import shown_recipes
 from training.tracking import reopened_run
@@ -60,6 +61,8 @@ def run(arguments: Sequence[str]) -> None:
     console.print(accuracies(result.table))
     for recipe in shown_recipes(result.recipes):
         console.print(recipe)
+    if result.comparison:
+        console.print(*shown_comparison(result.comparison), sep="\n")
     for flag in result.flags:
         console.print(f"unreliable: {flag}")
     folder = evaluation.write_result(settings, models, result)

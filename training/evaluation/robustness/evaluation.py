@@ -24,6 +24,7 @@ from training.evaluation.classifiers.predicting import EvaluationError, Predicti
 from training.evaluation.classifiers.reports import write_reports
 from training.evaluation.classifiers.table import Subject, make_table, write_table
 from training.evaluation.robustness import figures as robustness_figures
+from training.evaluation.robustness.comparison import Comparison, compare
 from training.evaluation.robustness.curves import Curve, find_curves, measure_robustness
 from training.evaluation.robustness.flags import find_flags
 from training.evaluation.robustness.groups import grouped
@@ -47,7 +48,7 @@ class EvaluatedModel(NamedTuple):
 class Result(NamedTuple):
     """`predictions` by (model, variant as in Predictions.shown); `key` is a digest of the models' weights, of the
     images shown to them, and of recovered groups. `curves` and `flags`, sentences, are those of adversarial images;
-    `recipes` is of models that differ in their seeds alone."""
+    `recipes` is of models that differ in their seeds alone; `comparison` is of two models, or of two recipes."""
 
     predictions: Mapping[tuple[str, str], Predictions]
     table: pa.Table
@@ -55,6 +56,7 @@ class Result(NamedTuple):
     curves: Sequence[Curve]
     flags: Sequence[str]
     recipes: pa.Table
+    comparison: Comparison | None = None
 
 
 def evaluate(
@@ -101,9 +103,10 @@ def evaluate(
             f"groups=recovered: not used, since the dataset says which {settings.split} images show one object"
         )
     key = _key(models, subjects.values(), recovered)
-    recipes = measure_recipes(predictions, {name: model.classifier for name, model in models.items()})
+    every = {name: model.classifier for name, model in models.items()}
+    recipes, comparison = measure_recipes(predictions, every), compare(predictions, every)
     flags = [*_known_images(settings.split, models), *find_flags(predictions, curves)]
-    return Result(predictions, table, key, curves, flags, recipes)
+    return Result(predictions, table, key, curves, flags, recipes, comparison)
 
 
 def _known_images(split: Split, models: Mapping[str, EvaluatedModel]) -> list[str]:
@@ -117,15 +120,18 @@ def _known_images(split: Split, models: Mapping[str, EvaluatedModel]) -> list[st
 def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], result: Result) -> Path:
     """The folder of this result under settings.output_root, which is the same for the same models and images.
 
-    It contains evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), recipes.parquet and
-    recipes.csv if several models differ in their seeds alone, accuracy_by_noise.png, for
-    adversarial images accuracy_over_snr.png, accuracy_over_eps.png, accuracy_over_pixels.png and flags.txt if there are
-    any flags, and for each model <model>/reports and <model>/figures. Raises EvaluationError and StreamError."""
+    It contains evaluation.parquet, evaluation.csv, evaluation.yaml (the settings), recipes.parquet and recipes.csv if
+    several models differ in their seeds alone, comparison.parquet and comparison.csv of two models or recipes,
+    accuracy_by_noise.png, for adversarial images accuracy_over_snr.png, accuracy_over_eps.png,
+    accuracy_over_pixels.png and flags.txt if there are any flags, and for each model <model>/reports and
+    <model>/figures. Raises EvaluationError and StreamError."""
     names = "+".join(folder_name(name) for name in models)
     folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
     write_table(result.table, folder)
     if result.recipes:
         write_table(result.recipes, folder, "recipes")
+    if result.comparison and result.comparison.table:
+        write_table(result.comparison.table, folder, "comparison")
     with replacing(folder / "evaluation.yaml") as partial:
         partial.write_text(to_yaml(settings))
     figures.save(figures.accuracy_by_noise(result.table), folder / "accuracy_by_noise.png")

@@ -16,7 +16,7 @@ from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.classifiers.variants import in_order
 from training.evaluation.intervals.seeds import over_seeds
 
-__all__ = ["SCHEMA", "measure_recipes", "shown_recipes"]
+__all__ = ["SCHEMA", "measure_recipes", "seeds_of_recipes", "shown_recipes"]
 
 SCHEMA = pa.schema(
     [
@@ -46,7 +46,7 @@ def measure_recipes(
     """A row per variant for each recipe that has several seeds among the models; adversarial images, which are of one
     network, are left out."""
     rows: list[dict[str, Any]] = []
-    for names in _recipes(models):
+    for names in (names for names in seeds_of_recipes(models) if len(names) > 1):
         variants = {variant: found for (name, variant), found in predictions.items() if name == names[0]}
         for variant, first in variants.items():
             found = [predictions[name, variant] for name in names if (name, variant) in predictions]
@@ -83,15 +83,18 @@ def _shown_recipe(rows: Sequence[Mapping[str, Any]]) -> Table:
     return shown
 
 
-def _recipes(models: Mapping[str, AnyClassifier]) -> list[list[str]]:
-    """The names of models whose settings differ in their seeds alone, if there are several seeds."""
+def seeds_of_recipes(models: Mapping[str, AnyClassifier]) -> list[list[str]]:
+    """The names of models by recipe: those of one differ in their seeds alone. A model that does not say how it was
+    trained, as one from outside, is a recipe of its own."""
     found: dict[str, dict[int, str]] = {}
     for name, classifier in models.items():
         settings = classifier.about.get("settings", {})
-        if "seed" in settings:
-            recipe = {key: value for key, value in settings.items() if key not in NOT_THE_RECIPE}
-            data = settings.get("data", {})
-            recipe["data"] = {key: value for key, value in data.items() if key not in WITHOUT_EFFECT_IN_DATA}
-            recipe["datasets"] = classifier.about.get("datasets")
-            found.setdefault(json.dumps(recipe, sort_keys=True, default=str), {}).setdefault(settings["seed"], name)
-    return [list(names.values()) for names in found.values() if len(names) > 1]
+        if "seed" not in settings:
+            found[f"model {name}"] = {0: name}
+            continue
+        recipe = {key: value for key, value in settings.items() if key not in NOT_THE_RECIPE}
+        data = settings.get("data", {})
+        recipe["data"] = {key: value for key, value in data.items() if key not in WITHOUT_EFFECT_IN_DATA}
+        recipe["datasets"] = classifier.about.get("datasets")
+        found.setdefault(json.dumps(recipe, sort_keys=True, default=str), {}).setdefault(settings["seed"], name)
+    return [list(names.values()) for names in found.values()]
