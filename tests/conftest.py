@@ -106,6 +106,11 @@ def evaluate_classifiers() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def measure_stability() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "measure_stability.py")
+
+
+@pytest.fixture(scope="session")
 def evaluate_gans() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "evaluate_gans.py")
 

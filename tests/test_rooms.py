@@ -43,6 +43,9 @@ DOORS: dict[str, set[str]] = {
     "training.evaluation.classifiers": {"classifiers", "evaluation.intervals", "streams"},
     "training.evaluation.saliency": {"classifiers", "evaluation.classifiers", "streams"},
     "training.evaluation.units": {"classifiers", "evaluation.classifiers", "streams"},
+    "training.evaluation.stability": {
+        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "models", "streams",
+    },
     "training.gans": {"classifiers", "evaluation.classifiers", "loop", "models", "streams", "tracking"},
     "training.evaluation.robustness": {
         "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.saliency",

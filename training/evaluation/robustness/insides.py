@@ -1,6 +1,5 @@
 """What an evaluation shows of the insides of networks, if it is asked to: saliency maps and the load of units."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from pipelines.store.schema import CLEAN
 from training.evaluation.classifiers.flips import images_by_id
 from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.classifiers.sampling import random_sample
 from training.evaluation.classifiers.table import write_table
 from training.evaluation.robustness.evaluation import EvaluatedModel, Result, by_size, folder_name
 from training.evaluation.robustness.settings import Evaluation
@@ -58,7 +58,7 @@ def _units(
     if CLEAN not in own:
         console.print(f"no load of units of {name}: {CLEAN} is not among the variants")
         return []
-    found = own[CLEAN].at(_sample(own[CLEAN], settings.unit_load.images))
+    found = own[CLEAN].at(random_sample(own[CLEAN].image_ids, settings.unit_load.images))
     images = images_by_id(data, settings.split, found.variant, found.image_ids.tolist())
     pixels = np.stack([images[image_id] for image_id in found.image_ids.tolist()])
     rows = measure_units(settings.unit_load, name, model.classifier, found, pixels, settings.batch_size, settings.split)
@@ -67,9 +67,3 @@ def _units(
     else:
         console.print(f"no load of units of {name}: it has no activation that could be found")
     return rows
-
-
-def _sample(found: Predictions, images: int) -> np.ndarray[Any, np.dtype[np.str_]]:
-    """The ids of the first images in the order of a hash, which is a random sample, and the same for every model."""
-    order = sorted(found.image_ids.tolist(), key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
-    return np.array(order[:images], np.str_)
