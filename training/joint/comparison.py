@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.predicting import predict
+from training.evaluation.classifiers.reports import units_said
 from training.evaluation.classifiers.table import write_table
 from training.evaluation.intervals.proportions import Interval, Units
 from training.evaluation.intervals.seeds import over_seeds
@@ -85,14 +86,16 @@ def write_comparison(table: pa.Table, folder: Path, title: str) -> list[Path]:
 
 
 def as_markdown(table: pa.Table) -> str:
-    """Per cent: a row for the test images and for each generator, a column for each kind of classifier."""
+    """Per cent: a row for the test images and for each generator, a column for each kind of classifier; below it what
+    intervals count."""
     rows = table.to_pylist()
     kinds = list(dict.fromkeys(row["classifier"] for row in rows))
     lines = [f"| images | {' | '.join(kinds)} |", f"|---|{'---|' * len(kinds)}"]
     by_place: dict[str, list[str]] = {}
     for row in rows:
         by_place.setdefault(_place(row), []).append(_cell(row))
-    return "\n".join([*lines, *(f"| {place} | {' | '.join(cells)} |" for place, cells in by_place.items())]) + "\n"
+    lines += [f"| {place} | {' | '.join(cells)} |" for place, cells in by_place.items()]
+    return "\n".join([*lines, "", *units_said(rows)]) + "\n"
 
 
 def _place(row: Mapping[str, Any]) -> str:
