@@ -12,18 +12,23 @@ from training.attacks import ATTACKS
 from training.classifiers.settings import TrainClassifier
 from training.evaluation.gans.evaluation import GanEvaluation
 from training.gans.settings import TrainGan
+from training.joint.settings import TrainRobust
 from training.objectives import CrossEntropy
 from training.retraining.gate import Gate
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "fingerprints.json").read_text())
+RUNS: dict[str, type[TrainClassifier | TrainGan | TrainRobust]] = {
+    "classifier": TrainClassifier,
+    "gan": TrainGan,
+    "robust": TrainRobust,
+}
 MARK = "a key is new: mark it AddedLater, so that the runs that were before it can still be resumed"
 
 
 @pytest.mark.parametrize("name", GOLDEN["runs"])
 def test_a_training_run_keeps_its_fingerprint(name: str) -> None:
     run = GOLDEN["runs"][name]
-    kind: type[TrainClassifier | TrainGan] = TrainClassifier if name.startswith("classifier") else TrainGan
-    settings = kind.model_validate_json(json.dumps(run["settings"]))
+    settings = RUNS[name.split()[0]].model_validate_json(json.dumps(run["settings"]))
     assert settings.fingerprint({"clean": "d1"}, 2) == run["fingerprint"], MARK
 
 
