@@ -8,8 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from mlflow import MlflowClient
 from run_here import RunHere
 from small_attacks import classifier, rows, write_signs
+
+from training.tracking import Tracking, tracked_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 """Those of the exporters."""
@@ -122,6 +125,29 @@ def test_of_a_network_that_is_always_wrong_the_tables_say_so(
     assert "16 of 16 images are predicted wrongly already" in " ".join(done.stdout.split())
     (folder,) = tmp_path.iterdir()
     assert pl.read_parquet(folder / "images.parquet")["distance_l2"].null_count() == 16
+
+
+@pytest.mark.slow
+def test_the_latest_run_gets_its_metrics_tables_and_figures(
+    cwd: Path, measure_stability: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(cwd)
+    tracking = Tracking(experiment="classifiers", system_metrics_every_s=0.0)
+    with tracked_run(tracking, tmp_path / "run", "a classifier", {}, "python", [], {}) as run:
+        classifier().write(tmp_path / "model.pt")
+        run.log_file(tmp_path / "model.pt", "checkpoint")
+    assert measure_stability.main(["model=latest", *ARGUMENTS, f"output_root={tmp_path / 'out'}"]) == 0
+    client = MlflowClient(uri)
+    (folder,) = (tmp_path / "out").iterdir()
+    table = pl.read_parquet(folder / "stability.parquet").filter(pl.col("label").is_null())
+    expected = {
+        f"stability/{row['metric']}/clean": row["value"] for row in table.to_dicts() if row["value"] is not None
+    }
+    assert client.get_run(run.run_id).data.metrics == pytest.approx(expected)
+    names = {Path(file.path).name for file in client.list_artifacts(run.run_id, f"stability/{folder.name}")}
+    assert {"stability.parquet", "images.csv", "slopes.png", "stability.yaml"} <= names
 
 
 def test_dry_run_makes_nothing(

@@ -47,7 +47,7 @@ def _draw_example(axes: Sequence[Axes], measured: Measured, example: Example) ->
     found, row = measured.found, example.row
     label, becomes = (label_text(int(of[row]), found.class_names) for of in (found.labels, measured.becomes))
     change = example.after - example.before
-    factor = 0.5 / float(np.abs(change).max())
+    factor = 0.5 / (float(np.abs(change).max()) or 1.0)
     show(axes[0], example.before, f"{found.image_ids[row]}\n{label}", RIGHT)
     show(axes[1], example.after, f"{measured.snr_db[row]:.1f} dB\n{becomes}", WRONG)
     show(

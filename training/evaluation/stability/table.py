@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from pipelines.store.shown import Shown
 from training.evaluation.classifiers.reports import units_said
 from training.evaluation.classifiers.table import SCHEMA as TABLE
 from training.evaluation.intervals.proportions import Interval
@@ -145,9 +146,11 @@ def shown(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def tracked(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The metrics of all classes by their names in a tracked run: stability/distance_l2 …"""
+    """The metrics of all classes by their names in a tracked run: stability/distance_l2/clean …, for other splits than
+    the test images validation/stability/distance_l2/clean …"""
     return {
-        f"stability/{row['metric']}": row["value"]
+        ("" if row["split"] == "test" else f"{row['split']}/")
+        + f"stability/{row['metric']}/{Shown(row['noise'], row['level']).variant}": row["value"]
         for row in rows
         if row.get("label") is None and row["value"] is not None
     }

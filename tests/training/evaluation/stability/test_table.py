@@ -15,7 +15,15 @@ from training.evaluation.stability.figures import distances_by_class, slopes_and
 from training.evaluation.stability.measuring import Measured
 from training.evaluation.stability.table import image_rows, measured_rows, said, shown, tracked
 
-SUBJECT = {"model": "m", "run": None, "dataset_digest": "d", "size_px": 8, "noise": "none", "level": "none"}
+SUBJECT = {
+    "model": "m",
+    "run": None,
+    "dataset_digest": "d",
+    "size_px": 8,
+    "noise": "none",
+    "level": "none",
+    "split": "test",
+}
 N = 40
 
 
@@ -84,7 +92,9 @@ def test_what_is_left_out_is_said_and_the_least_stable_class_comes_first() -> No
     assert sentences[-1] == "Intervals count 38 images, each of an object of its own."
     table = shown(rows)
     assert list(table.columns[0].cells) == ["all", "masked", "unmasked"]
-    assert tracked(rows)["stability/wrong"] == 1
+    assert tracked(rows)["stability/wrong/clean"] == 1
+    on_noise = [{**row, "noise": "gaussian", "level": "max", "split": "validation"} for row in rows]
+    assert tracked(on_noise)["validation/stability/wrong/gaussian-max"] == 1
     images = image_rows(of).to_pylist()
     assert (images[0]["distance_l2"], images[0]["becomes"], images[2]["distance_relative"]) == (None, None, None)
     assert images[3]["becomes"] == 0 and images[3]["distance_l2"] == pytest.approx(of.distance[3])
