@@ -153,3 +153,8 @@ def tune() -> ModuleType:
 @pytest.fixture(scope="session")
 def run_grid() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "run_grid.py")
+
+
+@pytest.fixture(scope="session")
+def certify_classifier() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "certify_classifier.py")

@@ -59,6 +59,10 @@ DOORS: dict[str, set[str]] = {
         "classifiers", "evaluation.classifiers", "evaluation.intervals", "gans", "loop", "models", "streams",
         "tracking",
     },
+    "training.evaluation.certification": {
+        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "streams",
+        "tracking",
+    },
     "training.executors": {"attacks", "classifiers", "gans", "loop", "streams", "tracking"},
     "training.grids": {
         "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "loop",
