@@ -31,8 +31,9 @@ def sample(
 ) -> list[int]:
     predicted = []
     for number in range(n):
-        noise = noise_chunk(seed, purpose, image_id, number // CHUNK, image.shape)[number % CHUNK].numpy()
-        noisy = np.clip(image.numpy() + np.float32(std) * noise, 0, 1)
+        if number % CHUNK == 0:
+            noise = noise_chunk(seed, purpose, image_id, number // CHUNK, image.shape).numpy()
+        noisy = np.clip(image.numpy() + np.float32(std) * noise[number % CHUNK], 0, 1)
         with torch.no_grad():
             logits = network(torch.from_numpy(noisy)[None])[0].numpy()
         predicted.append(int(np.argmax(logits)))
