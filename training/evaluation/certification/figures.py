@@ -23,7 +23,8 @@ def accuracy_over_decibels(table: pa.Table, tally: Tally, title: str) -> Figure:
     rows = table.to_pylist()
     ratios = sorted({row["snr_db"] for row in rows if row["snr_db"] is not None}, reverse=True)
     ends = ratios[0] + MARGIN_DB, ratios[-1] - MARGIN_DB
-    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+    figure.suptitle(title, fontsize=10)
     axis = figure.subplots()
     for metric, name, style in (
         ("accuracy_network", "network, no attack", ":"),
@@ -43,11 +44,11 @@ def accuracy_over_decibels(table: pa.Table, tally: Tally, title: str) -> Figure:
     axis.plot(fine, certified, color=COLOURS["accuracy_certified"])
     axis.set(
         xlim=ends, ylim=(0, 102), xlabel="signal-to-noise ratio in L2, dB: stronger to the right",
-        ylabel="accuracy, %", title=title,
+        ylabel="accuracy, %",
     )  # fmt: skip
     axis.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
     axis.grid(color="0.9")
-    figure.legend(loc="outside right upper", fontsize=8)
+    figure.legend(loc="outside right center", fontsize=8)
     name_units(figure, [row for row in rows if row["unit"]])
     return figure
 

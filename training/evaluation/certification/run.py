@@ -117,8 +117,7 @@ def certify(plan: Plan, device: torch.device, console: Console) -> tuple[pa.Tabl
         write_table(table, plan.folder, "certification")
         with replacing(plan.folder / "certification.yaml") as partial:
             partial.write_text(to_yaml(plan.settings))
-        title = f"{plan.model.name}: {_how(plan)}"
-        figure = accuracy_over_decibels(table, tally, title)
+        figure = accuracy_over_decibels(table, tally, f"{plan.model.name}\n{_how(plan)}")
         figures.save(figure, plan.folder / "accuracy_over_decibels.png")
         flags = list(_flags(plan, tally))
         write_flags(flags, plan.folder / "flags.txt")
