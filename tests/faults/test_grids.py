@@ -21,10 +21,10 @@ SMALL = (
 )  # fmt: skip
 
 
-def start(cwd: Path, root: Path) -> subprocess.Popen[bytes]:
+def start(cwd: Path, root: Path, *arguments: str) -> subprocess.Popen[bytes]:
     cwd.mkdir(parents=True, exist_ok=True)
     with (cwd / "log").open("ab") as log:
-        command = [sys.executable, str(JOB), f"data.root={root}", *SMALL]
+        command = [sys.executable, str(JOB), f"data.root={root}", *SMALL, *arguments]
         variables = {**environment(), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(command, cwd=cwd, env=variables, stdout=log, stderr=subprocess.STDOUT)
 
@@ -53,3 +53,12 @@ def test_a_killed_grid_goes_on_and_has_the_same_table(tmp_path: Path) -> None:
     log = (cwd / "log").read_text()
     assert "resuming" in log
     assert len(list(cwd.glob("data/grids/small/runs/*/model.pt"))) == 4, "nothing was trained twice"
+
+
+def test_two_workers_make_the_same_table(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "gtsrb")
+    one, two = (
+        finish(start(tmp_path / name, root, f"workers={workers}"), tmp_path / name)
+        for name, workers in (("one", 1), ("two", 2))
+    )
+    assert one == two

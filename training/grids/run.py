@@ -3,9 +3,9 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -30,6 +30,7 @@ from training.loop.machine import machine_facts
 from training.loop.ranks import Ranks, ranks_on
 from training.loop.run_folder import RunFolder, find_runs
 from training.loop.tracked_training import Command, run_training
+from training.loop.workers import run_in_workers
 from training.streams.open_split import open_split
 from training.streams.stream import Data
 from training.streams.variant_names import without_network
@@ -49,7 +50,7 @@ def run_grid(settings: RunGrid, trainings: Trainings, command: Command) -> None:
     try:
         with lock_folder(settings.folder), _run_of(settings, command) as run:
             console.print(f"{settings.folder}; run {run.run_id}")
-            results, failed = _results(settings, trainings, command, recovered, run.run_id, console)
+            results, failed = _results(_Cells(settings, trainings, command, recovered, run.run_id), console)
             _write(settings, results, run, console)
     except FolderError as error:
         why = "another process runs this grid; wait for it, or stop it" if error.busy else error.reason
@@ -64,33 +65,57 @@ def describe_grid(settings: RunGrid, trainings: Trainings) -> str:
     return "\n".join([f"{settings.folder}: {len(lines)} rows, seeds {list(settings.seeds)}", *lines])
 
 
-def _results(
-    settings: RunGrid, trainings: Trainings, command: Command, recovered: RecoveredGroups | None, parent: str,
-    console: Console,
-) -> tuple[dict[str, list[list[Outcome]]], list[str]]:  # fmt: skip
-    """By row, for each seed; and a sentence for each cell that has failed. Seeds come first, so that the table has all
-    rows as early as possible."""
-    results: dict[str, list[list[Outcome]]] = {row: [] for row in settings.chosen}
-    failed = []
-    for seed in settings.seeds:
-        for row in results:
+class _Cells(NamedTuple):
+    """What all trainings of a grid share; `parent` is the id of its run."""
+
+    settings: RunGrid
+    trainings: Trainings
+    command: Command
+    recovered: RecoveredGroups | None
+    parent: str
+
+    def outcomes(self, row: str, seed: int) -> list[Outcome]:
+        """Trains and evaluates what has not been. Raises RoadsignError."""
+        training = self.trainings.load(row, seed)
+        folder = _trained(training, self.trainings, row, self.command, self.parent)
+        return _evaluated(self.settings, training, folder, self.recovered)
+
+    def fill(self, cells: Iterable[tuple[str, int]]) -> None:
+        """A training that fails does not keep the others from being made."""
+        for row, seed in cells:
+            console = make_console()
             console.print(f"{row}, seed {seed}")
             try:
-                training = trainings.load(row, seed)
-                folder = _trained(training, trainings, row, command, parent)
-                results[row].append(_evaluated(settings, training, folder, recovered))
+                self.outcomes(row, seed)
             except RoadsignError as error:
-                failed.append(f"{row}, seed {seed}: {error}")
-                console.print(f"failed: {error}")
+                console.print(f"{row}, seed {seed}: failed: {error}")
+
+
+def _results(cells: _Cells, console: Console) -> tuple[dict[str, list[list[Outcome]]], list[str]]:
+    """By row, for each seed; and a sentence for each cell that has failed, in workers twice. Seeds come first, so that
+    the table has all rows as early as possible."""
+    settings = cells.settings
+    places = [(row, seed) for seed in settings.seeds for row in settings.chosen]
+    if settings.workers > 1 and len(places) > 1:
+        run_in_workers(cells.fill, places, settings.workers)
+    results: dict[str, list[list[Outcome]]] = {row: [] for row in settings.chosen}
+    failed = []
+    for row, seed in places:
+        console.print(f"{row}, seed {seed}")
+        try:
+            results[row].append(cells.outcomes(row, seed))
+        except RoadsignError as error:
+            failed.append(f"{row}, seed {seed}: {error}")
+            console.print(f"failed: {error}")
     return results, failed
 
 
 def _trained(settings: TrainClassifier, trainings: Trainings, row: str, command: Command, parent: str) -> RunFolder:
     """The folder of the finished run with these settings, trained if there is none."""
-    opened: list[_Cell] = []
+    opened: list[_Child] = []
 
-    def open_training(ranks: Ranks) -> _Cell:
-        opened.append(_Cell(settings, ranks, row, parent))
+    def open_training(ranks: Ranks) -> _Child:
+        opened.append(_Child(settings, ranks, row, parent))
         return opened[-1]
 
     fingerprint = settings.fingerprint(_digests(settings.data), world_size=1)
@@ -186,7 +211,7 @@ def _run_of(settings: RunGrid, command: Command) -> Iterator[TrackedRun]:
         yield run
 
 
-class _Cell(TrackedClassifier):
+class _Child(TrackedClassifier):
     """A training whose run is a child of the grid's."""
 
     def __init__(self, settings: TrainClassifier, ranks: Ranks, row: str, parent: str) -> None:

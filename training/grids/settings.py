@@ -74,7 +74,8 @@ class Grid(Settings):
 class RunGrid(Settings):
     """Each row of `grid` with each of `seeds` is trained and evaluated on the images of `split`: on the variants of the
     data set (`variants`, or all), and under the attacks of the grid. `rows`: some of them. `groups` and `groups_file`
-    as in jobs/evaluate_classifiers.py. `attack_batch_size` images are attacked at a time."""
+    as in jobs/evaluate_classifiers.py. `attack_batch_size` images are attacked at a time. `workers` processes train and
+    evaluate at the same time on one device, which a small network uses better than one."""
 
     grid: Grid
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
@@ -84,6 +85,7 @@ class RunGrid(Settings):
     groups: Literal["recorded", "recovered"] = "recorded"
     groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
     attack_batch_size: int = Field(default=256, ge=1)
+    workers: int = Field(default=1, ge=1, le=64)
     output_root: LocalPath
 
     @model_validator(mode="after")

@@ -15,13 +15,13 @@ from training.classifiers.settings import WITHOUT_EFFECT, WITHOUT_EFFECT_IN_DATA
 from training.loop.machine import machine_facts
 from training.loop.ranks import ranks_on
 from training.loop.tracked_training import Command
+from training.loop.workers import run_in_workers
 from training.tracking import TrackedRun, tracked_run
 from training.tracking.runs import flattened
 from training.tuning.report import Found, describe_found, write_best
 from training.tuning.settings import Trainings, Tune
 from training.tuning.storage import counted, held_study, settle_killed
 from training.tuning.trials import Trials
-from training.tuning.workers import run_in_workers
 
 __all__ = ["describe_study", "tune"]
 
@@ -40,7 +40,7 @@ def tune(settings: Tune, trainings: Trainings, command: Command) -> None:
             console.print(f"{settings.folder}: {len(places)} trials to go; run {run.run_id}")
             trials = Trials(settings, trainings, run.run_id, command.facts)
             if settings.workers > 1 and len(places) > 1:
-                run_in_workers(trials, places)
+                run_in_workers(trials.run_stored, places, settings.workers)
             else:
                 trials.run(study, places)
             _finish(study, settings, trainings, run)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from pipelines.console import make_console
@@ -15,7 +16,7 @@ from training.loop.tracked_training import Command, run_training
 from training.loop.training import DivergedError
 from training.tracking import RunStoppedError
 from training.tuning.settings import Trainings, Tune
-from training.tuning.storage import sampler
+from training.tuning.storage import StudyError, open_study, sampler
 
 __all__ = ["Trials"]
 
@@ -33,6 +34,13 @@ class Trials(NamedTuple):
         for place in places:
             study.sampler = sampler(self.tune, place)
             self._run_one(study, study.ask())
+
+    def run_stored(self, places: Iterable[int]) -> None:
+        """As run, on the stored study, in a process of its own. Raises RoadsignError."""
+        try:
+            self.run(open_study(self.tune), places)
+        except StorageInternalError as error:
+            raise StudyError(str(error)) from None
 
     def _run_one(self, study: optuna.Study, trial: optuna.Trial) -> None:
         console = make_console()
