@@ -9,17 +9,18 @@ the two fools.
 """
 
 import argparse
-import hashlib
 import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from training.attacks import Eps, LabelledImages
 from training.attacks.ensemble import Ensemble
 from training.classifiers.trained import Classifier
+from training.evaluation.classifiers.sampling import random_sample
 from training.streams.stream import Data, open_stream, to_unit_floats
 
 BATCH_SIZE = 250
@@ -32,7 +33,7 @@ def read_images(data: Data, count: int) -> LabelledImages:
         images = to_unit_floats(batch.images, torch.device("cpu"))
         for row in batch.valid.nonzero().flatten().tolist():
             found[batch.image_ids[row]] = images[row], batch.labels[row]
-    ids = sorted(found, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())[:count]
+    ids = random_sample(np.array(list(found)), count).tolist()
     return LabelledImages(
         torch.stack([found[name][0] for name in ids]), torch.stack([found[name][1] for name in ids]), ids
     )

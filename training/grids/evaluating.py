@@ -1,6 +1,5 @@
 """A network of a grid under the variants of its data set and under attack."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from training.attacks import FixedStrength, LabelledImages
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.flips import images_by_id
 from training.evaluation.classifiers.predicting import Predictions, predict
+from training.evaluation.classifiers.sampling import random_sample
 from training.evaluation.robustness.groups import grouped
 from training.grids.outcomes import Outcome
 from training.grids.settings import GridAttack, RunGrid
@@ -45,7 +45,7 @@ def _attacked(
     settings: RunGrid, attack: GridAttack, classifier: Classifier, clean: Predictions, data: Data,
     device: torch.device, seed: int,
 ) -> Iterator[Outcome]:  # fmt: skip
-    chosen = clean.at(_first_by_hash(clean, attack.images))
+    chosen = clean.at(random_sample(clean.image_ids, attack.images))
     images = images_by_id(data, settings.split, CLEAN, chosen.image_ids.tolist())
     predicted: dict[Shown, list[NDArray[np.int64]]] = {shown: [] for shown in attack.strengths}
     for start in range(0, len(chosen.labels), settings.attack_batch_size):
@@ -66,9 +66,3 @@ def _attacked(
 
 def _unit_floats(images: Sequence[NDArray[Any]]) -> torch.Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(torch.float32).div_(255)
-
-
-def _first_by_hash(clean: Predictions, images: int | None) -> NDArray[np.str_]:
-    """A random sample, the same for every network and attack."""
-    order = sorted(clean.image_ids.tolist(), key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
-    return np.array(order[:images], np.str_)

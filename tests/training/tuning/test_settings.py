@@ -1,12 +1,12 @@
 """Which studies are refused before anything is trained."""
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from pipelines.errors import SettingsError
 from pipelines.settings import load
+from training.classifiers.arguments import own_and_trainings
 from training.tuning.settings import Trainings, Tune
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -67,9 +67,6 @@ def test_settings_of_the_training_that_contradict_the_study_are_refused(given: t
         trainings(given=given)
 
 
-def test_the_command_line_takes_keys_of_the_study_and_of_its_trainings(tune: ModuleType) -> None:
-    of_training = [tune.is_of_training(each) for each in ("epochs=3", "data.root=x", "seed=1", "model.dropout=0.1")]
-    of_study = [
-        tune.is_of_training(each) for each in ("trials=3", "study.name=x", "--dry-run", "--config", "conf/a.yaml")
-    ]
-    assert all(of_training) and not any(of_study)
+def test_the_command_line_takes_keys_of_the_study_and_of_its_trainings() -> None:
+    of_study, of_training = ["trials=3", "study.name=x", "--dry-run", "--config", "a.yaml"], ["epochs=3", "data.root=x"]
+    assert own_and_trainings([*of_training, *of_study], Tune) == (of_study, of_training)
