@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -37,6 +36,7 @@ from training.evaluation.classifiers import figures
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.flips import images_by_id
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions, predict
+from training.evaluation.classifiers.sampling import random_sample
 from training.evaluation.classifiers.table import write_table
 from training.evaluation.robustness.evaluation import folder_name, write_flags
 from training.evaluation.robustness.groups import grouped
@@ -85,7 +85,7 @@ def prepare(settings: CertifyClassifier, model: CertifiedModel, device: torch.de
     classifier.network.to(memory_format=torch.channels_last)
     found = predict({model.name: classifier}, data, settings.split, [CLEAN], device)
     clean = grouped(found, {model.name: classifier}, data, recovered, device, 512)[model.name, CLEAN]
-    chosen = clean.at(_first_by_hash(clean, settings.data.images))
+    chosen = clean.at(random_sample(clean.image_ids, settings.data.images))
     certifier, method = _certifier(settings, model)
     notes = [noise_note(model.name, classifier, settings.sigma_grey, data)] if method == "smoothing" else []
     if settings.split in classifier.trained_on:
@@ -174,11 +174,6 @@ def _certifier(settings: CertifyClassifier, model: CertifiedModel) -> tuple[Cert
         return LipschitzCertifier(network, constant), "lipschitz"
     smoothed = Smoothed(network, settings.std, classifier.shape.num_classes, settings.seed, settings.batch_size)
     return SmoothingCertifier(settings, smoothed), "smoothing"
-
-
-def _first_by_hash(clean: Predictions, images: int | None) -> NDArray[np.str_]:
-    order = sorted(clean.image_ids.tolist(), key=lambda image_id: hashlib.sha256(image_id.encode()).digest())
-    return np.array(order[:images], np.str_)
 
 
 def _subject(plan: Plan) -> dict[str, Any]:
