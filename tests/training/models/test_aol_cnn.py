@@ -98,3 +98,17 @@ def test_odd_widths_are_refused_and_other_models_have_no_constant() -> None:
         AolCnn(widths=(16, 31, 64))
     model = BaselineCnn()
     assert model.lipschitz_constant(model.build(16, 5, MEAN, STD, 0)) is None
+
+
+def test_another_library_finds_no_greater_constant(capsys: pytest.CaptureFixture[str]) -> None:
+    """deel-torchlip's Jacobians, noise and attack at images; it prints what it finds."""
+    from deel.torchlip import GroupSort2
+    from deel.torchlip.utils import evaluate_lip_const
+
+    torch.manual_seed(0)
+    network = AolCnn(widths=(4, 4, 4), dense=8).build(8, 5, MEAN, STD, 0).eval()
+    found = evaluate_lip_const(network, torch.rand(4, 3, 8, 8), evaluation_type="all")
+    assert 0 < found <= 1 + 1e-4, capsys.readouterr().out
+    values = torch.randn(3, 8)
+    pairs = GroupSort2()(values.view(3, 2, 4).transpose(1, 2).reshape(3, 8)).view(3, 4, 2)
+    torch.testing.assert_close(MaxMin()(values), torch.cat([pairs[..., 1], pairs[..., 0]], dim=1))
