@@ -103,7 +103,7 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
         (["data.root=nowhere"], 1, "no such dataset .* make it: spark-submit jobs/make_noisy_datasets.py"),
         (["data.size_px=40"], 1, r"size_px=40.*: no such dataset .*'sizes_px=\[40\]'"),
         (["data.mixture={gaussian-huge: 1.0}"], 1, r"variant=gaussian-huge: no such dataset \(variants there: clean"),
-        (["model=resnet500"], 2, "there are: baseline_cnn, baseline_cnn_mixture, baseline_cnn_paper"),
+        (["model=resnet500"], 2, "there are: aol_cnn, baseline_cnn, baseline_cnn_mixture"),
         (["device=cuda"], 2, "device=cuda: 1 needed on this machine, 0 found; use device=cpu"),
         (["resume=nowhere"], 1, "nowhere: not a run folder; resume takes never, auto, or the folder of a run"),
         (["epochs=0"], 2, "epochs: Input should be greater than or equal to 1"),

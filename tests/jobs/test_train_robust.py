@@ -136,7 +136,7 @@ def test_a_run_that_ended_before_its_comparison_resumes_and_gives_the_same(
         (["classifier_every=5"], 2, "iterations: the classifiers take no step in fewer than 5"),
         (["keep_every=3"], 2, "iterations: 4 is not a multiple of keep_every=3"),
         (["keep_every=8"], 2, "iterations: 4 is not a multiple of keep_every=8"),
-        (["classifier=lenet"], 2, "classifier: expected one of baseline_cnn"),
+        (["classifier=lenet"], 2, "classifier: expected one of aol_cnn, baseline_cnn"),
         (["classifier={kind: classic_classifier, weights: x.pt}"], 2, "classifiers start from drawn weights"),
         (["classifier_seeds=[1,1]"], 2, "classifier_seeds: contains duplicates"),
         (["gan=dcgan"], 2, "gan: expected one of wgan_gp"),

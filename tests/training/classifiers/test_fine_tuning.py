@@ -43,6 +43,7 @@ def state(of: ClassifierTraining) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("kind", "count", "head"),
     [
+        ("aol_cnn", 8, ["19"]),
         ("baseline_cnn", 5, ["13"]),
         ("classic_classifier", 4, ["11", "12"]),
         ("inception_v3", 17, ["fc"]),

@@ -55,7 +55,7 @@ def test_weights_of_another_network_and_changed_weights_are_refused(tmp_path: Pa
     with pytest.raises(CheckpointError, match=r"resized.pt: does not fit this version's network"):
         Classifier.read(tmp_path / "resized.pt", CPU)
     Checkpoint({**found.settings, "model": {"kind": "resnet500"}}, found.state).write(tmp_path / "unknown.pt")
-    with pytest.raises(CheckpointError, match=r"unknown.pt: .*expected one of baseline_cnn"):
+    with pytest.raises(CheckpointError, match=r"unknown.pt: .*expected one of aol_cnn, baseline_cnn"):
         Classifier.read(tmp_path / "unknown.pt", CPU)
     changed = {name: tensor + 1e-3 for name, tensor in found.state["network"].items()}
     Checkpoint(found.settings, {"network": changed}).write(tmp_path / "changed.pt")
