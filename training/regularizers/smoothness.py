@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import one_hot
 
 from pipelines.errors import SettingsError
 from pipelines.settings import Settings
@@ -66,15 +66,21 @@ class Smoothness(Settings):
         self, features: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor, num_classes: int
     ) -> torch.Tensor:
         times = 1 if self.images == "given" else len(features) // len(labels)
-        rows = valid.repeat(times)
-        features = features[: len(rows)][rows].flatten(1).float()
-        return label_smoothness(features, one_hot(labels.repeat(times)[rows], num_classes).float(), self.power)
+        rows, signal = valid.repeat(times), one_hot(labels.repeat(times), num_classes).float()
+        features = features[: len(rows)].float()
+        if not valid.all():
+            features, signal = features[rows], signal[rows]
+        if features.ndim == 4:
+            features = features.permute(0, 2, 3, 1)  # in channels_last memory flattening then copies nothing
+        return label_smoothness(features.flatten(1), signal, self.power)
 
 
 def label_smoothness(features: torch.Tensor, signal: torch.Tensor, power: int) -> torch.Tensor:
     """tr(Yᵀ L^power Y) for features (N, F) and the signal Y (N, classes). A vector of zeros is similar to none."""
-    unit = normalize(features, dim=1)
-    similar = unit @ unit.t()
+    products = features @ features.t()
+    squares = products.diagonal()
+    inverse = torch.where(squares > 0, squares, 1.0).rsqrt()  # of the N norms, not of all values
+    similar = inverse[:, None] * products * inverse
     laplacian = torch.diag(similar.sum(1)) - similar
     moved = signal
     for _ in range(power):
