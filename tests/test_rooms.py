@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
-    "console", "errors", "settings", "datasets",
+    "console", "errors", "settings", "datasets", "noise",
     "store.atomic_file", "store.schema", "store.shown", "store.contents", "store.recovered_groups",
 }  # fmt: skip
 """What training may import of pipelines."""

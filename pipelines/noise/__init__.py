@@ -3,7 +3,7 @@
 from pipelines.noise.black_columns import BlackColumns
 from pipelines.noise.black_rows import BlackRows
 from pipelines.noise.blur import Blur
-from pipelines.noise.contract import Draw, Image, Noise, generator
+from pipelines.noise.contract import Draw, Image, Noise, Strength, generator
 from pipelines.noise.gaussian import Gaussian
 from pipelines.noise.jpeg import Jpeg
 from pipelines.noise.patches import Patches
@@ -12,7 +12,7 @@ from pipelines.noise.random import Random
 from pipelines.noise.salt_pepper import SaltPepper
 from pipelines.noise.speckle import Speckle
 
-__all__ = ["NOISES", "Draw", "Image", "Noise", "generator"]
+__all__ = ["NOISES", "Draw", "Image", "Noise", "Strength", "generator"]
 
 NOISES: dict[str, type[Noise]] = {
     "gaussian": Gaussian,

@@ -4,14 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 
 class BlackColumns(Noise):
     """Turns round(fraction × width) random columns of pixels black (proposal: "black rows/cols of pixels")."""
 
     kind: ClassVar[str] = "black_columns"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"fraction"})
     fraction: float = Field(ge=0, le=1)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(100 * self.fraction, "columns turned black, %")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import ImageFilter
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 from pipelines.noise.pillow import from_pillow, to_pillow
 
 
@@ -15,7 +15,12 @@ class Blur(Noise):
     """
 
     kind: ClassVar[str] = "blur"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"std_px"})
     std_px: float = Field(ge=0)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(self.std_px, "standard deviation, px")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> None:

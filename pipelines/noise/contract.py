@@ -2,14 +2,14 @@
 
 import hashlib
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.settings import Settings
 
-__all__ = ["Draw", "Image", "Noise", "generator"]
+__all__ = ["Draw", "Image", "Noise", "Strength", "generator"]
 
 Image = NDArray[np.uint8]
 """height × width × RGB, 0–255."""
@@ -17,11 +17,24 @@ Draw = Any
 """The random part of one noise on one image; defined by each noise."""
 
 
+class Strength(NamedTuple):
+    """`value` increases with the noise, and is 0 without it; `unit` is what it counts, as the label of an axis."""
+
+    value: float
+    unit: str
+
+
 class Noise(Settings):
     """`draw` does not depend on the strength, so the levels of a noise on one image share one draw, and a stronger
     level is a stronger version of the same noise (design: scaled or nested)."""
 
     kind: ClassVar[str]
+    strength_keys: ClassVar[frozenset[str]]
+    """The settings that `strength` is made of; noises that differ in no others are levels of one noise."""
+
+    @property
+    @abstractmethod
+    def strength(self) -> Strength: ...
 
     @classmethod
     @abstractmethod

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 
 class Gaussian(Noise):
@@ -15,8 +15,13 @@ class Gaussian(Noise):
     script that adds two uint8 arrays would, so that 250 + 10 is 4."""
 
     kind: ClassVar[str] = "gaussian"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"std_grey"})
     std_grey: float = Field(ge=0, le=255)
     overflow: Literal["clip", "wrap"] = "clip"
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(self.std_grey, "standard deviation, grey levels of 255")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 from pipelines.noise.pillow import from_pillow, to_pillow
 
 
@@ -15,7 +15,12 @@ class Jpeg(Noise):
     leaves all images as they are."""
 
     kind: ClassVar[str] = "jpeg"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"quality"})
     quality: int = Field(ge=1, le=100)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(float(100 - self.quality), "100 − JPEG quality")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> None:

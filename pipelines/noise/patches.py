@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 MAX_PATCHES = 16
 
@@ -24,8 +24,13 @@ class Patches(Noise):
     """
 
     kind: ClassVar[str] = "patches"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"count"})
     count: int = Field(ge=0, le=MAX_PATCHES)
     side_fraction: float = Field(default=0.25, gt=0, le=1)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(float(self.count), "patches")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> PatchesDraw:

@@ -3,7 +3,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 
 class Periodic(Noise):
@@ -17,10 +17,15 @@ class Periodic(Noise):
     """
 
     kind: ClassVar[str] = "periodic"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"amplitude", "amplitude_grey"})
     amplitude: float = Field(ge=0, allow_inf_nan=False)
     amplitude_grey: float = Field(default=50.0, ge=0, allow_inf_nan=False)
     period_px: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     pattern: Literal["vertical", "horizontal", "either"] = "either"
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(self.amplitude * self.amplitude_grey, "amplitude, grey levels of 255")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 
 class RandomDraw(NamedTuple):
@@ -19,7 +19,12 @@ class Random(Noise):
     noise")."""
 
     kind: ClassVar[str] = "random"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"fraction"})
     fraction: float = Field(ge=0, le=1)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(100 * self.fraction, "pixels replaced, %")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> RandomDraw:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 
 class SaltPepperDraw(NamedTuple):
@@ -23,6 +23,7 @@ class SaltPepper(Noise):
     Table 2) or "probability"."""
 
     kind: ClassVar[str] = "salt_pepper"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"amount", "unit"})
     amount: float = Field(ge=0)
     unit: Literal["per_cent", "probability"] = "per_cent"
 
@@ -35,6 +36,10 @@ class SaltPepper(Noise):
         if self.fraction > 1:
             raise ValueError(f"amount {self.amount} {self.unit} is more than all pixels")
         return self
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(100 * self.fraction, "pixels turned black or white, %")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> SaltPepperDraw:

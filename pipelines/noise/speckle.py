@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipelines.noise.contract import Image, Noise
+from pipelines.noise.contract import Image, Noise, Strength
 
 
 class Speckle(Noise):
@@ -13,7 +13,12 @@ class Speckle(Noise):
     perturbations", 2019: "speckle noise", 0.15 to 0.6). Rounded and clipped to 0–255."""
 
     kind: ClassVar[str] = "speckle"
+    strength_keys: ClassVar[frozenset[str]] = frozenset({"std_fraction"})
     std_fraction: float = Field(ge=0, le=10)
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(self.std_fraction, "standard deviation, share of the value")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -53,12 +53,12 @@ def levels_of(given: object) -> dict[str, Noise]:
 class NoisyDatasets(Settings):
     """One run: every image of `dataset` in every one of `variants` and `sizes_px`.
 
-    `noise` comes from the menus in conf/noise/ and maps variant names to noises; `variants` is "all" or a selection of
-    "clean" and these names. `validation_fraction` of each class's groups become the validation split. `images_per_part`
-    and `images_per_row_group` determine the files from the data alone; `partitions` is the number of Spark tasks that
-    share the parts (by default one task per part) and does not change the output. `verify` reads existing variants and
-    makes those again that do not match their manifests. `batch_id` identifies the retraining that the run belongs to,
-    and is recorded in the manifests."""
+    `noise` comes from the menus in conf/noise/ and maps variant names to noises; `variants` is "all", "noisy" for all
+    but clean, or a selection of "clean" and these names. `validation_fraction` of each class's groups become the
+    validation split. `images_per_part` and `images_per_row_group` determine the files from the data alone; `partitions`
+    is the number of Spark tasks that share the parts (by default one task per part) and does not change the output.
+    `verify` reads existing variants and makes those again that do not match their manifests. `batch_id` identifies the
+    retraining that the run belongs to, and is recorded in the manifests."""
 
     dataset: Annotated[ImageSource, PlainValidator(_dataset), PlainSerializer(describe)]
     output_root: LocalPath
@@ -69,7 +69,7 @@ class NoisyDatasets(Settings):
         PlainValidator(levels_of),
         PlainSerializer(lambda noises: {name: describe(noise) for name, noise in noises.items()}),
     ]
-    variants: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
+    variants: Literal["all", "noisy"] | Annotated[tuple[str, ...], Field(min_length=1)]
     seed: int = Field(ge=0)
     splits: tuple[Split, ...] = Field(min_length=1)
     validation_fraction: float = Field(ge=0, lt=1)
@@ -96,7 +96,7 @@ class NoisyDatasets(Settings):
     @model_validator(mode="after")
     def _variants_exist(self) -> Self:
         known = (CLEAN, *self.noise)
-        if self.variants != "all" and (unknown := [name for name in self.variants if name not in known]):
+        if isinstance(self.variants, tuple) and (unknown := [name for name in self.variants if name not in known]):
             raise ValueError(f"variants: unknown: {', '.join(unknown)}; with this noise there are: {', '.join(known)}")
         return self
 
@@ -104,6 +104,8 @@ class NoisyDatasets(Settings):
     def chosen(self) -> dict[str, Noise | None]:
         """The noise of each variant to make; None for clean."""
         all_noises: dict[str, Noise | None] = {CLEAN: None, **self.noise}
+        if self.variants == "noisy":
+            return {**self.noise}
         return {name: noise for name, noise in all_noises.items() if self.variants == "all" or name in self.variants}
 
     @property

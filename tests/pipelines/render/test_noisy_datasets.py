@@ -126,7 +126,7 @@ def test_splits_come_in_the_order_of_the_contract() -> None:
             "variants=[clean,gaussian-huge,nope]",
             f"unknown: gaussian-huge, nope; with this noise there are: clean, {', '.join(PAPER)}",
         ),
-        ("noise=none", f"noise=none: not in {CONFIG.parent / 'noise'}; there are: held_out, paper, proposal"),
+        ("noise=none", f"noise=none: not in {CONFIG.parent / 'noise'}; there are: held_out, ladder, paper, proposal"),
         (
             "noise.fog.levels.min.x=1",
             "noise: fog: unknown noise; there are: gaussian, periodic, salt_pepper, random, patches, blur,",

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from pipelines.datasets.card import DatasetCard
 from pipelines.errors import RoadsignError
+from pipelines.noise import Noise
 from pipelines.store.schema import CLEAN, Split
 from pipelines.store.shown import Shown
 from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers.attack_facts import AttackFacts, read_attack_facts
 from training.evaluation.classifiers.row_columns import read_groups
-from training.evaluation.classifiers.variants import shown_of
+from training.evaluation.classifiers.variants import noise_of, shown_of
 from training.evaluation.intervals.proportions import DesignEffect, Units
 from training.streams.stream import Batch, Data, open_stream, to_unit_floats
 
@@ -41,7 +42,7 @@ class Predictions:
     the first batch had the same logits in a second pass; only adversarial images get one. `groups` (N,) names the
     object that each image shows, None if that is unknown; `recovered` is whether the names were recovered from the
     images instead of being recorded by the source. `design_effect` is an estimate from other images, for unknown
-    groups."""
+    groups. `noise` is what was added; None for clean, adversarial and generated images."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
@@ -57,6 +58,7 @@ class Predictions:
     groups: NDArray[np.str_] | None = None
     recovered: bool = False
     design_effect: DesignEffect | None = None
+    noise: Noise | None = None
 
     @cached_property
     def units(self) -> Units:
@@ -186,6 +188,7 @@ def _predict_variant(
             recorded,
             transfer=attack is not None and attack.network != classifiers[name].digest,
             groups=groups,
+            noise=noise_of(opened),
         )
         for name, parts in logits.items()
     }

@@ -9,6 +9,8 @@ from typing import Any
 from fsspec.core import url_to_fs
 
 from pipelines.errors import StreamError
+from pipelines.noise import NOISES, Noise
+from pipelines.settings import choose
 from pipelines.store.schema import CLEAN, GENERATED, Cell, Split
 from pipelines.store.shown import NONE, Shown
 from training.streams.manifests import AGAIN, read_manifest
@@ -17,7 +19,7 @@ from training.streams.parquet_pieces import Opener
 from training.streams.stream import Data
 from training.streams.variant_names import find_cell, names_of
 
-__all__ = ["has_images", "in_order", "shown_of", "variants_of"]
+__all__ = ["has_images", "in_order", "noise_of", "shown_of", "variants_of"]
 
 LEVELS = ("min", "avg", "max")
 
@@ -75,6 +77,15 @@ def shown_of(opened: OpenVariant) -> Shown:
     if shown is None:
         raise StreamError(f"{opened.folder}: its manifest does not say how it is shown; {AGAIN}")
     return shown
+
+
+def noise_of(opened: OpenVariant) -> Noise | None:
+    """What was added to the variant's images; None for clean, adversarial and generated ones. Raises StreamError."""
+    recorded = opened.manifest.fingerprint.get("noise")
+    try:
+        return None if recorded is None else choose(NOISES, recorded)
+    except ValueError as error:
+        raise StreamError(f"{opened.folder}: its manifest has an unknown noise ({error}); {AGAIN}") from None
 
 
 def _fingerprint(opener: Opener, folder: str) -> Mapping[str, Any]:
