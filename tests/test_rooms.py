@@ -51,6 +51,9 @@ DOORS: dict[str, set[str]] = {
         "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.saliency",
         "evaluation.units", "streams",
     },
+    "training.evaluation.report": {
+        "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "streams", "tracking",
+    },
     "training.evaluation.gans": {
         "augmentation", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness",
         "gans", "loop", "models", "streams", "tracking",
