@@ -67,7 +67,9 @@ def simulated(
 
 
 def covered(truth: Truth, seeds: int, criterion: Criterion, batches: int, signs: int, seed: int = 0) -> float:
-    ladder = Ladder("gaussian", "grey levels", tuple(Rung(strength, str(strength)) for strength in STRENGTHS))
+    ladder = Ladder(
+        "gaussian", "grey levels", "standard deviation", tuple(Rung(strength, str(strength)) for strength in STRENGTHS)
+    )
     true, hits = truth.threshold(criterion), 0
     for number in range(batches):
         shown = simulated(truth, seeds, np.random.default_rng([seed, number]), signs)

@@ -16,7 +16,7 @@ class BlackRows(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(100 * self.fraction, "rows turned black, %")
+        return Strength(100 * self.fraction, "%", "rows turned black")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:

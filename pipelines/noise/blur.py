@@ -20,7 +20,7 @@ class Blur(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(self.std_px, "standard deviation, px")
+        return Strength(self.std_px, "px", "standard deviation")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> None:

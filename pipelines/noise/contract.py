@@ -18,10 +18,21 @@ Draw = Any
 
 
 class Strength(NamedTuple):
-    """`value` increases with the noise, and is 0 without it; `unit` is what it counts, as the label of an axis."""
+    """`value` of `quantity` in `unit`, which is "" for a number of things; the value increases with the noise, and is 0
+    without it."""
 
     value: float
     unit: str
+    quantity: str
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis."""
+        return f"{self.quantity}, {self.unit}" if self.unit else self.quantity
+
+    @property
+    def text(self) -> str:
+        return f"{self.quantity} {self.value:g} {self.unit}".rstrip()
 
 
 class Noise(Settings):

@@ -21,7 +21,7 @@ class Gaussian(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(self.std_grey, "standard deviation, grey levels of 255")
+        return Strength(self.std_grey, "grey levels", "standard deviation")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:

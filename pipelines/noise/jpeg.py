@@ -20,7 +20,7 @@ class Jpeg(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(float(100 - self.quality), "100 − JPEG quality")
+        return Strength(float(100 - self.quality), "", "100 − JPEG quality")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> None:

@@ -30,7 +30,7 @@ class Patches(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(float(self.count), "patches")
+        return Strength(float(self.count), "", "patches")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> PatchesDraw:

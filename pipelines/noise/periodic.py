@@ -25,7 +25,7 @@ class Periodic(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(self.amplitude * self.amplitude_grey, "amplitude, grey levels of 255")
+        return Strength(self.amplitude * self.amplitude_grey, "grey levels", "amplitude")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> bool:

@@ -24,7 +24,7 @@ class Random(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(100 * self.fraction, "pixels replaced, %")
+        return Strength(100 * self.fraction, "%", "pixels replaced")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> RandomDraw:

@@ -39,7 +39,7 @@ class SaltPepper(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(100 * self.fraction, "pixels turned black or white, %")
+        return Strength(100 * self.fraction, "%", "pixels turned black or white")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> SaltPepperDraw:

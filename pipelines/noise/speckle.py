@@ -18,7 +18,7 @@ class Speckle(Noise):
 
     @property
     def strength(self) -> Strength:
-        return Strength(self.std_fraction, "standard deviation, share of the value")
+        return Strength(self.std_fraction, "of the value", "standard deviation")
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:

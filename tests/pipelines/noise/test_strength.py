@@ -46,9 +46,12 @@ def test_a_stronger_level_has_a_larger_strength_and_changes_more(kind: str) -> N
 
 def test_strengths_are_in_their_units() -> None:
     noises = menu("paper", "readings")
-    assert noises["gaussian-max"].strength == (50.0, "standard deviation, grey levels of 255")
-    assert noises["periodic-avg"].strength == (25.0, "amplitude, grey levels of 255")
+    assert noises["gaussian-max"].strength == (50.0, "grey levels", "standard deviation")
+    assert noises["periodic-avg"].strength == (25.0, "grey levels", "amplitude")
     assert noises["periodic-max_30grey_10px"].strength.value == 30.0
+    assert noises["periodic-avg"].strength.text == "amplitude 25 grey levels"
+    assert noises["gaussian-max"].strength.axis == "standard deviation, grey levels"
+    assert menu("proposal")["patches-avg"].strength.text == "patches 2"
     assert noises["salt_pepper-max"].strength.value == pytest.approx(0.4)
     assert noises["salt_pepper-max_probability"].strength.value == pytest.approx(40.0)
 

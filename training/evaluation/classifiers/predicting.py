@@ -42,7 +42,8 @@ class Predictions:
     the first batch had the same logits in a second pass; only adversarial images get one. `groups` (N,) names the
     object that each image shows, None if that is unknown; `recovered` is whether the names were recovered from the
     images instead of being recorded by the source. `design_effect` is an estimate from other images, for unknown
-    groups. `noise` is what was added; None for clean, adversarial and generated images."""
+    groups. `noise` is what was added, None for clean, adversarial and generated images; `snr_db` is the mean ratio of
+    the variant's images in this split, None of clean ones."""
 
     image_ids: NDArray[np.str_]
     labels: NDArray[np.int64]
@@ -59,6 +60,7 @@ class Predictions:
     recovered: bool = False
     design_effect: DesignEffect | None = None
     noise: Noise | None = None
+    snr_db: float | None = None
 
     @cached_property
     def units(self) -> Units:
@@ -189,6 +191,7 @@ def _predict_variant(
             transfer=attack is not None and attack.network != classifiers[name].digest,
             groups=groups,
             noise=noise_of(opened),
+            snr_db=opened.manifest.statistics[split].snr_db_mean,
         )
         for name, parts in logits.items()
     }

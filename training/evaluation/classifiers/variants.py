@@ -19,7 +19,7 @@ from training.streams.parquet_pieces import Opener
 from training.streams.stream import Data
 from training.streams.variant_names import find_cell, names_of
 
-__all__ = ["has_images", "in_order", "noise_of", "shown_of", "variants_of"]
+__all__ = ["LEVELS", "has_images", "in_order", "noise_of", "shown_of", "variants_of"]
 
 LEVELS = ("min", "avg", "max")
 

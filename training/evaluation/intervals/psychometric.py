@@ -46,23 +46,23 @@ class Fits(NamedTuple):
         return np.where(share <= 0, 0.0, np.where(share < 1, found, np.inf))
 
 
-def fit(wrong: Floats, images: Floats, strengths: Floats, limit: float) -> Fits:
+def fit(wrong: Floats, images: Floats, strengths: Floats) -> Fits:
     """The fit of each row of `wrong` and `images` (B, L), the errors among the images at `strengths` (L,) ≥ 0; a
-    strength of 0 is no noise. `limit` is the largest share of errors that endless noise can cause, 1 − 1/classes.
+    strength of 0 is no noise.
 
     Binomial likelihood, maximized by Fisher's scoring with Levenberg's and Marquardt's damping, over the logits of
-    lapse and of (limit's share of its maximum), ln(middle) and ln(slope) within SLOPES. Images of one object are alike,
-    which the estimate does not mind; its interval must come from resampling objects."""
+    limit and of lapse's share of it, ln(middle), and ln(slope) within SLOPES. Images of one object are alike, which the
+    estimate does not mind; its interval must come from resampling objects."""
     logs = _log(strengths)
-    parameters = _start(wrong, images, strengths, limit)
-    loss, damping = _loss(parameters, wrong, images, logs, limit), np.full(len(wrong), DAMPING[0])
+    parameters = _start(wrong, images, strengths)
+    loss, damping = _loss(parameters, wrong, images, logs), np.full(len(wrong), DAMPING[0])
     for _ in range(STEPS):
-        gradient, information = _score(parameters, wrong, images, logs, limit)
+        gradient, information = _score(parameters, wrong, images, logs)
         diagonal = np.einsum("bii->bi", information)
         ridge = damping[:, None, None] * np.eye(4) * (diagonal[:, None, :] + LEAST_WEIGHT)
         step = np.linalg.solve(information + ridge, gradient[..., None])[..., 0]
         tried = _bounded(parameters + step)
-        new_loss = _loss(tried, wrong, images, logs, limit)
+        new_loss = _loss(tried, wrong, images, logs)
         better = new_loss <= loss
         gain = np.where(better, loss - new_loss, np.inf)
         parameters = np.where(better[:, None], tried, parameters)
@@ -70,7 +70,7 @@ def fit(wrong: Floats, images: Floats, strengths: Floats, limit: float) -> Fits:
         damping = np.clip(np.where(better, damping / 5, damping * 5), *DAMPING[1:])
         if (((gain < CONVERGED * (1 + loss)) & better) | (damping >= DAMPING[2])).all():
             break
-    lapse, top, middle, slope = _natural(parameters, limit)
+    lapse, top, middle, slope = _natural(parameters)
     return Fits(lapse, top, middle, slope)
 
 
@@ -79,23 +79,23 @@ def _log(strengths: Floats) -> Floats:
         return np.log(strengths)
 
 
-def _start(wrong: Floats, images: Floats, strengths: Floats, limit: float) -> Floats:
+def _start(wrong: Floats, images: Floats, strengths: Floats) -> Floats:
     """(B, 4): from the shares of errors at the weakest and the strongest noise, half a case added."""
     shares = (wrong + 0.5) / (images + 1)
     order = np.argsort(strengths)
     first, last = shares[:, order[0]], shares.max(axis=1)
-    top = np.clip(np.maximum(last, first + 0.05) / limit, 0.05, 0.95)
+    top = np.clip(np.maximum(last, first + 0.05), 0.05, 0.95)
     half = (first + last) / 2
     positive = np.flatnonzero(strengths > 0)
     nearest = np.abs(shares[:, positive] - half[:, None]).argmin(axis=1)
-    share = np.clip(first / (top * limit), 1e-4, 0.9)
+    share = np.clip(first / top, 1e-4, 0.9)
     columns = np.log(share / (1 - share)), np.log(top / (1 - top)), np.log(strengths[positive][nearest])
     return np.stack([*columns, np.zeros(len(shares))], axis=1)
 
 
-def _natural(parameters: Floats, limit: float) -> tuple[Floats, Floats, Floats, Floats]:
+def _natural(parameters: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """lapse < limit by construction: its logit is that of its share of the limit."""
-    top = limit * _logistic(parameters[:, 1])
+    top = _logistic(parameters[:, 1])
     return top * _logistic(parameters[:, 0]), top, np.exp(parameters[:, 2]), np.exp(parameters[:, 3])
 
 
@@ -107,30 +107,30 @@ def _bounded(parameters: Floats) -> Floats:
     return bounded
 
 
-def _shares(parameters: Floats, logs: Floats, limit: float) -> tuple[Floats, Floats]:
+def _shares(parameters: Floats, logs: Floats) -> tuple[Floats, Floats]:
     """(B, L): the shares of errors, and the argument of Φ, which is −inf without noise."""
-    lapse, top, middle, slope = _natural(parameters, limit)
+    lapse, top, middle, slope = _natural(parameters)
     argument = slope[:, None] * (logs - np.log(middle)[:, None])
     return lapse[:, None] + (top - lapse)[:, None] * ndtr(argument), argument
 
 
-def _loss(parameters: Floats, wrong: Floats, images: Floats, logs: Floats, limit: float) -> Floats:
+def _loss(parameters: Floats, wrong: Floats, images: Floats, logs: Floats) -> Floats:
     """(B,): minus the log-likelihood."""
-    shares = np.clip(_shares(parameters, logs, limit)[0], 1e-12, 1 - 1e-12)
+    shares = np.clip(_shares(parameters, logs)[0], 1e-12, 1 - 1e-12)
     losses: Floats = -(wrong * np.log(shares) + (images - wrong) * np.log1p(-shares)).sum(axis=1)
     return losses
 
 
-def _score(parameters: Floats, wrong: Floats, images: Floats, logs: Floats, limit: float) -> tuple[Floats, Floats]:
+def _score(parameters: Floats, wrong: Floats, images: Floats, logs: Floats) -> tuple[Floats, Floats]:
     """The gradient of the log-likelihood (B, 4), and Fisher's information (B, 4, 4)."""
-    shares, argument = _shares(parameters, logs, limit)
+    shares, argument = _shares(parameters, logs)
     shares = np.clip(shares, 1e-12, 1 - 1e-12)
     low, high = _logistic(parameters[:, 0])[:, None], _logistic(parameters[:, 1])[:, None]
     slope, there = np.exp(parameters[:, 3])[:, None], np.isfinite(argument)
     finite = np.where(there, argument, 0.0)
     rise = np.where(there, ndtr(finite), 0.0)
     density = np.where(there, np.exp(-(finite**2) / 2) / np.sqrt(2 * np.pi), 0.0)
-    top = limit * high
+    top = high
     slopes = np.stack(
         [
             top * low * (1 - low) * (1 - rise),

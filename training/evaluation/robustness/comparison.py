@@ -18,7 +18,7 @@ from training.evaluation.intervals.holm import holm
 from training.evaluation.intervals.pairs import Pairs, Side
 from training.evaluation.robustness.recipes import seeds_of_recipes
 
-__all__ = ["SCHEMA", "Comparison", "compare", "shown_comparison"]
+__all__ = ["SCHEMA", "Comparison", "compare", "compare_sides", "shown_comparison"]
 
 SIGNIFICANCE = 0.05
 MAX_NAMED = 4
@@ -59,13 +59,17 @@ class Comparison(NamedTuple):
 def compare(
     predictions: Mapping[tuple[str, str], Predictions], models: Mapping[str, AnyClassifier]
 ) -> Comparison | None:
-    """The tests are those of the gate of retraining (intervals.pairs). `predictions` by model and variant as in
-    Predictions.shown; images that were made against another network are left out. None unless there are two sides: two
-    models, or the models of two recipes."""
+    """None unless there are two sides: two models, or the models of two recipes."""
     sides = [[name] for name in models] if len(models) == 2 else seeds_of_recipes(models)
-    if len(sides) != 2:
-        return None
-    before, after = sides
+    return compare_sides(predictions, *sides) if len(sides) == 2 else None
+
+
+def compare_sides(
+    predictions: Mapping[tuple[str, str], Predictions], before: Sequence[str], after: Sequence[str]
+) -> Comparison:
+    """The tests are those of the gate of retraining (intervals.pairs). `predictions` by model and variant as in
+    Predictions.shown; images that were made against another network are left out. `before` and `after` are the names
+    of the networks of each side."""
     cells = _cells(predictions, before, after)
     unknown = [shown.variant for shown, found in cells.items() if any(one.groups is None for one in found)]
     if unknown or not cells:

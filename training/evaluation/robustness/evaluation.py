@@ -29,7 +29,7 @@ from training.evaluation.robustness.curves import Curve, find_curves, measure_ro
 from training.evaluation.robustness.flags import find_flags
 from training.evaluation.robustness.groups import grouped
 from training.evaluation.robustness.recipes import measure_recipes
-from training.evaluation.robustness.settings import EvaluatedData, Evaluation
+from training.evaluation.robustness.settings import EvaluatedData, Evaluation, ShownImages
 from training.streams.stream import Data
 
 __all__ = [
@@ -60,7 +60,7 @@ class Result(NamedTuple):
 
 
 def evaluate(
-    settings: Evaluation, models: Mapping[str, EvaluatedModel], device: torch.device, console: Console
+    settings: ShownImages, models: Mapping[str, EvaluatedModel], device: torch.device, console: Console
 ) -> Result:
     """`models` by their names in the result. Raises StreamError and EvaluationError."""
     predictions: dict[tuple[str, str], Predictions] = {}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipelines.noise import Noise
+from pipelines.noise import Noise, Strength
 from pipelines.settings import describe
 from training.evaluation.classifiers.predicting import Predictions
 
@@ -19,11 +19,27 @@ class Rung(NamedTuple):
 
 
 class Ladder(NamedTuple):
-    """`name` is that of the noise, with the settings in which it differs from another ladder of the same noise."""
+    """`name` is that of the noise, with the settings in which it differs from another ladder of the same noise; `unit`
+    and `quantity` are those of its strengths, as in Strength."""
 
     name: str
     unit: str
+    quantity: str
     rungs: tuple[Rung, ...]
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis."""
+        return Strength(0.0, self.unit, self.quantity).axis
+
+    @property
+    def weakest(self) -> float:
+        """The smallest strength that is not 0."""
+        return min(rung.strength for rung in self.rungs if rung.strength > 0)
+
+    @property
+    def strongest(self) -> float:
+        return max(rung.strength for rung in self.rungs)
 
 
 def find_ladders(found: Mapping[str, Predictions]) -> list[Ladder]:
@@ -41,7 +57,7 @@ def find_ladders(found: Mapping[str, Predictions]) -> list[Ladder]:
     return [
         Ladder(
             _name(noises[family], list(noises.values())),
-            noises[family].strength.unit,
+            *noises[family].strength[1:],
             (*start, *(Rung(strength, variant) for strength, variant in sorted(rungs.items()))),
         )
         for family, rungs in families.items()

@@ -14,7 +14,7 @@ from training.evaluation.units.settings import UnitLoad
 from training.streams.stream import Data
 from training.streams.variant_names import names_meant
 
-__all__ = ["EvaluatedData", "Evaluation"]
+__all__ = ["EvaluatedData", "Evaluation", "ShownImages"]
 
 
 class EvaluatedData(Settings):
@@ -26,7 +26,7 @@ class EvaluatedData(Settings):
     verify: bool = False
 
 
-class Evaluation(Settings):
+class ShownImages(Settings):
     """Which models are shown which images. `variants` are all that the dataset has, or some by name. Where the dataset
     does not say which images show one object, `groups` is whether that stays unknown or is taken from `groups_file`,
     which jobs/recover_tracks.py makes."""
@@ -37,11 +37,9 @@ class Evaluation(Settings):
     split: Split = "test"
     batch_size: int = Field(default=512, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: LocalPath = Path("data/evaluations")
+    output_root: LocalPath
     groups: Literal["recorded", "recovered"] = "recorded"
     groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
-    saliency: Saliency = Saliency()
-    unit_load: UnitLoad = UnitLoad()
 
     @field_validator("models", mode="before")
     @classmethod
@@ -72,3 +70,11 @@ class Evaluation(Settings):
             )
         meant = (names_meant(variant, found) or [variant] for variant in self.variants)
         return list(dict.fromkeys(name for names in meant for name in names)), []
+
+
+class Evaluation(ShownImages):
+    """What jobs/evaluate_classifiers.py makes besides."""
+
+    output_root: LocalPath = Path("data/evaluations")
+    saliency: Saliency = Saliency()
+    unit_load: UnitLoad = UnitLoad()

@@ -47,10 +47,10 @@ class Criterion(Settings):
 
 
 class Threshold(NamedTuple):
-    """`value`, in the ladder's unit, has the 95 % interval low–high. inf stands for a strength above `strongest`, the
-    largest that was shown; `low` of 0 for one below the weakest. `accuracies` are those at the strengths of the ladder,
-    `fits` the curve through them (one fit), and `misfit` the largest distance between the two. `images` of `groups`
-    groups, counted by `unit`, under `seeds` networks."""
+    """`value`, in the ladder's unit, has the 95 % interval low–high; inf stands for a strength above the strongest that
+    was shown. Below the weakest one a value is the curve's alone, and `text` says so. `accuracies` are those at the
+    strengths of the ladder, `fits` the curve through them (one fit), and `misfit` the largest distance between the two.
+    `images` of `groups` groups, counted by `unit`, under `seeds` networks."""
 
     ladder: Ladder
     value: float
@@ -65,12 +65,29 @@ class Threshold(NamedTuple):
     unit: Unit
 
     @property
-    def strongest(self) -> float:
-        return self.ladder.rungs[-1].strength
+    def reached(self) -> bool:
+        """Whether it lies at or below the strongest noise that was shown."""
+        return math.isfinite(self.value)
 
     @property
-    def reached(self) -> bool:
-        return math.isfinite(self.value)
+    def measured(self) -> bool:
+        """Whether it lies between strengths that were shown."""
+        return self.reached and self.value >= self.ladder.weakest
+
+    @property
+    def text(self) -> str:
+        return self._number(self.value)
+
+    @property
+    def interval_text(self) -> str:
+        low, high = self._number(self.low), self._number(self.high)
+        return low if low == high else f"{low} – {high}"
+
+    def _number(self, strength: float) -> str:
+        """Nothing was shown below the weakest strength, and above the strongest."""
+        if not math.isfinite(strength):
+            return f"above {self.ladder.strongest:g}"
+        return f"{strength:.3g}" if strength >= self.ladder.weakest else f"below {self.ladder.weakest:g}"
 
 
 def ladder_of(ladder: Ladder, recipe: Sequence[Mapping[str, Predictions]]) -> list[list[Predictions]]:
@@ -98,17 +115,16 @@ def find_threshold(
     units = one.units.at(chosen)
     wrong = np.array([[~seed.right[chosen] for seed in seeds] for seeds in shown])  # (L, S, N)
     strengths = np.array([rung.strength for rung in ladder.rungs])
-    limit = 1 - 1 / one.probabilities.shape[1]
     codes = np.arange(int(chosen.sum())) if units.codes is None else units.codes
     sums, cases = _by_group(wrong, codes), group_sums(codes)
     seeds = len(shown[0])
-    whole = fit(sums.sum(axis=(1, 2))[None], np.full((1, len(strengths)), seeds * cases.sum()), strengths, limit)
+    whole = fit(sums.sum(axis=(1, 2))[None], np.full((1, len(strengths)), seeds * cases.sum()), strengths)
     value = _thresholds(whole, criterion, strengths)[0]
     draws = criterion.draws if rows is None else criterion.class_draws
-    drawn = _resampled(sums.sum(axis=1), seeds * cases, strengths, limit, criterion, draws)
+    drawn = _resampled(sums.sum(axis=1), seeds * cases, strengths, criterion, draws)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
     if seeds > 1:
-        each = fit(sums.sum(axis=2).T, np.full((seeds, len(strengths)), cases.sum()), strengths, limit)
+        each = fit(sums.sum(axis=2).T, np.full((seeds, len(strengths)), cases.sum()), strengths)
         low, high = _with_seeds(value, (low, high), _thresholds(each, criterion, strengths), strengths)
     accuracies = 1 - wrong.mean(axis=(1, 2))
     return Threshold(
@@ -128,15 +144,13 @@ def _by_group(wrong: NDArray[np.bool_], codes: NDArray[np.int64]) -> Floats:
     return np.array([[group_sums(codes, one) for one in seeds] for seeds in wrong])
 
 
-def _resampled(
-    wrong: Floats, images: Floats, strengths: Floats, limit: float, criterion: Criterion, draws: int
-) -> Floats:
+def _resampled(wrong: Floats, images: Floats, strengths: Floats, criterion: Criterion, draws: int) -> Floats:
     """The thresholds of `draws` draws of the groups, with `wrong` (L, K) of `images` (K,)."""
     random = np.random.default_rng(criterion.seed)
     groups = len(images)
     times = random.multinomial(groups, np.full(groups, 1 / groups), draws).astype(np.float64)
     shown = np.broadcast_to((times @ images)[:, None], (draws, len(strengths)))
-    return _thresholds(fit(times @ wrong.T, shown, strengths, limit), criterion, strengths)
+    return _thresholds(fit(times @ wrong.T, shown, strengths), criterion, strengths)
 
 
 def _thresholds(fits: Fits, criterion: Criterion, strengths: Floats) -> Floats:
@@ -146,12 +160,11 @@ def _thresholds(fits: Fits, criterion: Criterion, strengths: Floats) -> Floats:
 
 
 def _with_seeds(value: float, ends: tuple[float, float], each: Floats, strengths: Floats) -> tuple[float, float]:
-    """`ends` widened by the spread of the thresholds of `each` seed; a threshold beyond the strengths counts as at
-    their end."""
-    least, most = strengths[strengths > 0].min(), strengths.max()
+    """`ends` widened by the spread of the thresholds of `each` seed; one above the strongest noise counts as at the
+    strongest, and one far below the weakest as a tenth of that."""
+    least, most = strengths[strengths > 0].min() / 10, strengths.max()
     middle, low, high = (math.log(min(max(one, least), most)) for one in (value, *ends))
     logs = np.log(np.clip(each, least, most))
     half = float(t.ppf((1 + CONFIDENCE) / 2, len(each) - 1) * logs.std(ddof=1) / math.sqrt(len(each)))
     below, above = (math.exp(middle + sign * math.hypot(end - middle, half)) for sign, end in ((-1, low), (1, high)))
-    above = math.inf if not math.isfinite(ends[1]) or above > most else above
-    return (0.0 if ends[0] < least and below < least else below), above
+    return below, math.inf if not math.isfinite(ends[1]) or above > most else above
