@@ -158,3 +158,8 @@ def run_grid() -> ModuleType:
 @pytest.fixture(scope="session")
 def certify_classifier() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "certify_classifier.py")
+
+
+@pytest.fixture(scope="session")
+def report_robustness() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "report_robustness.py")

@@ -8,6 +8,7 @@ import numpy as np
 from pipelines.noise import NOISES
 from pipelines.store.shown import Shown
 from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.report.subjects import Subject
 
 SIGNS, FRAMES, CLASSES = 40, 10, 4
 STRENGTHS = (0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 60.0)
@@ -48,3 +49,20 @@ def network(
         one = predictions(~(failed | lapses), strength, **fields)
         found[one.variant] = one
     return found
+
+
+def subject(letter: str, *middles: float, name: str = "cnn") -> Subject:
+    """A recipe whose seeds fail around `middles`."""
+    seeds = [network(middle, seed=7) for middle in middles]
+    models = [f"{name}-seed{number}" for number in range(len(middles))]
+    return Subject(letter, name, models, {variant: [seed[variant] for seed in seeds] for variant in seeds[0]}, {})
+
+
+def by_model(*subjects: Subject) -> dict[tuple[str, str], Predictions]:
+    """As in Result.predictions."""
+    return {
+        (model, variant): found[place]
+        for one in subjects
+        for place, model in enumerate(one.models)
+        for variant, found in one.found.items()
+    }

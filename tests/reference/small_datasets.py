@@ -53,6 +53,15 @@ def shown(variant: str) -> Shown:
     return Shown() if variant == "clean" else Shown(noise, level or "none")
 
 
+def noise(variant: str) -> dict[str, Any] | None:
+    """What the manifest says of the Gaussian variants; of others nothing."""
+    kind, _, level = variant.partition("-")
+    if kind != "gaussian":
+        return None
+    std_grey = {"min": 5.0, "avg": 25.0, "max": 50.0}.get(level)
+    return {"kind": kind, "std_grey": float(level) if std_grey is None else std_grey, "overflow": "clip"}
+
+
 @dataclass(frozen=True)
 class Small:
     """A dataset; `parts` has the number of rows of each row group of each file, by split."""
@@ -128,7 +137,7 @@ class Small:
             fingerprint={
                 "source_digest": "0",
                 "seed": 0,
-                "noise": variant,
+                "noise": noise(variant),
                 **shown(variant).facts,
                 "size_px": self.size_px,
                 "format_version": FORMAT_VERSION,

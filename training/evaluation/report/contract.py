@@ -1,12 +1,12 @@
 """What a report is made of: sections with sentences, tables and figures, before anything is written."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-__all__ = ["Block", "Cell", "Gate", "Grid", "Picture", "Prose", "Section"]
+__all__ = ["Block", "Cell", "Gate", "Grid", "Picture", "Prose", "Section", "Tone", "table"]
 
 Tone = Literal["good", "bad", "unclear", "plain"]
 
@@ -40,6 +40,14 @@ class Picture(NamedTuple):
     caption: str
     alt: str
     photographs: bool = False
+
+
+def table(rows: Sequence[Mapping[str, Any]], whole: Collection[str], texts: Collection[str]) -> pa.Table:
+    """`rows` as a table whose columns have the same types whatever is missing: integers in `whole`, strings in `texts`,
+    floats in all others."""
+    names = list(rows[0]) if rows else [*texts, *whole]
+    kinds = ((name, pa.int64() if name in whole else pa.string() if name in texts else pa.float64()) for name in names)
+    return pa.Table.from_pylist(list(rows), pa.schema(list(kinds)))
 
 
 class Prose(NamedTuple):

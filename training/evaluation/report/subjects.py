@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.evaluation.classifiers.predicting import Predictions
+from training.evaluation.classifiers.predicting import EvaluationError, Predictions
 from training.evaluation.intervals.proportions import Interval
 from training.evaluation.intervals.seeds import over_seeds
 from training.evaluation.robustness.evaluation import EvaluatedModel, Result
@@ -30,7 +30,7 @@ class Subject(NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"{self.letter}  {self.name}"
+        return f"{self.letter} {self.name}"
 
     @property
     def seeds(self) -> int:
@@ -49,10 +49,13 @@ class Subject(NamedTuple):
 
 
 def find_subjects(result: Result, models: Mapping[str, EvaluatedModel], names: Sequence[str] = ()) -> list[Subject]:
-    """In the order of `models`; `names` are those of the first subjects, where they are to have others."""
-    classifiers = {name: model.classifier for name, model in models.items()}
+    """In the order of `models`; `names` are those of the first subjects, where they are to have others. Raises
+    EvaluationError if there are more names than recipes."""
+    recipes = seeds_of_recipes({name: model.classifier for name, model in models.items()})
+    if len(names) > len(recipes):
+        raise EvaluationError(f"names: {len(names)} names for {len(recipes)} recipes, {', '.join(map(str, recipes))}")
     subjects = []
-    for number, members in enumerate(seeds_of_recipes(classifiers)):
+    for number, members in enumerate(recipes):
         own = {variant: one for (name, variant), one in result.predictions.items() if name == members[0]}
         found = {
             variant: [result.predictions[name, variant] for name in members]
