@@ -10,11 +10,13 @@ from rich.console import Console
 
 from pipelines.settings import to_yaml
 from training.evaluation.classifiers.files import replacing
+from training.evaluation.report.abstention import abstention_section
 from training.evaluation.report.answer import answer_section, first_to_break
 from training.evaluation.report.changes import change_sections, compared
 from training.evaluation.report.contract import Gate, Section
 from training.evaluation.report.curves import find_failures, threshold_section
 from training.evaluation.report.gates import find_gates, gate_section, leaks_of
+from training.evaluation.report.hazards import hazard_section
 from training.evaluation.report.matrix import matrix_section
 from training.evaluation.report.page import write_files, write_page
 from training.evaluation.report.settings import RobustnessReport
@@ -59,6 +61,9 @@ def make_report(
         if broken:
             classes = find_class_failures(failures, settings.failure)
             sections.append(sign_section(classes, broken[0], settings.failure, data, settings.split, settings.examples))
+        sections.append(abstention_section(subjects))
+        if settings.hazards:
+            sections.append(hazard_section(subjects, settings.hazards))
         sections.append(gate_section(gates))
     said = [item for block in answer.blocks for item in getattr(block, "items", ())]
     return Report(subjects, sections, gates, said, result)

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from pipelines.settings import LocalPath
+from training.evaluation.report.hazards import Hazards
 from training.evaluation.robustness.settings import ShownImages
 from training.evaluation.robustness.thresholds import Criterion
 
@@ -13,10 +14,12 @@ __all__ = ["RobustnessReport"]
 
 class RobustnessReport(ShownImages):
     """`names` are those of the recipes in the report, in the order of `models`; without them names are made from the
-    runs'. `failure` is when a network counts as failed. `examples` is how many classes are shown with images that fail
-    first; 0: none."""
+    runs'. `failure` is when a network counts as failed. `hazards` are costs of confusions, from the menu in
+    conf/hazards/; None: no such section. `examples` is how many classes are shown with images that fail first; 0:
+    none."""
 
     output_root: LocalPath = Path("data/reports")
     names: tuple[str, ...] = ()
     failure: Criterion = Criterion()
+    hazards: Hazards | None = None
     examples: int = Field(default=8, ge=0, le=43)

@@ -1,0 +1,194 @@
+"""What confusions cost: taking a stop sign for anything else is worse than taking one warning for another."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from pipelines.settings import Settings
+from training.evaluation.classifiers.predicting import EvaluationError, Predictions
+from training.evaluation.intervals.proportions import Interval
+from training.evaluation.intervals.quantities import mean
+from training.evaluation.report.contract import Block, Cell, Grid, Prose, Section, table
+from training.evaluation.report.matrix import named_levels
+from training.evaluation.report.subjects import Subject
+
+__all__ = ["Hazards", "Rule", "costs_of", "hazard_section"]
+
+Floats = NDArray[np.float64]
+SPEED = re.compile(r"Speed limit \((\d+) ?km/h\)")
+SHOWN = 10
+
+
+class Rule(Settings):
+    """A class of `shown` that is taken for one of `taken_for` costs `cost`: any other class, a faster speed limit, or
+    some by name."""
+
+    shown: tuple[str, ...] = Field(min_length=1)
+    taken_for: Literal["any", "faster"] | tuple[str, ...]
+    cost: float = Field(ge=0, allow_inf_nan=False)
+    why: str
+
+    def fits(self, shown: str, taken_for: str) -> bool:
+        if shown not in self.shown:
+            return False
+        if self.taken_for == "faster":
+            speeds = [SPEED.fullmatch(name) for name in (shown, taken_for)]
+            return all(speeds) and int(speeds[0][1]) < int(speeds[1][1])  # type: ignore[index]
+        return self.taken_for == "any" or taken_for in self.taken_for
+
+
+class Hazards(Settings):
+    """Costs of confusions, relative to one of `default_cost`; the first rule that fits counts, and right predictions
+    cost nothing. Classes by name, as on the card of the data set."""
+
+    default_cost: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_costs(self) -> Self:
+        if not self.default_cost and not any(rule.cost for rule in self.rules):
+            raise ValueError("every confusion costs nothing; set default_cost or a rule's cost above 0")
+        return self
+
+
+class _Confusion(NamedTuple):
+    label: int
+    predicted: int
+    cost: float
+    images: float
+    groups: int | None
+
+
+def costs_of(hazards: Hazards, class_names: Sequence[str]) -> Floats:
+    """(classes, classes): the cost of the label of the row being taken for the class of the column. Raises
+    EvaluationError for names that the data set does not have."""
+    named = {name for rule in hazards.rules for name in rule.shown}
+    named |= {name for rule in hazards.rules if isinstance(rule.taken_for, tuple) for name in rule.taken_for}
+    if unknown := sorted(named - set(class_names)):
+        raise EvaluationError(
+            f"hazards: {', '.join(unknown)}: no such class; the data set has {', '.join(class_names)}"
+        )
+    costs = np.full((len(class_names),) * 2, hazards.default_cost)
+    for label, shown in enumerate(class_names):
+        for predicted, taken_for in enumerate(class_names):
+            first = next((rule for rule in hazards.rules if rule.fits(shown, taken_for)), None)
+            costs[label, predicted] = hazards.default_cost if first is None else first.cost
+    np.fill_diagonal(costs, 0.0)
+    return costs
+
+
+def hazard_section(subjects: Sequence[Subject], hazards: Hazards) -> Section:
+    """Raises EvaluationError."""
+    names = next(iter(subjects[0].found.values()))[0].class_names
+    costs = costs_of(hazards, names)
+    said = (
+        "Costs are relative to an ordinary confusion (1), and are a proposal: replace them by those of your own "
+        "hazard analysis (the file that hazards=… names). An average of 0.5 can be half of all images confused "
+        "harmlessly, or one in twenty at a cost of 10."
+    )
+    rules = [
+        f"{', '.join(rule.shown)} taken for "
+        f"{rule.taken_for if isinstance(rule.taken_for, str) else ', '.join(rule.taken_for)}: {rule.cost:g}, since "
+        f"{rule.why}"
+        for rule in hazards.rules
+    ]
+    blocks: list[Block] = [
+        Prose([said]),
+        _grid(subjects, costs),
+        *_worst(subjects, costs, names),
+        Prose(rules, listed=True),
+    ]
+    return Section("hazards", "What do its confusions cost?", blocks)
+
+
+def _cost(found: Predictions, costs: Floats) -> Floats:
+    """(N,)."""
+    own: Floats = costs[found.labels, found.predicted]
+    return own
+
+
+def _mean_cost(subject: Subject, variant: str, costs: Floats) -> Interval:
+    """Of the mean over seeds, with an interval over groups alone."""
+    found = subject.found[variant]
+    return mean(found[0].units, np.mean([_cost(one, costs) for one in found], axis=0))
+
+
+def _grid(subjects: Sequence[Subject], costs: Floats) -> Grid:
+    rows, data = [], []
+    for variant in named_levels(subjects):
+        cells = [Cell(variant)]
+        for subject in subjects:
+            if variant not in subject.found:
+                cells.append(Cell("not shown"))
+                continue
+            found = _mean_cost(subject, variant, costs)
+            low, high = (0.0 if end is None else end for end in (found.low, found.high))
+            cells.append(Cell(f"{found.value:.3f}", f"{max(0.0, low):.3f} – {high:.3f}"))
+            data.append(
+                {"subject": subject.label, "variant": variant, "cost": found.value, "low": low, "high": high,
+                 "images": found.images, "groups": found.groups}
+            )  # fmt: skip
+        rows.append(cells)
+    caption = "Mean cost of an image; below, the 95 % interval over physical objects"
+    header = ["variant", *(subject.label for subject in subjects)]
+    return Grid("costs", caption, header, rows, table(data, {"images", "groups"}, {"subject", "variant"}))
+
+
+def _worst(subjects: Sequence[Subject], costs: Floats, names: Sequence[str]) -> list[Grid]:
+    """The confusions of each subject that cost the most, over all noisy variants of named levels."""
+    variants = named_levels(subjects)
+    return [_worst_of(subject, [one for one in variants if one in subject.found], costs, names) for subject in subjects]
+
+
+def _worst_of(subject: Subject, variants: Sequence[str], costs: Floats, names: Sequence[str]) -> Grid:
+    found = [_confusion(subject, variants, costs, *pair) for pair in _confused(subject, variants)]
+    ranked = sorted(found, key=lambda one: (-one.cost * one.images, one.label, one.predicted))
+    rows = [
+        [
+            Cell(f"{one.label} {names[one.label]}"), Cell(f"{one.predicted} {names[one.predicted]}"),
+            Cell(f"{one.cost:g}"), Cell(f"{one.images:,.0f}"), Cell(str(one.groups or "unknown")),
+            Cell(f"{one.cost * one.images:,.0f}"),
+        ]
+        for one in ranked[:SHOWN]
+    ]  # fmt: skip
+    data: list[dict[str, Any]] = [
+        {"subject": subject.label, "class": names[one.label], "taken_for": names[one.predicted], "label": one.label,
+         "predicted": one.predicted, "cost": one.cost, "images": one.images, "groups": one.groups}
+        for one in ranked
+    ]  # fmt: skip
+    caption = (
+        f"{subject.label}: the confusions that cost the most, over {len(variants)} variants (images: mean over seeds)"
+    )
+    header = ["sign", "taken for", "cost of one", "images", "objects", "cost in all"]
+    texts, whole = {"subject", "class", "taken_for"}, {"label", "predicted", "groups"}
+    return Grid(f"costliest_{subject.letter}", caption, header, rows, table(data, whole, texts))
+
+
+def _confused(subject: Subject, variants: Sequence[str]) -> list[tuple[int, int]]:
+    found = {
+        (int(label), int(predicted))
+        for variant in variants
+        for one in subject.found[variant]
+        for label, predicted in zip(one.labels[~one.right], one.predicted[~one.right], strict=True)
+    }
+    return sorted(found)
+
+
+def _confusion(subject: Subject, variants: Sequence[str], costs: Floats, label: int, predicted: int) -> _Confusion:
+    hits = [
+        (one, (one.labels == label) & (one.predicted == predicted))
+        for variant in variants
+        for one in subject.found[variant]
+    ]
+    groups: set[str] | None = set()
+    for one, rows in hits:
+        if one.groups is None or groups is None:
+            groups = None
+        else:
+            groups |= set(one.groups[rows].tolist())
+    images = sum(int(rows.sum()) for _, rows in hits) / subject.seeds
+    return _Confusion(label, predicted, float(costs[label, predicted]), images, None if groups is None else len(groups))
