@@ -152,6 +152,7 @@ def run_training(settings: Recipe, command: Command, open_training: Callable[[Ra
             tracked_by_first(
                 settings,
                 ranks,
+                tracked.name,
                 tracked.streams,
                 tracked.folder,
                 command._replace(facts={**command.facts, **tracked.facts}),
@@ -194,16 +195,21 @@ def run_folder(
     if not ranks.is_first:
         yield RunFolder(ranks.from_first(Path()))
         return
-    name = f"{kind}-{settings.data.size_px}px-seed{settings.seed}"
+    name = _run_name(settings, kind)
     fingerprint = settings.fingerprint(digests, ranks.world_size)
     with hold_run_folder(settings.runs_root, settings.resume, name, fingerprint, command.line) as folder:
         ranks.from_first(folder.path)
         yield folder
 
 
+def _run_name(settings: Recipe, kind: str) -> str:
+    """Of the recipe, the size and the seed; a folder has the time and a digest besides."""
+    return f"{settings.tracking.name or kind}-{settings.data.size_px}px-seed{settings.seed}"
+
+
 @contextmanager
 def tracked_by_first(
-    settings: Recipe, ranks: Ranks, streams: Sequence[Batches], folder: RunFolder, command: Command
+    settings: Recipe, ranks: Ranks, kind: str, streams: Sequence[Batches], folder: RunFolder, command: Command
 ) -> Iterator[TrackedRun | None]:
     """The tracked run on rank 0, None on the others."""
     if not ranks.is_first:
@@ -212,8 +218,8 @@ def tracked_by_first(
     datasets = [used for batches in streams for used in _datasets(batches)]
     facts = {**command.facts, **machine_facts(), "device": str(ranks.device), "ranks": str(ranks.world_size)}
     with tracked_run(
-        settings.tracking, folder.path, folder.path.name, settings.model_dump(mode="json"), command.line, datasets,
-        facts, folder.record.get("run_id"),
+        settings.tracking, folder.path, _run_name(settings, kind), settings.model_dump(mode="json"), command.line,
+        datasets, facts, folder.record.get("run_id"),
     ) as run:  # fmt: skip
         folder.add_to_record(run_id=run.run_id)
         yield run
