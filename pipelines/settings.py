@@ -11,7 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, Vali
 from pydantic_core import ErrorDetails
 
 from pipelines.added_later import AddedLater, decisive_values
+from pipelines.commands import as_typed
 from pipelines.declared import Types, keys_of, types_at
+from pipelines.described_keys import describe_keys
 from pipelines.errors import SettingsError
 from pipelines.layers import (
     UNREADABLE,
@@ -106,7 +108,13 @@ def parse_arguments(
     settings_type: type[SettingsT], default_config: Path, description: str, arguments: Sequence[str]
 ) -> tuple[SettingsT, bool]:
     """(settings, dry_run) from the three arguments that every job takes: [--config FILE] [--dry-run] [key=value …]."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = {"-h", "--help"} & set(arguments)
+    parser = argparse.ArgumentParser(
+        prog=as_typed(f"python jobs/{default_config.stem}.py"),
+        description=as_typed(description),
+        epilog=describe_keys(settings_type, default_config) if asked else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     config_help = f"updates {default_config}"
     parser.add_argument("--config", type=Path, default=default_config, metavar="FILE", help=config_help)
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")

@@ -10,18 +10,23 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
-    "console", "errors", "settings", "datasets",
+    "commands", "console", "errors", "settings", "datasets",
     "store.atomic_file", "store.schema", "store.shown", "store.contents", "store.recovered_groups",
 }  # fmt: skip
 """What training may import of pipelines."""
 DOORS: dict[str, set[str]] = {
     "pipelines.errors": set(),
+    "pipelines.commands": set(),
+    "pipelines.yaml_lines": set(),
     "pipelines.console": set(),
     "pipelines.declared": set(),
     "pipelines.local_paths": set(),
     "pipelines.added_later": set(),
     "pipelines.layers": {"declared", "errors"},
-    "pipelines.settings": {"added_later", "declared", "errors", "layers", "local_paths"},
+    "pipelines.described_keys": {"declared", "yaml_lines"},
+    "pipelines.settings": {
+        "added_later", "commands", "declared", "described_keys", "errors", "layers", "local_paths",
+    },
     "pipelines.noise": {"settings"},
     "pipelines.geometry": {"noise", "settings"},
     "pipelines.datasets": {"console", "errors", "local_paths", "noise", "settings"},
@@ -29,7 +34,7 @@ DOORS: dict[str, set[str]] = {
     "pipelines.tracks": {"datasets", "errors", "settings", "store"},
     "pipelines.render": {"datasets", "errors", "geometry", "noise", "settings", "store"},
     "pipelines.spark": {"datasets", "errors", "geometry", "noise", "render", "settings", "store"},
-    "pipelines.job": {"errors", "spark"},
+    "pipelines.job": {"commands", "errors", "spark", "yaml_lines"},
     "training.streams": set(),
     "training.augmentation": set(),
     "training.models": set(),
@@ -215,7 +220,7 @@ def test_a_library_with_an_owner_is_imported_only_by_its_owner(path: Path) -> No
 def test_jobs_are_scripts_that_cannot_be_imported() -> None:
     for folder in ("jobs", "tests", "docker", "conf", "benchmarks"):
         assert not list((REPOSITORY / folder).rglob("__init__.py")), folder
-    ours = {"pipelines", "training"}
+    ours = {"pipelines", "training", "roadsign"}
     taken = ours | set(sys.stdlib_module_names) | packages_distributions().keys()
     for path in sources("jobs"):
         assert path.stem not in taken, f"{path} would shadow the module {path.stem} for the whole driver"
@@ -224,7 +229,7 @@ def test_jobs_are_scripts_that_cannot_be_imported() -> None:
 
 def test_only_this_project_installs_its_packages() -> None:
     distributions = packages_distributions()
-    for package in ("pipelines", "training"):
+    for package in ("pipelines", "training", "roadsign"):
         assert set(distributions.get(package, [])) <= {"roadsign-robustness"}, package
 
 

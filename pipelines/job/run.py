@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
+from pipelines.commands import as_typed
 from pipelines.errors import RoadsignError, SettingsError, describe_refusal
 from pipelines.job.process import tidy_process
 
@@ -24,7 +25,7 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
             job(arguments)
             sys.stdout.flush()
     except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_typed(error)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout at exit
