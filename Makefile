@@ -11,7 +11,7 @@ help: ## this list
 
 .PHONY: demo
 demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB), train on them, evaluate on every noise
-	$(UV) sync --frozen --no-dev --inexact
+	$(UV) sync --frozen --inexact
 	$(RUN) spark-submit jobs/make_noisy_datasets.py
 	@root=data/datasets/gtsrb; test -d $$root || root=data/datasets/synthetic_signs; set -ex; \
 	$(RUN) python jobs/train_classifier.py data.root=$$root epochs=6 batch_size=32; \
@@ -78,7 +78,7 @@ audit: | $(UV) ## known vulnerabilities of all that is locked, as the index of p
 
 .PHONY: environment
 environment: | $(UV)
-	$(UV) sync --frozen
+	$(UV) sync --frozen --group dev
 
 .uv/bin/uv:
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, python3 is %s" % sys.version.split()[0])'
