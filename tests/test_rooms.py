@@ -160,7 +160,7 @@ def check_imports(path: Path, own: str) -> None:
     """Checks the imports of a file as if it belonged to the room `own`."""
     package = own.partition(".")[0]
     for name in imports(path):
-        assert not is_of(name, "jobs")
+        assert not is_of(name, "jobs") and not is_of(name, "roadsign")
         if is_of(name, "pipelines") and package == "training":
             assert any(is_of(name, f"pipelines.{door}") for door in CONTRACT), name
         elif is_of(name, package):
@@ -210,7 +210,7 @@ def test_every_room_has_a_docstring() -> None:
             assert said and len(said) > 60, room
 
 
-@pytest.mark.parametrize("path", sources("pipelines", "training", "jobs"), ids=here)
+@pytest.mark.parametrize("path", sources("pipelines", "training", "jobs", "roadsign"), ids=here)
 def test_a_library_with_an_owner_is_imported_only_by_its_owner(path: Path) -> None:
     for library, owners in OWNERS.items():
         if not here(path).startswith(owners):
@@ -276,3 +276,10 @@ def test_files_stay_short_and_small() -> None:
     """The limit in CONTRIBUTING is about 250 lines."""
     for path in sources("pipelines", "training", "jobs", "benchmarks"):
         assert path.read_text().count("\n") <= 280, path
+
+
+def test_the_front_is_thin_and_no_job_imports_it() -> None:
+    for path in sources("roadsign"):
+        assert path.read_text().count("\n") <= 150, path
+    for path in sources("jobs"):
+        assert not [name for name in imports(path) if is_of(name, "roadsign")], path
