@@ -5,7 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
-__all__ = ["as_typed", "home", "jobs", "summary"]
+from pipelines.yaml_lines import read_lines
+
+__all__ = ["as_typed", "home", "jobs", "noise_menu", "summary"]
 
 _ROOT = Path(__file__).parents[1]
 _CALL = re.compile(r"(?:(?:uv run )?(?:python|spark-submit) )?\bjobs/(\w+)\.py")
@@ -24,6 +26,17 @@ def jobs() -> dict[str, Path]:
 def summary(job: Path) -> str:
     """The first line of a job's docstring; the job is not imported."""
     return (ast.get_docstring(ast.parse(job.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
+def noise_menu(variant: str) -> str | None:
+    """The file of conf/noise/ that has this variant: paper for gaussian-max. None if none has it."""
+    kind, _, level = variant.partition("-")
+    for menu in sorted((home() / "conf" / "noise").glob("*.yaml"), key=lambda path: path.stem != "paper"):
+        for line in read_lines(menu):
+            inline = line.key == f"{kind}.levels" and re.search(rf"[{{ ]{re.escape(level)}: \{{", line.value or "")
+            if level and (inline or line.key == f"{kind}.levels.{level}"):
+                return menu.stem
+    return None
 
 
 def as_typed(text: object) -> str:

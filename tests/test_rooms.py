@@ -16,8 +16,8 @@ CONTRACT = {
 """What training may import of pipelines."""
 DOORS: dict[str, set[str]] = {
     "pipelines.errors": set(),
-    "pipelines.commands": set(),
     "pipelines.yaml_lines": set(),
+    "pipelines.commands": {"yaml_lines"},
     "pipelines.console": set(),
     "pipelines.declared": set(),
     "pipelines.local_paths": set(),

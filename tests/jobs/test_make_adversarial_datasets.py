@@ -322,7 +322,7 @@ def test_a_network_whose_logits_overflow_names_images_and_changes_nothing(make: 
         (["data.images=0"], 2, "data.images: Input should be greater than or equal to 1"),
         (["attack=fgms"], 2, "attack=fgms: not in"),
         (["attack.norm=l3"], 2, "norm: Input should be 'linf' or 'l2'"),
-        (["data.root=nowhere"], 1, "no such dataset (variants there: none)"),
+        (["data.root=nowhere"], 1, "nowhere: no such dataset; the datasets in . are: "),
         (["data.variant=gaussian-max"], 1, "no such dataset (variants there: clean)"),
         (["splits=[train]"], 1, "split train has no images; splits with images: test, validation"),
     ],

@@ -100,7 +100,11 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
 @pytest.mark.parametrize(
     ("overrides", "exit_code", "message"),
     [
-        (["data.root=nowhere"], 1, "no such dataset .* make it: spark-submit jobs/make_noisy_datasets.py"),
+        (
+            ["data.root=nowhere"],
+            1,
+            r"nowhere: no such dataset; .* make it: .*spark-submit jobs/make_noisy",
+        ),
         (["data.size_px=40"], 1, r"size_px=40.*: no such dataset .*'sizes_px=\[40\]'"),
         (["data.mixture={gaussian-huge: 1.0}"], 1, r"variant=gaussian-huge: no such dataset \(variants there: clean"),
         (["model=resnet500"], 2, "there are: aol_cnn, baseline_cnn, baseline_cnn_mixture"),
