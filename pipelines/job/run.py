@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
+from pipelines.argument_forms import refuse_split
 from pipelines.commands import as_typed
 from pipelines.errors import RoadsignError, SettingsError, describe_refusal
 from pipelines.job.process import tidy_process
@@ -22,6 +23,7 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
     try:
         with tidy_process():
             _refuse_mangled(arguments)
+            refuse_split(arguments)
             job(arguments)
             sys.stdout.flush()
     except RoadsignError as error:

@@ -141,7 +141,7 @@ def test_dry_run_makes_nothing(
         (["variants=[clean,gaussian-huge]"], 1, "gaussian-huge not in signs, crop_or_pad, 8 px; there are: clean, gau"),
         (["data.size_px=16"], 1, "small is for images of 8 px, not of 16 px"),
         (["split=train"], 1, "split train has no images; splits with images: test, validation"),
-        (["split=tset"], 2, "split: Input should be 'train', 'validation' or 'test', got 'tset'"),
+        (["split=tset"], 2, "split: must be train, validation or test, got 'tset'"),
         (["output_root=small.pt"], 1, "cannot be written"),
         (["epsilon=1"], 2, "epsilon: unknown key; there are: models, data,"),
     ],

@@ -97,9 +97,9 @@ def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pyt
         (["runs=[]"], 2, "runs: Tuple should have at least 1 item"),
         (["inception=inception.pth"], 1, "inception=inception.pth: no such file; get it from https://github.com/"),
         (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
-        (["data.conditions=tset"], 2, "data.conditions: Input should be 'train', 'validation' or 'test', got 'tset'"),
+        (["data.conditions=tset"], 2, "data.conditions: must be train, validation or test, got 'tset'"),
         (["measures.cas.model=resnet"], 2, "measures.cas.model: expected one of aol_cnn, baseline_cnn"),
-        (["samples=1"], 2, "samples: Input should be greater than or equal to 2"),
+        (["samples=1"], 2, "samples: must be at least 2"),
         (["sampels=1"], 2, "sampels: unknown key; there are: runs, classifier,"),
     ],
 )

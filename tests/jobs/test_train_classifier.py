@@ -110,7 +110,7 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
         (["model=resnet500"], 2, "there are: aol_cnn, baseline_cnn, baseline_cnn_mixture"),
         (["device=cuda"], 2, "device=cuda: 1 needed on this machine, 0 found; use device=cpu"),
         (["resume=nowhere"], 1, "nowhere: not a run folder; resume takes never, auto, or the folder of a run"),
-        (["epochs=0"], 2, "epochs: Input should be greater than or equal to 1"),
+        (["epochs=0"], 2, "epochs: must be at least 1"),
     ],
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="one of the errors is that there is no GPU")

@@ -36,8 +36,8 @@ def test_the_amplitude_alone_is_in_grey_levels() -> None:
     ("noise", "settings", "told"),
     [
         ("gausian", {}, "gausian: expected one of gaussian, periodic"),
-        ("gaussian", {"std": 3}, "gaussian: std_grey: Field required"),
-        ("gaussian", {"std_grey": -1}, "std_grey: Input should be greater than or equal to 0"),
+        ("gaussian", {"std": 3}, "gaussian: std_grey: missing"),
+        ("gaussian", {"std_grey": -1}, "std_grey: must be at least 0"),
     ],
 )
 def test_wrong_noise_is_named(noise: str, settings: dict[str, float], told: str) -> None:
