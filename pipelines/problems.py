@@ -23,7 +23,7 @@ _EXPECTED = {
     "model_attributes_type": "must be a mapping, {{key: value}}",
     "greater_than_equal": "must be at least {ge}", "greater_than": "must be more than {gt}",
     "less_than_equal": "must be at most {le}", "less_than": "must be less than {lt}",
-    "too_short": "must have at least {min_length} items", "too_long": "must have at most {max_length} items",
+    "too_short": "needs at least {min_length} of them", "too_long": "takes at most {max_length} of them",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "has characters that are not allowed here (allowed: {pattern})",

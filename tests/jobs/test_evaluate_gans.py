@@ -94,7 +94,7 @@ def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pyt
         (["runs=missing.pt"], 1, "missing.pt: no such file; use a checkpoint"),
         (["runs=classifier.pt"], 1, "classifier.pt: kind is classifier, expected generator"),
         (["classifier=vanilla.pt"], 1, "vanilla.pt: kind is generator, expected classifier"),
-        (["runs=[]"], 2, "runs: Tuple should have at least 1 item"),
+        (["runs=[]"], 2, "runs: needs at least 1 of them"),
         (["inception=inception.pth"], 1, "inception=inception.pth: no such file; get it from https://github.com/"),
         (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
         (["data.conditions=tset"], 2, "data.conditions: must be train, validation or test, got 'tset'"),
