@@ -137,7 +137,7 @@ def test_dry_run_makes_nothing(
         (["models=missing.pt"], 1, "missing.pt: no such file; use a checkpoint"),
         (["models=damaged.pt"], 1, "damaged.pt: corrupt, or not a roadsign-robustness checkpoint"),
         (["models=[]"], 2, "models: needs at least 1 of them"),
-        (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
+        (["data.root=nowhere"], 1, "nowhere: no such dataset; the datasets in . are: "),
         (["variants=[clean,gaussian-huge]"], 1, "gaussian-huge not in signs, crop_or_pad, 8 px; there are: clean, gau"),
         (["data.size_px=16"], 1, "small is for images of 8 px, not of 16 px"),
         (["split=train"], 1, "split train has no images; splits with images: test, validation"),

@@ -96,7 +96,7 @@ def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pyt
         (["classifier=vanilla.pt"], 1, "vanilla.pt: kind is generator, expected classifier"),
         (["runs=[]"], 2, "runs: needs at least 1 of them"),
         (["inception=inception.pth"], 1, "inception=inception.pth: no such file; get it from https://github.com/"),
-        (["data.root=nowhere"], 1, "make it: spark-submit jobs/make_noisy_datasets.py geometry=crop_or_pad"),
+        (["data.root=nowhere"], 1, "nowhere: no such dataset; the datasets in . are: "),
         (["data.conditions=tset"], 2, "data.conditions: must be train, validation or test, got 'tset'"),
         (["measures.cas.model=resnet"], 2, "measures.cas.model: expected one of aol_cnn, baseline_cnn"),
         (["samples=1"], 2, "samples: must be at least 2"),
