@@ -35,7 +35,7 @@ DOORS: dict[str, set[str]] = {
     "pipelines.datasets": {"console", "errors", "local_paths", "noise", "settings"},
     "pipelines.store": {"datasets", "errors"},
     "pipelines.tracks": {"datasets", "errors", "settings", "store"},
-    "pipelines.render": {"datasets", "errors", "geometry", "noise", "settings", "store"},
+    "pipelines.render": {"commands", "datasets", "errors", "geometry", "noise", "settings", "store"},
     "pipelines.spark": {"datasets", "errors", "geometry", "noise", "render", "settings", "store"},
     "pipelines.job": {"argument_forms", "commands", "errors", "spark", "yaml_lines"},
     "training.streams": set(),
