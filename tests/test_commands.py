@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -177,6 +178,16 @@ def test_a_shown_target_of_make_is_in_the_makefile(path: Path) -> None:
     there = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     shown = set(re.findall(r"`make ([a-z-]+)|^    make ([a-z-]+)", path.read_text(), re.MULTILINE))
     assert {one or other for one, other in shown} <= there
+
+
+def test_the_demonstration_runs_commands_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = ["make", "--dry-run", "--no-print-directory", "demo"]
+    told = subprocess.run(make, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    calls = re.findall(r"run --no-sync python jobs/(\w+)\.py (.*?) 2?>", told)
+    assert [job for job, _ in calls] == ["make_noisy_datasets", "train_classifier", "evaluate_classifiers"]
+    for job, arguments in calls:
+        with monkeypatch.context() as patch:
+            check(Command("Makefile", job, shlex.split(arguments), True), patch)
 
 
 def test_a_registered_model_has_the_name_that_the_settings_give_it() -> None:
