@@ -1,4 +1,4 @@
-"""Evaluates trained classifiers on every variant of a dataset: one table, figures and reports.
+"""Show every noise to classifiers, in one table.
 
     python jobs/evaluate_classifiers.py models=… data.root=… [--config FILE] [--dry-run] [key=value …]
 

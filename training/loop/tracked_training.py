@@ -10,7 +10,7 @@ from pipelines.console import make_console
 from pipelines.store.schema import Split
 from training.loop.checkpoints import Checkpoint, fitting
 from training.loop.machine import machine_facts
-from training.loop.progress import EpochProgress
+from training.loop.progress import EpochProgress, time_of_day
 from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.loop.run_folder import RunFolder, hold_run_folder
 from training.loop.training import Training
@@ -117,7 +117,8 @@ class TrackedTraining(ABC):
                         self.save_checkpoint()
             training.finish_epoch()
             self.after_epoch()
-            self.console.print(f"epoch {training.epoch}/{self.settings.epochs}: {self.epoch_line()}")
+            epoch = f"{time_of_day(self.console)}epoch {training.epoch}/{self.settings.epochs}"
+            self.console.print(f"{epoch}: {self.epoch_line()}")
             if self.run:
                 self.run.log_metrics(training.metrics, training.epoch)
             self.save_checkpoint()

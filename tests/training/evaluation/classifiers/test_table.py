@@ -9,7 +9,12 @@ import pytest
 from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.classifiers.table import (
-    SCHEMA, Subject, description, make_table, tracked_metrics, write_table,
+    SCHEMA,
+    Subject,
+    description,
+    make_table,
+    tracked_metrics,
+    write_table,
 )  # fmt: skip
 
 CLEAN = Subject("cnn", "r1", "abc", 40, "none", "none", "test")
