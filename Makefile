@@ -26,15 +26,16 @@ demo: java | $(UV) ## noisy datasets of drawn signs in data/demo, a training on 
 	  'sizes_px=[40]' >$(DEMO)/datasets.txt)
 	$(call demo_job,3/4 training,training,jobs/train_classifier.py \
 	  data.root=$(DEMO_SIGNS) runs_root=$(DEMO)/runs epochs=6 batch_size=32)
-	$(call demo_job,4/4 showing it every noise,evaluation,jobs/evaluate_classifiers.py \
-	  models=latest data.root=$(DEMO_SIGNS) output_root=$(DEMO)/evaluations >$(DEMO)/evaluation.txt)
-	@grep -v '^tables, figures' $(DEMO)/evaluation.txt
-	@echo "figure:              $$(sed -n 's/^tables, figures and reports: //p' $(DEMO)/evaluation.txt)/accuracy_by_noise.png"
+	$(call demo_job,4/4 showing it every noise,report,jobs/report_robustness.py \
+	  models=latest data.root=$(DEMO_SIGNS) output_root=$(DEMO)/reports >$(DEMO)/report.txt)
+	@grep -v '^report: ' $(DEMO)/report.txt
+	@page=$$(sed -n 's/^report: //p' $(DEMO)/report.txt); \
+	echo "page:                $$page"; echo "figure:              $$(dirname $$page)/figures/thresholds.png"
 	@echo "runs in the browser: $(SHOWN_UV) run python jobs/serve_ui.py"
 	@echo "the real data:       $(SHOWN_UV) run python jobs/download_dataset.py gtsrb"
 	@echo "                     $(SHOWN_UV) run spark-submit jobs/make_noisy_datasets.py"
 	@echo "                     $(SHOWN_UV) run python jobs/train_classifier.py"
-	@echo "                     $(SHOWN_UV) run python jobs/evaluate_classifiers.py models=latest data.root=data/datasets/gtsrb"
+	@echo "                     $(SHOWN_UV) run python jobs/report_robustness.py models=latest data.root=data/datasets/gtsrb"
 
 # Two processes of two threads each would wait for each other on two cores. Short jobs of Spark spend more time on
 # optimizing Java's code than the optimized code saves.

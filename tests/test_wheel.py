@@ -50,7 +50,8 @@ def test_the_wheel_contains_the_packages_and_beside_the_front_jobs_and_settings(
     expected = {
         path.relative_to(repository).as_posix()
         for package in ("pipelines", "training", "roadsign")
-        for path in (repository / package).rglob("*.py")
+        for pattern in ("*.py", "*.jinja")
+        for path in (repository / package).rglob(pattern)
     }
     expected |= {
         f"roadsign/{path.relative_to(repository).as_posix()}"
