@@ -18,6 +18,7 @@ from pipelines.layers import (
     each_text,
     escaped,
     menu_folders,
+    plain_yaml,
     read_menu,
     read_override,
     read_yaml,
@@ -28,7 +29,7 @@ from pipelines.local_paths import expand_home, read_path
 
 __all__ = [
     "AddedLater", "LocalPath", "PathOrName", "Settings", "build_member", "choose", "decisive_values", "describe",
-    "load", "parse_arguments", "to_yaml",
+    "load", "parse_arguments", "plain_yaml", "to_yaml",
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]
