@@ -1,6 +1,6 @@
 """What settings are read from, as layers of OmegaConf: YAML files, overrides, files of menus with their recipes.
 
-The only reader of YAML, for pipelines.settings."""
+The only reader and writer of YAML, for pipelines.settings."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 from pydantic import BaseModel
-from yaml import CollectionEndEvent, CollectionStartEvent, MarkedYAMLError, SafeLoader, YAMLError, parse
+from yaml import CollectionEndEvent, CollectionStartEvent, MarkedYAMLError, SafeLoader, YAMLError, parse, safe_dump
 
 from pipelines.declared import Types, is_text, keys_of, types_at
 from pipelines.errors import SettingsError
 
 __all__ = [
-    "UNREADABLE", "Chosen", "each_text", "escaped", "menu_folders", "read_menu", "read_override", "read_yaml", "reason",
-    "replacing",
+    "UNREADABLE", "Chosen", "each_text", "escaped", "menu_folders", "plain_yaml", "read_menu", "read_override",
+    "read_yaml", "reason", "replacing",
 ]  # fmt: skip
 
 MAX_LEVELS = 50
@@ -73,6 +73,11 @@ def read_override(override: str, types: Types) -> list[tuple[str, DictConfig]]:
         return [*cleared, (key, _nested(key.split("."), value))]
     except UNREADABLE as error:
         raise SettingsError(f"{override!r}: not readable as YAML: {reason(error)}") from None
+
+
+def plain_yaml(values: Any) -> str:
+    """Plain data as YAML, keys in their order; what any reader of YAML makes the same data of."""
+    return safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _refuse_deep(text: str) -> None:

@@ -20,6 +20,7 @@ from pipelines.layers import (
     each_text,
     escaped,
     menu_folders,
+    plain_yaml,
     read_menu,
     read_override,
     read_yaml,
@@ -31,7 +32,7 @@ from pipelines.problems import describe_problems, expected, key_of
 
 __all__ = [
     "AddedLater", "LocalPath", "PathOrName", "Settings", "build_member", "choose", "decisive_values", "describe",
-    "expected", "load", "parse_arguments", "to_yaml",
+    "expected", "load", "parse_arguments", "plain_yaml", "to_yaml",
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+import yaml
 from pydantic import Field, ValidationError
 
 from pipelines.argument_forms import refuse_split
 from pipelines.errors import RoadsignError, SettingsError
 from pipelines.render.noisy_datasets import NoisyDatasets
-from pipelines.settings import LocalPath, Settings, load, parse_arguments, to_yaml
+from pipelines.settings import LocalPath, Settings, load, parse_arguments, plain_yaml, to_yaml
 
 
 class Camera(Settings):
@@ -456,3 +457,10 @@ def test_a_text_key_has_no_menu_and_a_mapping_can_replace_a_menu(tmp_path: Path)
     assert load(WithText, tmp_path / "config.yaml") == WithText(noise="latest", geometry={"kind": "resize"})
     given = load(WithText, tmp_path / "config.yaml", ["noise=other", "geometry={kind: own, amount: 0.5}"])
     assert given == WithText(noise="other", geometry={"kind": "own", "amount": 0.5})
+
+
+def test_plain_data_as_yaml_is_the_same_data_to_any_reader() -> None:
+    values = {"b": [1, 0.5, None, True], "a": {"text": "${a} ??? \\ : # ü", "empty": {}}}
+    written = plain_yaml(values)
+    assert yaml.safe_load(written) == values
+    assert written.startswith("b:")
