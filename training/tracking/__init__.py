@@ -15,6 +15,7 @@ for _name, _value in _MLFLOW_IS.items():
 
 from training.tracking.datasets import DatasetUsed  # noqa: E402
 from training.tracking.finding import FoundModel, find_file, find_models  # noqa: E402
+from training.tracking.history import History, RecordedRun, Registered, UsedVariant  # noqa: E402
 from training.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, ModelName, Registry, Version  # noqa: E402
 from training.tracking.runs import RunStoppedError, TrackedRun, Tracking, end_run, reopened_run, tracked_run  # noqa: E402
 from training.tracking.sender import UnreachableError  # noqa: E402
@@ -22,7 +23,8 @@ from training.tracking.spool import Spool, SpoolBusyError, TrackingError  # noqa
 from training.tracking.syncing import Sent, send_kept  # noqa: E402
 
 __all__ = [
-    "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "ModelName", "Registry", "RunStoppedError",
-    "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError", "UnreachableError", "Version",
-    "end_run", "find_file", "find_models", "reopened_run", "send_kept", "tracked_run",
+    "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "History", "ModelName", "RecordedRun",
+    "Registered", "Registry", "RunStoppedError", "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking",
+    "TrackingError", "UnreachableError", "UsedVariant", "Version", "end_run", "find_file", "find_models",
+    "reopened_run", "send_kept", "tracked_run",
 ]  # fmt: skip
