@@ -9,14 +9,33 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
 
+# The jobs of the demonstration, each with its own log; a job that fails shows the end of it.
+DEMO := data/demo
+DEMO_SIGNS := $(DEMO)/synthetic_signs
+SHOWN_UV := $(if $(shell command -v uv),uv,.uv/bin/uv)
+define demo_job # what is said, the name of the log, the command
+@echo "$(1)"; $(RUN) python $(3) 2>$(DEMO)/$(2).log || { tail -n 30 $(DEMO)/$(2).log; exit 1; }
+endef
+
 .PHONY: demo
-demo: java | $(UV) ## make noisy datasets of drawn signs (or of data/raw/GTSRB), train on them, evaluate on every noise
-	$(UV) sync --frozen --no-dev --inexact
-	$(RUN) spark-submit jobs/make_noisy_datasets.py
-	@root=data/datasets/gtsrb; test -d $$root || root=data/datasets/synthetic_signs; set -ex; \
-	$(RUN) python jobs/train_classifier.py data.root=$$root epochs=6 batch_size=32; \
-	$(RUN) python jobs/evaluate_classifiers.py models=latest data.root=$$root
-	@echo "compare runs in the browser: $(RUN) mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
+demo: java | $(UV) ## noisy datasets of drawn signs in data/demo, a training on them, its accuracy under every noise
+	@echo "1/4 installing into .venv (the first time a large download)"; $(UV) sync --frozen --inexact --quiet
+	@mkdir -p $(DEMO)
+	$(call demo_job,2/4 drawing signs and making noisy datasets,datasets,jobs/make_noisy_datasets.py \
+	  dataset.kind=synthetic_signs dataset.root=$(DEMO)/raw dataset.tracks_per_class=10 output_root=$(DEMO) \
+	  'sizes_px=[40]' >$(DEMO)/datasets.txt)
+	$(call demo_job,3/4 training,training,jobs/train_classifier.py \
+	  data.root=$(DEMO_SIGNS) runs_root=$(DEMO)/runs epochs=6 batch_size=32)
+	$(call demo_job,4/4 showing it every noise,report,jobs/report_robustness.py \
+	  models=latest data.root=$(DEMO_SIGNS) output_root=$(DEMO)/reports >$(DEMO)/report.txt)
+	@grep -v '^report: ' $(DEMO)/report.txt
+	@page=$$(sed -n 's/^report: //p' $(DEMO)/report.txt); \
+	echo "page:                $$page"; echo "figure:              $$(dirname $$page)/figures/thresholds.png"
+	@echo "runs in the browser: $(SHOWN_UV) run python jobs/serve_ui.py"
+	@echo "the real data:       $(SHOWN_UV) run python jobs/download_dataset.py gtsrb"
+	@echo "                     $(SHOWN_UV) run spark-submit jobs/make_noisy_datasets.py"
+	@echo "                     $(SHOWN_UV) run python jobs/train_classifier.py"
+	@echo "                     $(SHOWN_UV) run python jobs/report_robustness.py models=latest data.root=data/datasets/gtsrb"
 
 # Two processes of two threads each would wait for each other on two cores. Short jobs of Spark spend more time on
 # optimizing Java's code than the optimized code saves.
@@ -78,7 +97,7 @@ audit: | $(UV) ## known vulnerabilities of all that is locked, as the index of p
 
 .PHONY: environment
 environment: | $(UV)
-	$(UV) sync --frozen
+	$(UV) sync --frozen --group dev
 
 .uv/bin/uv:
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, python3 is %s" % sys.version.split()[0])'

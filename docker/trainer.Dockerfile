@@ -14,6 +14,9 @@ COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-project --no-cache
 COPY pipelines pipelines
 COPY training training
+COPY roadsign roadsign
+COPY jobs jobs
+COPY conf conf
 RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --no-cache
 
 FROM ${BASE_IMAGE}

@@ -1,4 +1,4 @@
-"""Certifies a trained classifier: the accuracy that it is proven to keep under perturbations of given decibels.
+"""Prove at which decibels a classifier stays right.
 
     python jobs/certify_classifier.py model=… data.root=… [--config FILE] [--dry-run] [key=value …]
 

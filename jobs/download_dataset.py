@@ -1,4 +1,6 @@
-"""Fetches a data set from its publisher and verifies it: download_dataset.py mnist.
+"""Fetch a data set from its publisher and verify it.
+
+    python jobs/download_dataset.py mnist [--config FILE] [--dry-run] [key=value …]
 
 An interrupted download is resumed; a complete one is not changed.
 """

@@ -1,4 +1,4 @@
-"""Evaluates trained classifiers on every variant of a dataset: one table, figures and reports.
+"""Show every noise to classifiers, in one table.
 
     python jobs/evaluate_classifiers.py models=… data.root=… [--config FILE] [--dry-run] [key=value …]
 
@@ -18,7 +18,7 @@ from pipelines.settings import parse_arguments, to_yaml
 from training.classifiers.opening import named, open_models, stored
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
-from training.evaluation.classifiers.table import tracked_metrics
+from training.evaluation.classifiers.table import description, tracked_metrics
 from training.evaluation.robustness import evaluation
 from training.evaluation.robustness.comparison import shown_comparison
 from training.evaluation.robustness.insides import write_insides
@@ -44,6 +44,7 @@ def track(models: Mapping[str, evaluation.EvaluatedModel], result: evaluation.Re
         own = folder / evaluation.folder_name(name)
         with reopened_run(own, model.run) as run:
             run.log_metrics(tracked_metrics(result.table, name))
+            run.describe(description(result.table, name, model.classifier.about))
             for path in (*sorted(folder.glob("*.*")), own / "figures", own / "reports"):
                 run.log_file(path, f"evaluation/{folder.name}")
 

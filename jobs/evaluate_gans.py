@@ -1,4 +1,4 @@
-"""Evaluates trained generators on samples: one table, grids, nearest training images, flags.
+"""Compare generated images with real ones.
 
     python jobs/evaluate_gans.py runs=… data.root=… [--config FILE] [--dry-run] [key=value …]
 

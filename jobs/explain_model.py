@@ -1,4 +1,4 @@
-"""Explains where a model is from and what became of it: from the raw images to the decisions on it, by digests.
+"""Explain where a model is from and what became of it.
 
     python jobs/explain_model.py model=<reference> [--config FILE] [--dry-run] [key=value …]
 

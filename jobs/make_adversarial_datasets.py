@@ -1,4 +1,4 @@
-"""Attacks a trained classifier with the images of a dataset; the results are further variants of the dataset.
+"""Attack a classifier and keep the images.
 
     spark-submit jobs/make_adversarial_datasets.py model=… attack=… data.root=… [--config FILE] [--dry-run] [key=value]
 

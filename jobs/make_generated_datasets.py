@@ -1,4 +1,4 @@
-"""Makes a further variant of a dataset from a trained generator: one image for each training image, with its label.
+"""Make a variant of a dataset by a generator.
 
     spark-submit jobs/make_generated_datasets.py model=… data.root=… [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Raw road signs in, Parquet datasets out: clean and every noise, at every size.
+"""Make clean and noisy datasets of raw images.
 
     spark-submit jobs/make_noisy_datasets.py [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Measures how far images are from a decision boundary of a trained classifier, and how steep it is there.
+"""Measure distances to a decision boundary.
 
     python jobs/measure_stability.py model=… data.root=… [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Recovers which test images of GTSRB show the same physical sign, and measures how well.
+"""Find which test images of GTSRB show one sign.
 
     python jobs/recover_tracks.py dataset.root=… [--config FILE] [--dry-run] [key=value …]
 

@@ -30,7 +30,7 @@ def track(models: Mapping[str, EvaluatedModel], page: Path) -> None:
     for model in models.values():
         if model.run is not None:
             with reopened_run(page.parent, model.run) as run:
-                for path in (page, page.parent / "figures", page.parent / "tables"):
+                for path in (page, *(page.parent / name for name in ("figures", "tables", "cards"))):
                     run.log_file(path, f"report/{page.parent.name}")
 
 

@@ -1,4 +1,4 @@
-"""Retrains on new raw images: one batch of datasets, training, attacks, comparison and promotion.
+"""Retrain, compare and promote, as one batch.
 
     python jobs/retrain.py [--config FILE] [--dry-run] [key=value …]
     python jobs/retrain.py --status [--json] [key=value …]  last run, next due, champion and its accuracy, pending

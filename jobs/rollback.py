@@ -1,4 +1,4 @@
-"""Reverts the last promotion: the previous version of a model becomes the champion again.
+"""Make the previous champion the champion again.
 
     python jobs/rollback.py [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Train a grid of recipes with several seeds, and evaluate each network under noise and attack, in one table.
+"""Compare recipes of training over seeds.
 
     python jobs/run_grid.py grid=… data.root=… 'seeds=[0,1,2]' [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Predicts unlabelled images with a trained classifier: classes, confidences, and a flag on images that look noisy.
+"""Predict the classes of unlabelled images.
 
     spark-submit jobs/score_images.py model=… images=… output=… [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Sends the events that runs kept while the tracking server was unreachable.
+"""Send what a tracking server has not received.
 
     uv run python jobs/sync_tracking.py [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Train a road-sign classifier on datasets of make_noisy_datasets, and track the run.
+"""Train a classifier and track the run.
 
     python jobs/train_classifier.py [--config FILE] [--dry-run] [key=value …]
     torchrun --nproc-per-node 2 jobs/train_classifier.py …                              many devices of one machine

@@ -1,4 +1,4 @@
-"""Train a GAN on datasets of make_noisy_datasets, and track the run.
+"""Train a GAN and track the run.
 
     python jobs/train_gan.py [--config FILE] [--dry-run] [key=value …]
     torchrun --nproc-per-node 2 jobs/train_gan.py …                                     many devices of one machine

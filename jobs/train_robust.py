@@ -1,4 +1,4 @@
-"""Train a classifier together with a WGAN-GP on real and generated images, and another one on real images alone.
+"""Train classifiers together with a GAN.
 
     python jobs/train_robust.py [--config FILE] [--dry-run] [key=value …]
     torchrun --nproc-per-node 2 jobs/train_robust.py …                                  many devices of one machine

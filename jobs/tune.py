@@ -1,4 +1,4 @@
-"""Search the settings of a classifier's training with Optuna, on the validation tracks.
+"""Search the settings of a training with Optuna.
 
     python jobs/tune.py study=sign_net trials=20 data.root=… [--config FILE] [--dry-run] [key=value …]
 

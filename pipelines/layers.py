@@ -9,9 +9,9 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, InterpolationToMissingValueError, OmegaConfBaseException
 from pydantic import BaseModel
-from yaml import CollectionEndEvent, CollectionStartEvent, SafeLoader, YAMLError, parse, safe_dump
+from yaml import CollectionEndEvent, CollectionStartEvent, MarkedYAMLError, SafeLoader, YAMLError, parse, safe_dump
 
 from pipelines.declared import Types, is_text, keys_of, types_at
 from pipelines.errors import SettingsError
@@ -122,9 +122,18 @@ def _without_resolver(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
+    """One line, without the words of the libraries."""
     if isinstance(error, RecursionError):
         return "too deeply nested"
-    return str(error).partition("\n    object_type=")[0]
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        problem = str(error.problem).replace("'<stream end>'", "the end")
+        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {problem}"
+    if isinstance(error, InterpolationKeyError | InterpolationToMissingValueError):
+        return f"names a key that is not there: {str(error).splitlines()[0].removeprefix('Interpolation key ')}"
+    told = " ".join(line.strip() for line in str(error).partition("\n    object_type=")[0].splitlines())
+    return told.replace(
+        "Cannot merge incompatible container types", "a list in place of a mapping, or a mapping in place of a list"
+    )
 
 
 def menu_folders(menus: Path, types: Types) -> dict[str, Path]:

@@ -22,7 +22,7 @@ def expand_home(text: str) -> str:
 def read_path(given: object) -> Path:
     """The local file or folder that a text or path names. Raises ValueError, which says what to use instead."""
     if not isinstance(given, str | Path):
-        raise ValueError("Input is not a valid path")
+        raise ValueError("must be a path")
     text = str(given)
     if not text:
         raise ValueError("is empty; use a path, or . for the working folder")

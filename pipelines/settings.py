@@ -8,10 +8,12 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
-from pydantic_core import ErrorDetails
 
 from pipelines.added_later import AddedLater, decisive_values
-from pipelines.declared import Types, keys_of, types_at
+from pipelines.argument_forms import refuse_other_forms
+from pipelines.commands import as_typed
+from pipelines.declared import Types
+from pipelines.described_keys import describe_keys
 from pipelines.errors import SettingsError
 from pipelines.layers import (
     UNREADABLE,
@@ -26,10 +28,11 @@ from pipelines.layers import (
     replacing,
 )
 from pipelines.local_paths import expand_home, read_path
+from pipelines.problems import describe_problems, expected, key_of
 
 __all__ = [
     "AddedLater", "LocalPath", "PathOrName", "Settings", "build_member", "choose", "decisive_values", "describe",
-    "load", "parse_arguments", "plain_yaml", "to_yaml",
+    "expected", "load", "parse_arguments", "plain_yaml", "to_yaml",
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]
@@ -97,7 +100,7 @@ def load(
         resolved = json.dumps(OmegaConf.to_container(values, resolve=True))
         return settings_type.model_validate_json(resolved)  # JSON: a list may become a tuple, a string a path
     except ValidationError as error:
-        problems = [f"  {_describe(problem, types)}" for problem in error.errors()]
+        problems = [f"  {problem}" for problem in describe_problems(error.errors(), types)]
         raise SettingsError("\n".join([f"{label}:", *problems])) from None
     except UNREADABLE as error:
         raise SettingsError(f"{label}: {reason(error)}") from None
@@ -107,15 +110,20 @@ def parse_arguments(
     settings_type: type[SettingsT], default_config: Path, description: str, arguments: Sequence[str]
 ) -> tuple[SettingsT, bool]:
     """(settings, dry_run) from the three arguments that every job takes: [--config FILE] [--dry-run] [key=value …]."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked = {"-h", "--help"} & set(arguments)
+    parser = argparse.ArgumentParser(
+        prog=as_typed(f"python jobs/{default_config.stem}.py"),
+        description=as_typed(description),
+        epilog=describe_keys(settings_type, default_config) if asked else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     config_help = f"updates {default_config}"
     parser.add_argument("--config", type=Path, default=default_config, metavar="FILE", help=config_help)
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="laid over the config, e.g. seed=7")
     parsed, unknown = parser.parse_known_intermixed_args(arguments)
-    if unknown:
-        name, _, value = unknown[0].lstrip("-").partition("=")
-        parser.error(f"{unknown[0]}: no such option; settings are given without dashes: {name}={value or '…'}")
+    for wrong in [*unknown, *(one for one in parsed.overrides if "=" not in one or one[:1] == "=")]:
+        refuse_other_forms(arguments, wrong)
     return load(settings_type, parsed.config, parsed.overrides, default_config), parsed.dry_run
 
 
@@ -142,18 +150,8 @@ def build_member(member: type[SettingsT], settings: Mapping[str, Any], within: s
     try:
         return member.model_validate_json(json.dumps(settings))
     except ValidationError as error:
-        known = ", ".join(name for name in member.model_fields if name != "kind")
-        raise ValueError(
-            "; ".join(
-                f"{within}{'.'.join(map(str, problem['loc']))}: "
-                + (
-                    f"unknown key; there are: {known}"
-                    if problem["type"] == "extra_forbidden"
-                    else problem["msg"].removeprefix("Value error, ")
-                )
-                for problem in error.errors()
-            )
-        ) from None
+        problems = (f"{within}{key_of(problem)}: {expected(problem, member)}" for problem in error.errors())
+        raise ValueError("; ".join(problems)) from None
 
 
 def describe(member: Member) -> dict[str, Any]:
@@ -165,26 +163,3 @@ def _given(base: DictConfig, own: Sequence[DictConfig], folders: Mapping[str, Pa
     """The keys of menus that have a value, and the value."""
     given: Any = OmegaConf.merge(base, *own)
     return [(str(key), given[key]) for key in given if key in folders and not OmegaConf.is_missing(given, key)]
-
-
-def _describe(problem: ErrorDetails, types: Types) -> str:
-    *within, last = [part for part in map(str, problem["loc"]) if not part.endswith("]")] or [""]  # "tuple[str, ...]"
-    key, given = ".".join([*within, last]), problem["input"]
-    if problem["type"] == "extra_forbidden":
-        for part in within:
-            types = types_at(types, part)
-        known = ", ".join(keys_of(types))
-        return f"{key}: unknown key" + (f"; there are: {known}" if known else "")
-    if problem["type"] == "missing":
-        return f"{key}: missing; give {key}=…"
-    message = problem["msg"].removeprefix("Value error, ")
-    of_text = problem["type"] in ("string_type", "literal_error") or message.endswith("valid path")
-    if not isinstance(given, dict):
-        message += f", got {given!r}"
-    if problem["type"] in ("tuple_type", "list_type") and isinstance(given, str | int | float):
-        message += f"; write {key}=[{given}]"
-    elif of_text and isinstance(given, bool | int | float):
-        message += "; for text write it in quotes"
-    elif problem["type"] == "bool_type":
-        message += "; write true or false"
-    return (f"{key}: " if key else "") + message

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -56,7 +57,21 @@ def test_uv_comes_from_a_virtual_environment_of_its_own_where_it_is_missing(repo
     done = subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=True)
     assert "python3 -m venv .uv" in done.stdout
     assert ".uv/bin/pip install --quiet uv" in done.stdout
-    assert ".uv/bin/uv sync --frozen" in done.stdout
+    assert ".uv/bin/uv sync --frozen --group dev" in done.stdout
+
+
+def test_what_uv_run_installs_by_itself_is_what_the_jobs_need(repository: Path) -> None:
+    uv = Path(sys.executable).with_name("uv")
+    command = [uv, "export", "--frozen", "--offline", "--no-hashes", "--no-emit-project"]
+    jobs, dev = (
+        {line.partition("==")[0] for line in done.stdout.splitlines() if "==" in line and line[0] not in " #"}
+        for done in (
+            subprocess.run([*command, *more], cwd=repository, capture_output=True, text=True, check=True)
+            for more in ([], ["--group", "dev"])
+        )
+    )
+    assert {"mlflow", "petastorm", "torch"} <= jobs < dev
+    assert not jobs & {"pytest", "mypy", "ruff", "moto"}
 
 
 def test_an_audit_that_cannot_ask_the_index_fails_and_finds_nothing_silently(repository: Path, tmp_path: Path) -> None:

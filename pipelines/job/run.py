@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
+from pipelines.argument_forms import refuse_split
+from pipelines.commands import as_typed
 from pipelines.errors import RoadsignError, SettingsError, describe_refusal
 from pipelines.job.process import tidy_process
 
@@ -21,10 +23,11 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
     try:
         with tidy_process():
             _refuse_mangled(arguments)
+            refuse_split(arguments)
             job(arguments)
             sys.stdout.flush()
     except RoadsignError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_typed(error)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout at exit

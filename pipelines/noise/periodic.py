@@ -18,7 +18,7 @@ class Periodic(Noise):
 
     kind: ClassVar[str] = "periodic"
     strength_keys: ClassVar[frozenset[str]] = frozenset({"amplitude", "amplitude_grey"})
-    amplitude: float = Field(ge=0, allow_inf_nan=False)
+    amplitude: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     amplitude_grey: float = Field(default=50.0, ge=0, allow_inf_nan=False)
     period_px: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     pattern: Literal["vertical", "horizontal", "either"] = "either"

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from pipelines.commands import as_typed
 from pipelines.datasets import SyntheticSigns
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import to_yaml
@@ -28,7 +29,8 @@ def announce(console: Console, settings: NoisyDatasets) -> None:
         console.print(
             Panel(
                 "SYNTHETIC road signs (drawings): suitable for trying the pipeline, not for evaluating a classifier.\n"
-                "For the real GTSRB: python jobs/download_dataset.py gtsrb, or dataset.root=<folder that contains it>.",
+                f"For the real GTSRB: {as_typed('python jobs/download_dataset.py gtsrb')}, or "
+                "dataset.root=<folder that contains it>.",
                 title=f"dataset: {settings.dataset.kind}",
             ),
             soft_wrap=False,
@@ -98,9 +100,11 @@ def announce_replacements(
 def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
     """Prints a table with one row per variant, from the manifests."""
     console.print(f"{root}/geometry={cells[0].geometry}")
-    table = Table(box=SIMPLE_HEAD)
-    for heading in ("size_px", "variant", "train", "validation", "test", "MB", "SNR dB", "PSNR dB"):
-        table.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=0)
+    table.add_column("size\npx", justify="right", no_wrap=True)
+    _add_names(table, "variant", (cell.variant for cell in cells))
+    for heading in ("train", "validation", "test", "MB", "SNR\ndB", "PSNR\ndB"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for cell in cells:
         manifest = Manifest.read(cell.folder(root))
         if manifest is None:
@@ -116,13 +120,18 @@ def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
     console.print(table)
 
 
+def _add_names(table: Table, heading: str, names: Iterable[str]) -> None:
+    """A column whose names are whole on a terminal of any width."""
+    table.add_column(heading, no_wrap=True, min_width=max(map(len, names), default=0))
+
+
 def print_attacks(console: Console, root: Path, cells: Sequence[Cell]) -> None:
     """Prints a table with one row per adversarial variant and split, from the manifests. Ratios are means over images;
     "kept" counts the images that the attack left unchanged."""
     console.print(f"{cells[0].folder(root).parents[1]}, attacked: {cells[0].attacked}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("variant", "split"):
-        table.add_column(heading, no_wrap=True)
+    _add_names(table, "variant", (cell.variant for cell in cells))
+    table.add_column("split", no_wrap=True)
     ratios = ("SNR dB\nasked", "before\nclamp", "\nstored", "as\nuint8")
     for heading in (*ratios, "accuracy\nbefore", "\nafter", "images\nkept"):
         table.add_column(heading, justify="right", no_wrap=True)

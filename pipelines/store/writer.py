@@ -169,9 +169,14 @@ def cause_of(error: Exception) -> str:
             f"an executor's Python has no {missing[1]}; install the project there (uv sync), or set PYSPARK_PYTHON "
             "to a Python that has it"
         )
+    if "OutOfMemoryError" in text or "Java heap space" in text:
+        return "Java's memory is full; give it more, e.g. spark-submit --driver-memory 4g …, or use fewer partitions"
     found = re.findall(r"^(?:[\w.]*(?:Error|Exception)): .+$", text, re.MULTILINE)
     java = re.findall(r"^(?:Caused by)?: (.+)$", text, re.MULTILINE)
-    return (found or java or text.strip().splitlines() or [type(error).__name__])[-1]
+    cause = (found or java or text.strip().splitlines() or [type(error).__name__])[-1]
+    return re.sub(
+        r"^(?:[\w$]+\.)+([A-Z]\w*: )", r"\1", cause
+    )  # not org.apache.spark.SparkException, but SparkException
 
 
 class StagingWriter(DataSourceArrowWriter):

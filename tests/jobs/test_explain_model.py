@@ -95,7 +95,7 @@ def test_a_promoted_model_has_a_whole_chain_but_for_its_other_version(
     assert f"clean, validation: {content}; " in validation
     assert train.endswith(f"{CLEAN.folder(trained / 'data' / 'datasets' / 'gtsrb')} has the same digest")
     (run,) = lines(done.stdout, "run")
-    assert f"{model.about['run_id']}, {run_folder(here).name}, FINISHED; code " in run
+    assert f"{model.about['run_id']}, baseline_cnn-8px-seed0, FINISHED; code " in run
     command = ["python jobs/train_classifier.py data.root=data/datasets/gtsrb tracking.register_as=signs", *SMALL]
     assert run.endswith(" ".join(command))
     assert lines(done.stdout, "model") == [f"model    {model.digest}, the weights in model.pt"]

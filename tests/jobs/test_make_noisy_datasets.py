@@ -88,10 +88,10 @@ def test_dry_run_makes_nothing(run_here: RunHere, make_noisy_datasets: ModuleTyp
     ("arguments", "exit_code", "message"),
     [
         (["sizes=[28]"], 2, "sizes: unknown key; there are: dataset, output_root,"),
-        (["seed=many"], 2, "seed: Input should be a valid integer, got 'many'"),
+        (["seed=many"], 2, "seed: must be a whole number, got 'many'"),
         (["variants=[gaussian-huge]"], 2, "variants: unknown: gaussian-huge; with this noise there are: clean,"),
         (["noise=nothing"], 2, "there are: held_out, ladder, paper, proposal"),
-        (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: Input should be greater"),
+        (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: must be at least 0"),
         (
             ["geometry=stretch"],
             2,

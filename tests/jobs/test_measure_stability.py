@@ -100,8 +100,8 @@ def test_networks_without_gradients_and_wrong_settings_are_refused_in_one_line(
     for model, given, code, message in (
         ("theirs.onnx", "seed=0", 1, "theirs.onnx has no gradients with respect to its images"),
         ("untrained.pt", "deepfool.norm=linf", 2, "deepfool.norm: distances are in l2, got linf"),
-        ("untrained.pt", "data.images=0", 2, "data.images: Input should be greater than or equal to 1"),
-        ("untrained.pt", "ball.radius_l2=0", 2, "ball.radius_l2: Input should be greater than 0"),
+        ("untrained.pt", "data.images=0", 2, "data.images: must be at least 1"),
+        ("untrained.pt", "ball.radius_l2=0", 2, "ball.radius_l2: must be more than 0"),
         ("untrained.pt", "data.variant=gaussian-max", 1, "gaussian-max"),
         ("untrained.pt", "data.size_px=16", 1, "is for images of 8 px, not of 16 px"),
     ):

@@ -114,7 +114,11 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
 @pytest.mark.parametrize(
     ("overrides", "exit_code", "message"),
     [
-        (["data.root=nowhere"], 1, "no such dataset .* make it: spark-submit jobs/make_noisy_datasets.py"),
+        (
+            ["data.root=nowhere"],
+            1,
+            r"nowhere: no such dataset; .* make it: .*spark-submit jobs/make_noisy",
+        ),
         (["gan=biggan"], 2, "there are: adversarial, conditional, dcgan, vanilla, wgan_gp"),
         (["gan.latent=laplace"], 2, "expected one of gaussian, uniform, noise_image, image_to_image"),
         (["classes=[2,50]"], 1, r"classes \[50\]: split train has no images of them"),

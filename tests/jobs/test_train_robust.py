@@ -131,7 +131,11 @@ def test_a_run_that_ended_before_its_comparison_resumes_and_gives_the_same(
 @pytest.mark.parametrize(
     ("overrides", "exit_code", "message"),
     [
-        (["data.root=nowhere"], 1, "no such dataset .* make it: spark-submit jobs/make_noisy_datasets.py"),
+        (
+            ["data.root=nowhere"],
+            1,
+            r"nowhere: no such dataset; .* make it: .*spark-submit jobs/make_noisy",
+        ),
         (["classifier_every=0"], 2, "classifier_every: .*greater than or equal to 1"),
         (["classifier_every=5"], 2, "iterations: the classifiers take no step in fewer than 5"),
         (["keep_every=3"], 2, "iterations: 4 is not a multiple of keep_every=3"),

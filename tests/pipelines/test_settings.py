@@ -1,11 +1,13 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
 from pydantic import Field, ValidationError
 
+from pipelines.argument_forms import refuse_split
 from pipelines.errors import RoadsignError, SettingsError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import LocalPath, Settings, load, parse_arguments, plain_yaml, to_yaml
@@ -172,17 +174,17 @@ def test_an_unknown_member_lists_the_menu(config: Path, name: str, form: str) ->
         ("sed=7", "sed: unknown key; there are: seed, speed, camera, stops, folder, wheels"),
         ("camera.hight=7", "camera.hight: unknown key; there are: width_px, name"),
         ("seed[=7", "seed[: unknown key; there are: seed, speed, camera, stops, folder, wheels"),
-        ("seed=many", "seed: Input should be a valid integer, got 'many'"),
-        ("seed='1'", "seed: Input should be a valid integer, got '1'"),
-        ("seed=1.5", "seed: Input should be a valid integer, got 1.5"),
-        ("seed=true", "seed: Input should be a valid integer, got True"),
-        ("seed=", "seed: Input should be a valid integer, got None"),
-        ("speed=fast", "speed: Input should be a valid number, got 'fast'"),
-        ("camera.width_px=0", "camera.width_px: Input should be greater than or equal to 1, got 0"),
-        ("camera=front", "camera: Input should be an object, got 'front'"),
-        ("stops=3", "stops: Input should be a valid array, got 3; write stops=[3]"),
-        ("stops=[1,x]", "stops.1: Input should be a valid integer, got 'x'"),
-        ("folder=", "folder: Input is not a valid path, got None"),
+        ("seed=many", "seed: must be a whole number, got 'many'"),
+        ("seed='1'", "seed: must be a whole number, got '1'"),
+        ("seed=1.5", "seed: must be a whole number, got 1.5"),
+        ("seed=true", "seed: must be a whole number, got true"),
+        ("seed=", "seed: must be a whole number, got null"),
+        ("speed=fast", "speed: must be a number, got 'fast'"),
+        ("camera.width_px=0", "camera.width_px: must be at least 1, got 0"),
+        ("camera=front", "camera: must be a mapping, {key: value}, got 'front'"),
+        ("stops=3", "stops: must be a list, got 3; write stops=[3]"),
+        ("stops=[1,x]", "stops.1: must be a whole number, got 'x'"),
+        ("folder=", "folder: must be a path, got null"),
         ("folder=s3a://bucket/x", "folder: s3a: is not supported yet; use a local folder, or ./s3a://bucket/x for"),
     ],
 )
@@ -330,11 +332,98 @@ def test_help_says_what_the_job_does_and_which_config_it_takes(
 def test_an_unknown_option_ends_with_the_exit_code_of_wrong_usage(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """argparse names the option."""
     with pytest.raises(SystemExit) as left:
-        parse_arguments(Trip, config, "Goes on a trip.", ["--fast"])
+        parse_arguments(Trip, config, "Goes on a trip.", ["--config"])
     assert left.value.code == 2
-    assert "--fast" in capsys.readouterr().err
+    assert "--config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--seed", "7"], "--seed: settings are given without dashes: seed=7"),
+        (["--seed=7", "speed=2"], "--seed=7: settings are given without dashes: seed=7"),
+        (["-seed", "7"], "-seed: settings are given without dashes: seed=7"),
+        (["speed=2", "--width-px", "7"], "--width-px: settings are given without dashes: width_px=7"),
+        (["--fast"], "--fast: settings are given without dashes: fast=…"),
+        (["--fast", "speed=2"], "--fast: settings are given without dashes: fast=…"),
+        (["seed", "7"], "seed: expected key=value: seed=7"),
+        (["seed", "=", "7"], "seed: expected key=value: seed=7"),
+        (["seed:7"], "seed:7: expected key=value: seed=7"),
+        (["seed 7"], "seed 7: expected key=value: seed=7"),
+        (["?"], "'?': expected key=value, e.g. seed=7"),
+    ],
+)
+def test_a_setting_in_another_form_is_told_the_right_one(config: Path, arguments: list[str], told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_arguments(Trip, config, "", arguments)
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["a={b:", "1,", "c:", "2}", "d=3"], "a={b:: the shell has split it at its spaces; put it in quotes: '{}'"
+         .replace("{}", "a={b: 1, c: 2}")),
+        (["seed=1", "s=[28,", "40]"], "s=[28,: the shell has split it at its spaces; put it in quotes: 's=[28, 40]'"),
+        (["s=[28,", "seed=1", "40]"], ""),
+        (["name=[x"], ""),
+        (["name=[x", "--dry-run"], ""),
+        (["a={b: {c: 1}}", "s=[1, 2]"], ""),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_shell_has_split_is_told_whole(arguments: list[str], told: str) -> None:
+    if not told:
+        refuse_split(arguments)
+        return
+    with pytest.raises(SettingsError) as refused:
+        refuse_split(arguments)
+    assert str(refused.value) == told
+
+
+class Sometimes(Settings):
+    variants: Literal["all"] | tuple[str, ...] = "all"
+    mixture: dict[str, float] = Field(default_factory=dict)
+    name: Annotated[str, Field(pattern=r"^\w+$")] = "x"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("variants=clean", "variants: must be all or a list, got 'clean'; write variants=[clean]"),
+        ("variants={a: 1}", "variants: must be all or a list"),
+        ("mixture=clean:0.5", "mixture: must be a mapping, {key: value}, got 'clean:0.5'; write it in quotes, since "
+         "the shell splits {…}: 'mixture={clean: 0.5, …}'"),
+        ("mixture={clean:0.5}", "mixture.clean:0.5: must be a number, got null; after a colon YAML needs a space: "
+         "'mixture={clean: 0.5}'"),
+        ("name=a b", r"name: has characters that are not allowed here (allowed: ^\w+$), got 'a b'"),
+    ],
+)  # fmt: skip
+def test_a_value_of_one_of_several_types_is_told_in_one_sentence(tmp_path: Path, override: str, told: str) -> None:
+    (tmp_path / "sometimes.yaml").write_text("variants: all\n")
+    with pytest.raises(SettingsError) as refused:
+        load(Sometimes, tmp_path / "sometimes.yaml", [override])
+    assert str(refused.value).splitlines()[1:] == [f"  {told}"]
+
+
+def test_no_message_of_the_settings_has_words_of_a_library(config: Path) -> None:
+    """Every type of problem that a setting of this project can have is told in own words."""
+    for override in (
+        "seed=x",
+        "seed=1.5",
+        "speed=x",
+        "stops=3",
+        "camera=1",
+        "camera={width_px: 0}",
+        "folder=",
+        "wheels=[3]",
+    ):
+        assert not re.search(
+            "Input|valid|Omega|pydantic|Interpolation|object_type|full_key", _refused(config, override)
+        )
+    for text in ("seed: ${nowhere}", "camera: [1]", "seed: [1"):
+        config.write_text(text)
+        assert not re.search("Omega|Interpolation|object_type|full_key|unicode string", _refused(config))
 
 
 def test_settings_as_yaml_give_the_same_settings_again(config: Path) -> None:

@@ -130,7 +130,7 @@ def test_text_that_yaml_reads_as_another_type_is_never_converted_silently(
 ) -> None:
     """The message says how YAML reads the text and what to write instead, and that form works."""
     (tmp_path / "a.yaml").write_text(line.format(text))
-    with pytest.raises(SettingsError, match=rf" {key}: Input .*, got .*; for text write it in quotes"):
+    with pytest.raises(SettingsError, match=rf" {key}: must be .*, got .*; for text write it in quotes"):
         load(Outer, tmp_path / "a.yaml")
     if key != "mode":
         (tmp_path / "a.yaml").write_text(line.format(f"'{text}'"))

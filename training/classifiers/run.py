@@ -115,11 +115,8 @@ class TrackedClassifier(TrackedTraining):
         validated = "validation images are trained on"
         if self.training.validation:
             accuracy = metrics["accuracy/validation"]
-            validated = f"validation: loss {metrics['loss/validation']:.4f}, accuracy {accuracy:.2%}"
-        return (
-            f"loss {metrics['loss/train']:.4f}, accuracy {metrics['accuracy/train']:.2%}; {validated}; "
-            f"{pace_line(metrics)}"
-        )
+            validated = f"validation {metrics['loss/validation']:.3f}, {accuracy:.2%}"
+        return f"loss {metrics['loss/train']:.3f}, {metrics['accuracy/train']:.2%}; {validated}; {pace_line(metrics)}"
 
     def finish(self, run: TrackedRun) -> None:
         training = self.training

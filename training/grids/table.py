@@ -120,7 +120,9 @@ def shown_table(table: pa.Table) -> Table:
     cells = {(row["row"], Shown(row["noise"], row["level"])): row for row in table.to_pylist()}
     rows, conditions = list(dict.fromkeys(row for row, _ in cells)), list(dict.fromkeys(shown for _, shown in cells))
     shown = Table(title="accuracy over seeds, %", box=SIMPLE_HEAD)
-    shown.add_column("noise or attack", no_wrap=True)
+    shown.add_column(
+        "noise or attack", no_wrap=True, min_width=max((len(one.variant) for one in conditions), default=0)
+    )
     for row in rows:
         shown.add_column(row, justify="right")
     for condition in conditions:

@@ -1,5 +1,6 @@
 """Console output of a running training."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -8,7 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.loop.training import Training
 
-__all__ = ["EpochProgress", "losses_line", "pace_line"]
+__all__ = ["EpochProgress", "losses_line", "pace_line", "time_of_day"]
+
+_NOTABLE = 0.1
 
 
 class EpochProgress:
@@ -43,7 +46,7 @@ class EpochProgress:
         epoch, loss, rate = (TextColumn(column, markup=False) for column in columns)
         with Progress(
             epoch, BarColumn(), MofNCompleteColumn(), loss, rate, TimeRemainingColumn(),
-            console=self.console, transient=True,
+            console=self.console, transient=True, disable=not self.console.is_terminal,
         ) as bar:  # fmt: skip
             yield bar
 
@@ -54,4 +57,11 @@ def losses_line(metrics: Mapping[str, float]) -> str:
 
 
 def pace_line(metrics: Mapping[str, float]) -> str:
-    return f"{metrics['images_per_s']:,.0f} images/s, {metrics['data_wait_share']:.1%} waiting for data"
+    """Waiting for data is said where it costs time."""
+    waiting = f", {metrics['data_wait_share']:.0%} waiting for data" if metrics["data_wait_share"] >= _NOTABLE else ""
+    return f"{metrics['images_per_s']:,.0f} images/s{waiting}"
+
+
+def time_of_day(console: Console) -> str:
+    """For lines that go to a file, where nobody sees how fast they come; nothing on a terminal."""
+    return "" if console.is_terminal else time.strftime("%H:%M:%S ")

@@ -10,7 +10,7 @@ from pipelines.console import make_console
 from pipelines.store.schema import Split
 from training.loop.checkpoints import Checkpoint, fitting
 from training.loop.machine import machine_facts
-from training.loop.progress import EpochProgress
+from training.loop.progress import EpochProgress, time_of_day
 from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.loop.run_folder import RunFolder, hold_run_folder
 from training.loop.training import Training
@@ -117,7 +117,8 @@ class TrackedTraining(ABC):
                         self.save_checkpoint()
             training.finish_epoch()
             self.after_epoch()
-            self.console.print(f"epoch {training.epoch}/{self.settings.epochs}: {self.epoch_line()}")
+            epoch = f"{time_of_day(self.console)}epoch {training.epoch}/{self.settings.epochs}"
+            self.console.print(f"{epoch}: {self.epoch_line()}")
             if self.run:
                 self.run.log_metrics(training.metrics, training.epoch)
             self.save_checkpoint()
@@ -152,6 +153,7 @@ def run_training(settings: Recipe, command: Command, open_training: Callable[[Ra
             tracked_by_first(
                 settings,
                 ranks,
+                tracked.name,
                 tracked.streams,
                 tracked.folder,
                 command._replace(facts={**command.facts, **tracked.facts}),
@@ -194,16 +196,21 @@ def run_folder(
     if not ranks.is_first:
         yield RunFolder(ranks.from_first(Path()))
         return
-    name = f"{kind}-{settings.data.size_px}px-seed{settings.seed}"
+    name = _run_name(settings, kind)
     fingerprint = settings.fingerprint(digests, ranks.world_size)
     with hold_run_folder(settings.runs_root, settings.resume, name, fingerprint, command.line) as folder:
         ranks.from_first(folder.path)
         yield folder
 
 
+def _run_name(settings: Recipe, kind: str) -> str:
+    """Of the recipe, the size and the seed; a folder has the time and a digest besides."""
+    return f"{settings.tracking.name or kind}-{settings.data.size_px}px-seed{settings.seed}"
+
+
 @contextmanager
 def tracked_by_first(
-    settings: Recipe, ranks: Ranks, streams: Sequence[Batches], folder: RunFolder, command: Command
+    settings: Recipe, ranks: Ranks, kind: str, streams: Sequence[Batches], folder: RunFolder, command: Command
 ) -> Iterator[TrackedRun | None]:
     """The tracked run on rank 0, None on the others."""
     if not ranks.is_first:
@@ -212,8 +219,8 @@ def tracked_by_first(
     datasets = [used for batches in streams for used in _datasets(batches)]
     facts = {**command.facts, **machine_facts(), "device": str(ranks.device), "ranks": str(ranks.world_size)}
     with tracked_run(
-        settings.tracking, folder.path, folder.path.name, settings.model_dump(mode="json"), command.line, datasets,
-        facts, folder.record.get("run_id"),
+        settings.tracking, folder.path, _run_name(settings, kind), settings.model_dump(mode="json"), command.line,
+        datasets, facts, folder.record.get("run_id"),
     ) as run:  # fmt: skip
         folder.add_to_record(run_id=run.run_id)
         yield run

@@ -11,11 +11,15 @@ from fsspec.core import url_to_fs
 from pipelines.datasets.card import DatasetCard
 from pipelines.errors import StreamError
 from pipelines.store.schema import CLEAN, Cell
-from training.streams.manifests import JOB, read_manifest
+from training.streams.manifests import read_manifest
+from training.streams.missing import names_inside, refuse_missing, refuse_no_dataset
 from training.streams.parquet_pieces import Opener
 from training.streams.variant_names import find_cell, names_of
 
 __all__ = ["Stored", "stored_images"]
+
+SIZE_PX = 40
+"""Proposed where there are no images of the geometry, and the model says no size."""
 
 
 class Stored(NamedTuple):
@@ -28,18 +32,18 @@ def stored_images(root: str, geometry: str, size_px: int | None) -> Stored:
     if there are several sizes."""
     try:
         filesystem, path = url_to_fs(root)
+        refuse_no_dataset(filesystem, root, path)
         sizes = _sizes(filesystem, posixpath.join(path, f"geometry={geometry}"))
         if size_px is None and len(sizes) != 1:
-            found = ", ".join(map(str, sizes)) or f"none; make it: {JOB} geometry={geometry}"
+            if not sizes:
+                refuse_missing(filesystem, root, path, Cell(geometry, SIZE_PX, CLEAN))
             raise StreamError(
-                f"{root}: set data.size_px, the model does not say its size; at {geometry} there are: {found}"
+                f"{root}: has several sizes of images, and the model does not say its own; set data.size_px to one of: "
+                + ", ".join(map(str, sizes))
             )
         size_px = size_px or sizes[0]
         if size_px not in sizes:
-            raise StreamError(
-                f"{root}: has no images of {size_px} px at {geometry}, but of: {', '.join(map(str, sizes)) or 'none'}; "
-                f"make them: {JOB} geometry={geometry} 'sizes_px=[{size_px}]'"
-            )
+            refuse_missing(filesystem, root, path, Cell(geometry, size_px, CLEAN))
         cell = _any_cell(filesystem, path, geometry, size_px)
         return Stored(
             size_px, read_manifest(Opener(filesystem), posixpath.join(path, cell.folder(Path()).as_posix())).card
@@ -49,14 +53,14 @@ def stored_images(root: str, geometry: str, size_px: int | None) -> Stored:
 
 
 def _sizes(filesystem: AbstractFileSystem, folder: str) -> list[int]:
-    names = (posixpath.basename(path.rstrip("/")) for path in _inside(filesystem, folder))
+    names = names_inside(filesystem, folder)
     return sorted(int(match[1]) for name in names if (match := re.fullmatch(r"size_px=(\d+)", name)))
 
 
 def _any_cell(filesystem: AbstractFileSystem, root: str, geometry: str, size_px: int) -> Cell:
     """All variants have the same card; the clean one if it is there."""
     folder = posixpath.join(root, Cell(geometry, size_px, CLEAN).folder(Path()).parent.as_posix())
-    names = (posixpath.basename(path.rstrip("/")) for path in _inside(filesystem, folder))
+    names = names_inside(filesystem, folder)
     variants = sorted(
         (name.removeprefix("variant=") for name in names if name.startswith("variant=")), key=_clean_first
     )
@@ -68,8 +72,3 @@ def _any_cell(filesystem: AbstractFileSystem, root: str, geometry: str, size_px:
 
 def _clean_first(variant: str) -> tuple[bool, str]:
     return variant != CLEAN, variant
-
-
-def _inside(filesystem: AbstractFileSystem, folder: str) -> list[str]:
-    found: list[str] = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
-    return found

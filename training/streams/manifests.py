@@ -6,6 +6,7 @@ import posixpath
 from pydantic import ValidationError
 
 from pipelines.errors import StreamError
+from pipelines.settings import expected
 from pipelines.store.schema import FORMAT_VERSION, MANIFEST_NAME, Manifest
 from training.streams.parquet_pieces import Opener
 
@@ -29,7 +30,7 @@ def read_manifest(opener: Opener, folder: str) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "contents"
-        raise StreamError(f"{path}: not a manifest of this version ({at}: {first['msg']}); {AGAIN}") from None
+        raise StreamError(f"{path}: not a manifest of this version ({at}: {expected(first)}); {AGAIN}") from None
 
 
 def _refuse_old(path: str, text: bytes) -> None:

@@ -22,7 +22,8 @@ from pipelines.store.schema import (
     Split,
     parquet_schema,
 )
-from training.streams.manifests import AGAIN, ATTACKING_JOB, GENERATING_JOB, JOB, read_manifest
+from training.streams.manifests import AGAIN, ATTACKING_JOB, JOB, read_manifest
+from training.streams.missing import refuse_missing
 from training.streams.parquet_pieces import Opener, ParquetDatasetPiece
 from training.streams.variant_names import find_cell
 
@@ -109,6 +110,9 @@ def open_split(
         filesystem.invalidate_cache()  # files may have been rewritten since they were listed
         opener = Opener(filesystem)
         cells = {name: find_cell(filesystem, path, geometry, size_px, name) for name in variants}
+        for cell in cells.values():
+            if not filesystem.isdir(posixpath.join(path, cell.folder(Path()).as_posix())):
+                refuse_missing(filesystem, root, path, cell)
         opened = {name: _open_variant(opener, path, cell, splits) for name, cell in cells.items()}
     except StreamError:
         raise
@@ -122,7 +126,6 @@ def open_split(
 
 def _open_variant(opener: Opener, root: str, cell: Cell, splits: Sequence[Split]) -> OpenVariant:
     folder = posixpath.join(root, cell.folder(Path()).as_posix())
-    _check_there(opener, folder, cell)
     manifest = read_manifest(opener, folder)
     _check_files(opener, folder, manifest)
     for split in splits:
@@ -160,21 +163,6 @@ def _check_has_images(folder: str, manifest: Manifest, split: Split) -> None:
         raise StreamError(
             f"{folder}: split {split} has no images; splits with images: {there}; choose one of these, or {remedy}"
         )
-
-
-def _check_there(opener: Opener, folder: str, cell: Cell) -> None:
-    if opener.filesystem.isdir(folder):
-        return
-    beside = posixpath.dirname(folder)
-    names = opener.filesystem.ls(beside, detail=False) if opener.filesystem.isdir(beside) else []
-    found = [
-        posixpath.basename(name.rstrip("/")).removeprefix("variant=") for name in sorted(names) if "variant=" in name
-    ]
-    raise StreamError(
-        f"{folder}: no such dataset (variants there: {', '.join(found) or 'none'}); make it: "
-        f"{JOB} geometry={cell.geometry} 'sizes_px=[{cell.size_px}]' 'variants=[{cell.variant}]'; adversarial images: "
-        f"{ATTACKING_JOB}; generated ones: {GENERATING_JOB}"
-    )
 
 
 def _check_files(opener: Opener, folder: str, manifest: Manifest) -> None:

@@ -21,10 +21,11 @@ from training.tracking.runs import RunStoppedError, TrackedRun, Tracking, end_ru
 from training.tracking.sender import UnreachableError  # noqa: E402
 from training.tracking.spool import Spool, SpoolBusyError, TrackingError  # noqa: E402
 from training.tracking.syncing import Sent, send_kept  # noqa: E402
+from training.tracking.ui import UserInterface, serve  # noqa: E402
 
 __all__ = [
     "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "History", "ModelName", "RecordedRun",
     "Registered", "Registry", "RunStoppedError", "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking",
-    "TrackingError", "UnreachableError", "UsedVariant", "Version", "end_run", "find_file", "find_models",
-    "reopened_run", "send_kept", "tracked_run",
+    "TrackingError", "UnreachableError", "UsedVariant", "UserInterface", "Version", "end_run", "find_file",
+    "find_models", "reopened_run", "send_kept", "serve", "tracked_run",
 ]  # fmt: skip

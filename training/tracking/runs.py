@@ -28,17 +28,22 @@ __all__ = ["RunStoppedError", "TrackedRun", "Tracking", "end_run", "reopened_run
 
 PATIENCE_S = 30.0
 """Seconds that the end of a run waits for a server that answers but accepts nothing."""
+DESCRIPTION = "mlflow.note.content"
 LONGEST_KEY, LONGEST_VALUE = 250, 6000
 """The maximum length of an MLflow parameter."""
 
 
 class Tracking(Settings):
     """`register_as`: a run that finishes successfully registers its model under this name. `system_metrics_every_s`: 0
-    for no system metrics. `batch_id`, that of the retraining that the run is a step of, becomes a tag."""
+    for no system metrics. `name` stands at the beginning of the run's name; None: that of the network. `notes`, in
+    Markdown, begin the run's description. `batch_id`, that of the retraining that the run is a step of, becomes a
+    tag."""
 
     experiment: str = Field(default="classifiers", min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
     register_as: ModelName | None = None
     system_metrics_every_s: float = Field(default=10.0, ge=0)
+    name: str | None = Field(default=None, pattern=r"^\w[\w.+-]{0,79}$")
+    notes: str = ""
     batch_id: str | None = None
 
 
@@ -70,6 +75,10 @@ class TrackedRun:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self._tell("tags", tags={name: str(value) for name, value in tags.items()})
+
+    def describe(self, text: str) -> None:
+        """Replaces the description that MLflow shows above everything else of the run; `text` is Markdown."""
+        self.set_tags({DESCRIPTION: text})
 
     def log_model(self, network: "nn.Module", images: "torch.Tensor") -> None:
         """Logs the network with MLflow's flavour `pytorch`, format pt2: a graph that loads without this project's code
@@ -110,6 +119,8 @@ def tracked_run(
             run._tell("status", status="RUNNING", at_ms=_now_ms())
         of_batch = {"batch_id": tracking.batch_id} if tracking.batch_id else {}
         run.set_tags({**facts, **of_batch, "command": command})
+        if run_id is None and tracking.notes:
+            run.describe(tracking.notes)
         run.log_json("settings.json", settings)
         status = "FAILED"
         try:

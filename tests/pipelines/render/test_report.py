@@ -10,7 +10,7 @@ from pipelines.console import make_console
 from pipelines.render import report
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
-from pipelines.store.schema import Cell
+from pipelines.store.schema import Cell, Manifest, Part, Split, VariantStatistics
 
 REPOSITORY = Path(__file__).parents[3]
 NAMES = ("run #2", "[old]", "[/red]", "[bold]x[/bold]", ":car:", "x" * 200)
@@ -63,3 +63,36 @@ def test_consoles_are_made_in_one_place_without_markup() -> None:
                 assert ast.unparse(node.args[0]).startswith("Text("), path
             assert name != "from_markup", path
     assert makers == ["pipelines/console.py"]
+
+
+def manifest_of(counts: dict[Split, int]) -> Manifest:
+    statistics = VariantStatistics(
+        channel_mean=(0.5,) * 3, channel_std=(0.1,) * 3, snr_db=-12.3, psnr_db=-11.3, snr_db_mean=None,
+        snr_db_min=None, snr_db_max=None, snr_db_infinite=0,
+    )  # fmt: skip
+    return Manifest.model_construct(
+        counts=counts,
+        statistics=dict.fromkeys(counts, statistics),
+        parts=[Part(path="split=test/part-00000.parquet", split="test", rows=1, bytes=10**9)],
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_and_units_of_datasets_are_whole(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    manifest = manifest_of({"train": 31_380, "validation": 7_829, "test": 12_630})
+    monkeypatch.setattr(Manifest, "read", lambda _: manifest)
+    names = ("clean", "salt_pepper-max_probability", "black_columns-max", "periodic-max_255grey_2pipx")
+    report.print_datasets(
+        make_console(), Path("data/datasets/gtsrb"), [Cell("crop_or_pad", 40, name) for name in names]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(f" {name} " in line for line in lines) for name in names)
+    if width == 80:
+        assert max(map(len, lines)) <= 80
+        assert {"px", "dB", "MB", "validation"} <= set(" ".join(lines).split())
+        assert any(
+            line.split() == ["40", names[1], "31,380", "7,829", "12,630", "1,000", "-12.3", "-11.3"] for line in lines
+        )

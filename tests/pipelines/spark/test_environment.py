@@ -130,7 +130,11 @@ def test_an_unusable_python_is_named(
         ),
         (
             "An error occurred while calling None.x.\n: org.apache.spark.SparkException: no master\n\tat org.apache\n",
-            "org.apache.spark.SparkException: no master",
+            "SparkException: no master",
+        ),
+        (
+            "An error occurred.\n: java.lang.OutOfMemoryError: Java heap space\n",
+            "Java's memory is full; give it more, e.g. spark-submit --driver-memory 4g …, or use fewer partitions",
         ),
         ("one line", "one line"),
         ("", "ValueError"),

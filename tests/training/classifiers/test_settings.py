@@ -17,6 +17,7 @@ def config(repository: Path) -> Path:
 def test_every_file_of_the_model_menu_is_a_whole_recipe(config: Path) -> None:
     for path in sorted((config.parent / "model").glob("*.yaml")):
         settings = load(TrainClassifier, config, [f"model={path.stem}"])
+        assert (settings.tracking.name or settings.model.kind) == path.stem, "the name of its runs"
         assert settings.epochs >= 1
 
 

@@ -183,7 +183,7 @@ def test_a_manifest_without_a_card_or_with_labels_outside_it_is_refused(tmp_path
     manifest = json.loads((folder / MANIFEST_NAME).read_text())
     fewer = {**manifest["card"], "class_names": ["one", "two"], "hflip": {}, "vflip": {}}
     changes = (
-        ({key: value for key, value in manifest.items() if key != "card"}, r"\(card: Field required\)"),
+        ({key: value for key, value in manifest.items() if key != "card"}, r"\(card: missing\)"),
         ({**manifest, "card": fewer}, r"counts_per_class has class \d+, but the card has 2 classes"),
         ({**manifest, "card": {**manifest["card"], "channels": 1}}, "expected 1 channels, as on the card"),
     )

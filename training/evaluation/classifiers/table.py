@@ -1,8 +1,8 @@
 """The table of an evaluation: one row per model, variant and metric, for any reader of Parquet or CSV."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,7 @@ from pipelines.store.shown import Shown
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.metrics import Measurement
 
-__all__ = ["SCHEMA", "TRACKED", "Subject", "make_table", "tracked_metrics", "write_table"]
+__all__ = ["SCHEMA", "TRACKED", "Subject", "description", "make_table", "tracked_metrics", "write_table"]
 
 SCHEMA = pa.schema(
     [
@@ -80,12 +80,35 @@ def write_table(table: pa.Table, folder: Path, name: str = "evaluation") -> list
 
 
 def tracked_metrics(table: pa.Table, model: str) -> dict[str, float]:
-    """The metrics of one model by their names in its tracked run: accuracy/gaussian-max, f1/clean …, for other splits
-    than the test images validation/accuracy/gaussian-max …"""
-    chosen = table.filter((pc.field("model") == model) & pc.field("metric").isin(TRACKED))
-    return {
-        ("" if row["split"] == "test" else f"{row['split']}/")
-        + f"{row['metric']}/{Shown(row['noise'], row['level']).variant}": row["value"]
-        for row in chosen.to_pylist()
-        if row["value"] is not None
+    """The metrics of one model by their names in its tracked run: accuracy/gaussian-max, the ends of its interval as
+    accuracy_low/gaussian-max and accuracy_high/gaussian-max, f1/clean …, for other splits than the test images
+    validation/accuracy/gaussian-max …"""
+    chosen = table.filter((pc.field("model") == model) & pc.field("metric").isin(TRACKED)).to_pylist()
+    found = {_metric_name(row, row["metric"]): row["value"] for row in chosen}
+    ends = {
+        _metric_name(row, f"accuracy_{end}"): row[end]
+        for row in chosen
+        for end in ("low", "high")
+        if row["metric"] == "accuracy"
     }
+    return {name: value for name, value in (found | ends).items() if value is not None}
+
+
+def description(table: pa.Table, model: str, about: Mapping[str, Any]) -> str:
+    """The notes of the training that `about` (AnyClassifier.about) is of, and the accuracies of one model with their
+    95 % intervals, in Markdown."""
+    notes = about.get("settings", {}).get("tracking", {}).get("notes", "")
+    rows = table.filter((pc.field("model") == model) & (pc.field("metric") == "accuracy")).to_pylist()
+    lines = [
+        f"| {Shown(row['noise'], row['level']).variant} | {100 * row['value']:.1f} | {100 * row['low']:.1f} – "
+        f"{100 * row['high']:.1f} |"
+        for row in rows
+        if None not in (row["value"], row["low"], row["high"])
+    ]
+    header = ["| variant | images right, % | 95 % interval |", "|---|--:|--:|"]
+    return "\n".join([*([notes, ""] if notes else []), *header, *lines])
+
+
+def _metric_name(row: dict[str, Any], metric: str) -> str:
+    split = "" if row["split"] == "test" else f"{row['split']}/"
+    return f"{split}{metric}/{Shown(row['noise'], row['level']).variant}"

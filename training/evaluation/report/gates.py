@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from pipelines.datasets.card import DatasetCard
 from pipelines.store.schema import Split
 from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.report.contract import Block, Cell, Gate, Grid, Prose, Section
@@ -42,17 +43,18 @@ def gate_section(gates: Sequence[Gate]) -> Section:
     return Section("gates", "Can these numbers be trusted?", blocks)
 
 
-def leaks_of(data: Data, split: Split, variant: str) -> list[str]:
-    """Groups of pixel-identical images that the source has in the evaluated split and in another one. Raises
-    StreamError."""
+def leaks_of(data: Data, split: Split, variant: str) -> tuple[DatasetCard, list[str]]:
+    """The card of the data set, and a sentence on groups of pixel-identical images that the source has in the evaluated
+    split and in another one. Raises StreamError."""
     stream = open_stream(data.model_copy(update={"mixture": {variant: 1.0}}), split, seed=0, batch_size=1)
+    card = stream.source.card
     across = stream.source.variants[variant].manifest.source.get("duplicates_across_splits", [])
     own = [names for names in across if any(name.startswith(f"{split}/") for name in names)]
     if not own:
-        return []
+        return card, []
     named = "; ".join(", ".join(names) for names in own[:MAX_NAMED])
     more = f" and {len(own) - MAX_NAMED} more" if len(own) > MAX_NAMED else ""
-    return [f"{len(own)} groups of identical images are in {split} and in another split: {named}{more}"]
+    return card, [f"{len(own)} groups of identical images are in {split} and in another split: {named}{more}"]
 
 
 def _rising(subjects: Sequence[Subject]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from rich.console import Console
 
+from pipelines.datasets.card import DatasetCard
 from pipelines.settings import to_yaml
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.report.abstention import abstention_section
@@ -15,9 +16,11 @@ from training.evaluation.report.answer import answer_section, first_to_break
 from training.evaluation.report.changes import change_sections, compared
 from training.evaluation.report.contract import Gate, Section
 from training.evaluation.report.curves import find_failures, threshold_section
+from training.evaluation.report.data_card import data_section
 from training.evaluation.report.gates import find_gates, gate_section, leaks_of
 from training.evaluation.report.hazards import hazard_section
 from training.evaluation.report.matrix import matrix_section
+from training.evaluation.report.model_card import write_model_cards
 from training.evaluation.report.page import write_files, write_page
 from training.evaluation.report.settings import RobustnessReport
 from training.evaluation.report.signs import find_class_failures, sign_section
@@ -32,13 +35,17 @@ PAGE = "report.html"
 
 
 class Report(NamedTuple):
-    """`answer` are the sentences of the first screen."""
+    """`answer` are the sentences of the first screen; `card` is that of the evaluated images, and `leaks` are sentences
+    on those that were trained on."""
 
     subjects: Sequence[Subject]
+    models: Mapping[str, EvaluatedModel]
     sections: Sequence[Section]
     gates: Sequence[Gate]
     answer: Sequence[str]
     result: Result
+    card: DatasetCard
+    leaks: Sequence[str]
 
 
 def make_report(
@@ -51,8 +58,8 @@ def make_report(
     comparisons = compared(result.predictions, subjects)
     classifiers = {name: model.classifier for name, model in models.items()}
     data = _data_of(settings, subjects[0], models)
-    first_variant = next(iter(subjects[0].found.values()))[0].variant
-    gates = find_gates(subjects, classifiers, result.flags, leaks_of(data, settings.split, first_variant))
+    card, leaks = leaks_of(data, settings.split, next(iter(subjects[0].found.values()))[0].variant)
+    gates = find_gates(subjects, classifiers, result.flags, leaks)
     with figure_style():
         answer = answer_section(subjects, failures, comparisons, settings.failure)
         sections = [answer, matrix_section(subjects), threshold_section(failures, subjects, settings.failure)]
@@ -64,14 +71,15 @@ def make_report(
         sections.append(abstention_section(subjects))
         if settings.hazards:
             sections.append(hazard_section(subjects, settings.hazards))
-        sections.append(gate_section(gates))
+        sections += [gate_section(gates), data_section(data, settings.split, subjects[0])]
     said = [item for block in answer.blocks for item in getattr(block, "items", ())]
-    return Report(subjects, sections, gates, said, result)
+    return Report(subjects, models, sections, gates, said, result, card, leaks)
 
 
 def write_report(settings: RobustnessReport, report: Report, version: str) -> Path:
     """The page, in a folder under settings.output_root whose name has the recipes and the digest of what was evaluated:
-    report.html, report.yaml (the settings), figures/ and tables/. Raises EvaluationError."""
+    report.html, report.yaml (the settings), figures/, tables/, and cards/ with a model card of each network. Raises
+    EvaluationError."""
     names = "+".join(folder_name(subject.name) for subject in report.subjects)
     folder = settings.output_root / f"{names[:60]}-{settings.split}-{report.result.key[:12]}"
     with figure_style():
@@ -79,6 +87,7 @@ def write_report(settings: RobustnessReport, report: Report, version: str) -> Pa
         with replacing(folder / "report.yaml") as partial:
             partial.write_text(to_yaml(settings))
         title = "Robustness of " + ", ".join(subject.label for subject in report.subjects)
+        write_model_cards(folder / "cards", report.subjects, report.models, report.card, settings.split, report.leaks)
         write_page(folder / PAGE, title, report.sections, _facts(settings, report, version))
     return folder / PAGE
 

@@ -73,10 +73,10 @@ def shown_recipes(table: pa.Table) -> list[Table]:
 def _shown_recipe(rows: Sequence[Mapping[str, Any]]) -> Table:
     title = f"accuracy over {rows[0]['seeds']} seeds, %"
     shown = Table(title=title, box=SIMPLE_HEAD, caption=rows[0]["models"], caption_justify="left")
-    shown.add_column("variant", no_wrap=True)
+    by_variant = {Shown(row["noise"], row["level"]): row for row in rows}
+    shown.add_column("variant", no_wrap=True, min_width=max((len(one.variant) for one in by_variant), default=0))
     shown.add_column("mean ± standard deviation", justify="right")
     shown.add_column("95 % interval, seeds and objects", justify="right")
-    by_variant = {Shown(row["noise"], row["level"]): row for row in rows}
     for variant in in_order(by_variant):
         mean, sd, low, high = (f"{100 * by_variant[variant][name]:.2f}" for name in ("accuracy", "sd", "low", "high"))
         shown.add_row(variant.variant, f"{mean} ± {sd}", f"{low} – {high}")

@@ -112,7 +112,7 @@ def test_float_images_give_what_the_same_bytes_give(data: Data, tmp_path: Path) 
 
 
 def test_the_stream_names_missing_variants(data: Data, tmp_path: Path) -> None:
-    with pytest.raises(StreamError, match=r"no such dataset .*make it: spark-submit jobs/make_noisy_datasets.py"):
+    with pytest.raises(StreamError, match=r"not a dataset, .*: spark-submit jobs/make_noisy_datasets.py"):
         on_clean(Data(root=str(tmp_path), size_px=8), untrained())
     with pytest.raises(StreamError, match=r"split train has no images; splits with images: test, validation"):
         predict({"cnn": untrained()}, data, "train", ["clean"], CPU)

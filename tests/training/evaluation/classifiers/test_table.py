@@ -8,7 +8,14 @@ import pytest
 
 from training.evaluation.classifiers.metrics import Measurement
 from training.evaluation.classifiers.predicting import EvaluationError
-from training.evaluation.classifiers.table import SCHEMA, Subject, make_table, tracked_metrics, write_table
+from training.evaluation.classifiers.table import (
+    SCHEMA,
+    Subject,
+    description,
+    make_table,
+    tracked_metrics,
+    write_table,
+)  # fmt: skip
 
 CLEAN = Subject("cnn", "r1", "abc", 40, "none", "none", "test")
 NOISY = Subject("cnn", "r1", "def", 40, "salt_pepper", "max", "test")
@@ -66,8 +73,20 @@ def test_pandas_polars_and_duckdb_read_what_was_written(tmp_path: Path) -> None:
 
 def test_tracked_metrics_have_stable_names_and_no_classes() -> None:
     table = make_table(MEASURED)
-    assert tracked_metrics(table, "cnn") == {"accuracy/clean": 0.75, "f1/clean": 0.5, "accuracy/salt_pepper-max": 0.25}
-    assert tracked_metrics(table, "other") == {"accuracy/clean": 1.0}
+    assert tracked_metrics(table, "cnn") == {
+        "accuracy/clean": 0.75, "accuracy_low/clean": 0.7, "accuracy_high/clean": 0.8, "f1/clean": 0.5,
+        "accuracy/salt_pepper-max": 0.25, "accuracy_low/salt_pepper-max": 0.2, "accuracy_high/salt_pepper-max": 0.3,
+    }  # fmt: skip
+    assert tracked_metrics(table, "other")["accuracy/clean"] == 1.0
+
+
+def test_the_description_of_a_run_has_its_notes_and_its_noise_table() -> None:
+    about = {"settings": {"tracking": {"notes": "half of the **signs**"}}}
+    assert description(make_table(MEASURED), "cnn", about).splitlines() == [
+        "half of the **signs**", "", "| variant | images right, % | 95 % interval |", "|---|--:|--:|",
+        "| clean | 75.0 | 70.0 – 80.0 |", "| salt_pepper-max | 25.0 | 20.0 – 30.0 |",
+    ]  # fmt: skip
+    assert description(make_table(MEASURED), "other", {}).startswith("| variant |")
 
 
 def test_a_folder_that_cannot_be_written_is_named_and_no_file_is_left(tmp_path: Path) -> None:
