@@ -163,3 +163,8 @@ def certify_classifier() -> ModuleType:
 @pytest.fixture(scope="session")
 def report_robustness() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "report_robustness.py")
+
+
+@pytest.fixture(scope="session")
+def explain_model() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "explain_model.py")

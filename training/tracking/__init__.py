@@ -15,6 +15,7 @@ for _name, _value in _MLFLOW_IS.items():
 
 from training.tracking.datasets import DatasetUsed  # noqa: E402
 from training.tracking.finding import FoundModel, find_file, find_models  # noqa: E402
+from training.tracking.history import History, RecordedRun, Registered, UsedVariant  # noqa: E402
 from training.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, ModelName, Registry, Version  # noqa: E402
 from training.tracking.runs import RunStoppedError, TrackedRun, Tracking, end_run, reopened_run, tracked_run  # noqa: E402
 from training.tracking.sender import UnreachableError  # noqa: E402
@@ -23,8 +24,8 @@ from training.tracking.syncing import Sent, send_kept  # noqa: E402
 from training.tracking.ui import UserInterface, serve  # noqa: E402
 
 __all__ = [
-    "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "ModelName", "Registry", "RunStoppedError",
-    "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError", "UnreachableError",
-    "UserInterface", "Version",
-    "end_run", "find_file", "find_models", "reopened_run", "send_kept", "serve", "tracked_run",
+    "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "History", "ModelName", "RecordedRun",
+    "Registered", "Registry", "RunStoppedError", "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking",
+    "TrackingError", "UnreachableError", "UsedVariant", "UserInterface", "Version", "end_run", "find_file",
+    "find_models", "reopened_run", "send_kept", "serve", "tracked_run",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from training.tracking.sender import RefusedError
 from training.tracking.server import Server, tracking_uri
 from training.tracking.spool import TrackingError
 
-__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "ModelName", "Registry", "Version"]
+__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "SEED_RUNS", "ModelName", "Registry", "Version", "version_of"]
 
 ModelName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
 """Names of registered models, which are also folder names and parts of a query."""
@@ -64,7 +64,7 @@ class Registry:
         where = f"name = '{self.name}' and tag.{MADE_OF} = '{digest}'"
         with self._server.asked():
             found = self._client.search_model_versions(where)
-        versions = [_version(one) for one in sorted(found, key=lambda one: -int(one.version))]
+        versions = [version_of(one) for one in sorted(found, key=lambda one: -int(one.version))]
         return [version for version in versions if version.decision]
 
     def challenge(self, run_id: str, batch_id: str = "", digest: str = "", seed_runs: Sequence[str] = ()) -> Version:
@@ -166,7 +166,7 @@ class Registry:
 
     def _version(self, number: str) -> Version:
         with self._server.asked():
-            return _version(self._client.get_model_version(self.name, number))
+            return version_of(self._client.get_model_version(self.name, number))
 
     def _tag(self, number: str, tags: Mapping[str, str]) -> None:
         """In this order; empty values are left out."""
@@ -178,7 +178,8 @@ class Registry:
         self._client.set_registered_model_alias(self.name, alias, number)
 
 
-def _version(found: ModelVersion) -> Version:
+def version_of(found: ModelVersion) -> Version:
+    """MLflow's version with the tags of this registry."""
     tags = found.tags
     return Version(
         str(found.version), found.run_id or "", ROLLED_BACK in tags, tags.get(BATCH_ID, ""), tags.get(DECISION, ""),
