@@ -1,4 +1,4 @@
-"""Reports which noise, from which strength on, breaks classifiers, and whether one is safer than another: one page.
+"""Report which noise breaks a classifier, on one page.
 
     python jobs/report_robustness.py 'models=[…]' data.root=… [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Shows the runs of the local MLflow store in the browser.
+"""Show runs and models in MLflow's interface.
 
     python jobs/serve_ui.py [--config FILE] [--dry-run] [key=value …]
 

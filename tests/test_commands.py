@@ -184,7 +184,7 @@ def test_the_demonstration_runs_commands_that_there_are(monkeypatch: pytest.Monk
     make = ["make", "--dry-run", "--no-print-directory", "demo"]
     told = subprocess.run(make, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     calls = re.findall(r"run --no-sync python jobs/(\w+)\.py (.*?) 2?>", told)
-    assert [job for job, _ in calls] == ["make_noisy_datasets", "train_classifier", "evaluate_classifiers"]
+    assert [job for job, _ in calls] == ["make_noisy_datasets", "train_classifier", "report_robustness"]
     for job, arguments in calls:
         with monkeypatch.context() as patch:
             check(Command("Makefile", job, shlex.split(arguments), True), patch)
