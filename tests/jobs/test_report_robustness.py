@@ -1,21 +1,26 @@
 """The report job on the command line: one page, its files, and what it says on the console."""
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree
 
 import polars as pl
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 from run_here import RunHere
 from small_datasets import Small
 
 from training.classifiers.trained import Classifier, Shape
 from training.models.baseline_cnn import BaselineCnn
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VARIANTS = ("clean", "gaussian-min", "gaussian-avg", "gaussian-max", "blur")
 SMALL = Small({"test": [[50, 40]]}, VARIANTS, size_px=8)
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -91,6 +96,24 @@ def test_the_page_is_whole_and_needs_nothing_else(page: tuple[Path, str]) -> Non
     assert path.stat().st_size < 5_000_000
     assert {"answer", "matrix", "thresholds", "change-A-B", "gates"} <= set(parsed.ids)
     assert "#010203" not in text, "ink that does not take the page's colour"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_opens_offline_in_a_browser_and_can_be_read_by_everyone(page: tuple[Path, str], scheme: Any) -> None:
+    """No error on the browser's console, and no serious violation that axe finds, such as weak contrast."""
+    said: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_context(color_scheme=scheme, offline=True).new_page()
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        opened.goto(page[0].as_uri())
+        assert "old" in opened.inner_text("#answer")
+        found = Axe().run(opened).response["violations"]
+        browser.close()
+    assert said == []
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_the_console_says_what_the_page_says_first(page: tuple[Path, str]) -> None:

@@ -133,7 +133,8 @@ class TrackedClassifier(TrackedTraining):
         classifier.write(self.folder.model)
         run.log_file(self.folder.model, "checkpoint")
         example = next((training.validation or training.train).epoch(0)).images[:2]
-        run.log_model(classifier.network, to_unit_floats(example, training.ranks.device))
+        images = to_unit_floats(example, training.ranks.device)
+        run.log_model(classifier.network, images, self.card.class_names, classifier.geometry)
         if history := training.smoothed.history:
             path = self.folder.path / "smoothness.png"
             run.log_file(save_smoothness(history, f"{self.name}, {training.shape.size_px} px", path), "figures")

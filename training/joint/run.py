@@ -119,7 +119,8 @@ class TrackedJoint(TrackedTraining):
         first.write(self.folder.model)
         run.log_file(self.folder.model, "checkpoint")
         example = next(self.training.validation.epoch(0)).images[:2]
-        run.log_model(first.network, to_unit_floats(example, torch.device("cpu")))
+        images = to_unit_floats(example, torch.device("cpu"))
+        run.log_model(first.network, images, self.card.class_names, first.geometry)
         title = f"{self.settings.gan.kind} on {self.card.name}, {self.training.shape.size_px} px"
         run.log_file(loss_curves(self.training.history, title, self.folder.path / "losses.png"), "figures")
         self._compare(run, classifiers, title)

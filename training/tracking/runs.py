@@ -80,16 +80,18 @@ class TrackedRun:
         """Replaces the description that MLflow shows above everything else of the run; `text` is Markdown."""
         self.set_tags({DESCRIPTION: text})
 
-    def log_model(self, network: "nn.Module", images: "torch.Tensor") -> None:
+    def log_model(
+        self, network: "nn.Module", images: "torch.Tensor", class_names: Sequence[str] = (), geometry: str = ""
+    ) -> None:
         """Logs the network with MLflow's flavour `pytorch`, format pt2: a graph that loads without this project's code
-        and without a pickle.
-
-        (N, 3, S, S) float32 in [0, 1] → logits (N, classes), any N. The first images are its input example."""
+        and without a pickle: (N, 3, S, S) float32 in [0, 1] → logits (N, classes), any N. With `class_names` its
+        flavour `python_function` takes uint8 images of any size, which `geometry` makes square, and gives names and
+        probabilities. The first images are its input example."""
         place = self._spool.new_place() / MODEL
         from training.tracking.saving import save_model  # here: sync_tracking need not spend seconds on importing torch
 
         try:
-            save_model(network, images, place)
+            save_model(network, images, place, class_names, geometry)
         except (OSError, RuntimeError, MlflowException) as error:  # torch turns a full disk into a RuntimeError
             raise TrackingError(f"{place}: the model cannot be written ({error}); make room") from None
         self._tell("model", file=place.relative_to(self._spool.folder).as_posix())

@@ -69,8 +69,11 @@ def _png(figure: Figure) -> bytes:
 
 
 def _shade(share: float) -> str:
-    """The colour of a matrix' cell, and black or white for its text, as CSS."""
-    red, green, blue, _ = SHADES(min(max(share, 0.0), 1.0))
-    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.45
-    colour = ", ".join(f"{round(255 * part)}" for part in (red, green, blue))
-    return f"background: rgb({colour}); color: {'#000' if light else '#fff'}"
+    """The colour of a matrix' cell, and black or white for its text, whichever has the larger contrast by the Web
+    Content Accessibility Guidelines (WCAG 2.2, "contrast ratio"), as CSS."""
+    rgb = SHADES(min(max(share, 0.0), 1.0))[:3]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in rgb]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    text = "#000" if (luminance + 0.05) / 0.05 >= 1.05 / (luminance + 0.05) else "#fff"
+    colour = ", ".join(f"{round(255 * part)}" for part in rgb)
+    return f"background: rgb({colour}); color: {text}"
