@@ -13,6 +13,7 @@ kept."""
 for _name, _value in _MLFLOW_IS.items():
     os.environ.setdefault(_name, _value)
 
+from training.tracking.comparing import compare, finished_runs, write_comparison  # noqa: E402
 from training.tracking.datasets import DatasetUsed  # noqa: E402
 from training.tracking.finding import FoundModel, find_file, find_models  # noqa: E402
 from training.tracking.registry import CHALLENGER, CHAMPION, PREVIOUS, ModelName, Registry, Version  # noqa: E402
@@ -26,5 +27,5 @@ __all__ = [
     "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "ModelName", "Registry", "RunStoppedError",
     "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError", "UnreachableError",
     "UserInterface", "Version",
-    "end_run", "find_file", "find_models", "reopened_run", "send_kept", "serve", "tracked_run",
+    "compare", "end_run", "find_file", "find_models", "finished_runs", "reopened_run", "send_kept", "serve", "tracked_run", "write_comparison",
 ]  # fmt: skip

@@ -1,0 +1,41 @@
+"""Writes one HTML page that compares the finished runs of an experiment.
+
+    uv run python jobs/compare_runs.py [--config FILE] [--dry-run] [key=value …]
+
+The settings and their defaults are in conf/compare_runs.yaml.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.job.run import run_job
+from pipelines.settings import LocalPath, Settings, parse_arguments
+from training.tracking import compare, finished_runs, write_comparison
+
+CONFIG = Path(__file__).parents[1] / "conf" / "compare_runs.yaml"
+
+
+class CompareRuns(Settings):
+    experiment: str
+    metric: str
+    output: LocalPath
+
+
+def run(arguments: Sequence[str]) -> None:
+    settings, dry_run = parse_arguments(CompareRuns, CONFIG, __doc__ or "", arguments)
+    runs = finished_runs(settings.experiment)
+    comparison = compare(runs, settings.metric)
+    if dry_run:
+        print(f"dry run: would compare {len(runs)} runs in {settings.output}")
+        return
+    write_comparison(settings.output, f"Runs of {settings.experiment}", comparison)
+    print(f"{settings.output}: {len(runs)} runs; open it in a browser")
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run_job(run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
