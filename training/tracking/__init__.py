@@ -27,5 +27,6 @@ __all__ = [
     "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "ModelName", "Registry", "RunStoppedError",
     "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking", "TrackingError", "UnreachableError",
     "UserInterface", "Version",
-    "compare", "end_run", "find_file", "find_models", "finished_runs", "reopened_run", "send_kept", "serve", "tracked_run", "write_comparison",
+    "compare", "end_run", "find_file", "find_models", "finished_runs", "reopened_run", "send_kept", "serve",
+    "tracked_run", "write_comparison",
 ]  # fmt: skip

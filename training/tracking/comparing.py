@@ -55,8 +55,8 @@ def finished_runs(experiment: str) -> list[ComparedRun]:
 
 
 def compare(runs: Sequence[ComparedRun], metric: str) -> dict[str, object]:
-    """What the page shows, as JSON: each row has its name, seeds, parameters that differ, and metrics as (mean, standard
-    deviation, low, high, number of seeds), of which a single seed has only the mean. Raises TrackingError if no run
+    """What the page shows, as JSON: each row has its name, seeds, parameters that differ, and metrics as (mean,
+    standard deviation, low, high, number of seeds), of which a single seed has only the mean. Raises TrackingError if no run
     has the metric."""
     metrics = sorted({key for run in runs for key in run.metrics})
     if metric not in metrics:
@@ -113,11 +113,17 @@ def _differing(runs: Sequence[ComparedRun]) -> list[str]:
 def _row(group: Sequence[ComparedRun], params: Sequence[str]) -> dict[str, object]:
     keys = sorted({key for run in group for key in run.metrics})
     return {
-        "name": group[0].name, "runs": [run.run_id for run in group],
+        "name": _name(group), "runs": [run.run_id for run in group],
         "seeds": sorted({run.params[SEED] for run in group if SEED in run.params}),
         "params": [group[0].params.get(key, "") for key in params],
         "metrics": {key: _over_seeds(group, key) for key in keys},
     }  # fmt: skip
+
+
+def _name(group: Sequence[ComparedRun]) -> str:
+    """Without the seed if there are several."""
+    first = group[0]
+    return first.name if len(group) == 1 else first.name.replace(f"-seed{first.params.get(SEED)}", "")
 
 
 def _over_seeds(group: Sequence[ComparedRun], metric: str) -> list[float]:
