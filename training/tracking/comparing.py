@@ -56,8 +56,8 @@ def finished_runs(experiment: str) -> list[ComparedRun]:
 
 def compare(runs: Sequence[ComparedRun], metric: str) -> dict[str, object]:
     """What the page shows, as JSON: each row has its name, seeds, parameters that differ, and metrics as (mean,
-    standard deviation, low, high, number of seeds), of which a single seed has only the mean. Raises TrackingError if no run
-    has the metric."""
+    standard deviation, low, high, number of seeds), of which a single seed has only the mean. Raises
+    TrackingError if no run has the metric."""
     metrics = sorted({key for run in runs for key in run.metrics})
     if metric not in metrics:
         raise TrackingError(f"metric={metric}: no run has it; there are {', '.join(metrics) or 'none'}")
