@@ -168,3 +168,8 @@ def report_robustness() -> ModuleType:
 @pytest.fixture(scope="session")
 def explain_model() -> ModuleType:
     return _load(REPOSITORY / "jobs" / "explain_model.py")
+
+
+@pytest.fixture(scope="session")
+def compare_runs() -> ModuleType:
+    return _load(REPOSITORY / "jobs" / "compare_runs.py")

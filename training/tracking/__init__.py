@@ -13,6 +13,7 @@ kept."""
 for _name, _value in _MLFLOW_IS.items():
     os.environ.setdefault(_name, _value)
 
+from training.tracking.comparing import compare, finished_runs, write_comparison  # noqa: E402
 from training.tracking.datasets import DatasetUsed  # noqa: E402
 from training.tracking.finding import FoundModel, find_file, find_models  # noqa: E402
 from training.tracking.history import History, RecordedRun, Registered, UsedVariant  # noqa: E402
@@ -26,6 +27,6 @@ from training.tracking.ui import UserInterface, serve  # noqa: E402
 __all__ = [
     "CHALLENGER", "CHAMPION", "PREVIOUS", "DatasetUsed", "FoundModel", "History", "ModelName", "RecordedRun",
     "Registered", "Registry", "RunStoppedError", "Sent", "Spool", "SpoolBusyError", "TrackedRun", "Tracking",
-    "TrackingError", "UnreachableError", "UsedVariant", "UserInterface", "Version", "end_run", "find_file",
-    "find_models", "reopened_run", "send_kept", "serve", "tracked_run",
+    "TrackingError", "UnreachableError", "UsedVariant", "UserInterface", "Version", "compare", "end_run", "find_file",
+    "find_models", "finished_runs", "reopened_run", "send_kept", "serve", "tracked_run", "write_comparison",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from training.evaluation.report.model_card import write_model_cards
 from training.evaluation.report.page import write_files, write_page
 from training.evaluation.report.settings import RobustnessReport
 from training.evaluation.report.signs import find_class_failures, sign_section
+from training.evaluation.report.standards import standards_section
 from training.evaluation.report.style import figure_style
 from training.evaluation.report.subjects import Subject, find_subjects
 from training.evaluation.robustness.evaluation import EvaluatedModel, Result, evaluate, folder_name
@@ -72,6 +73,7 @@ def make_report(
         if settings.hazards:
             sections.append(hazard_section(subjects, settings.hazards))
         sections += [gate_section(gates), data_section(data, settings.split, subjects[0])]
+        sections.append(standards_section(sections))
     said = [item for block in answer.blocks for item in getattr(block, "items", ())]
     return Report(subjects, models, sections, gates, said, result, card, leaks)
 
