@@ -13,6 +13,7 @@ from pipelines.settings import to_yaml
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.report.abstention import abstention_section
 from training.evaluation.report.answer import answer_section, first_to_break
+from training.evaluation.report.attacks import attack_section
 from training.evaluation.report.changes import change_sections, compared
 from training.evaluation.report.contract import Gate, Section
 from training.evaluation.report.curves import find_failures, threshold_section
@@ -70,6 +71,8 @@ def make_report(
             classes = find_class_failures(failures, settings.failure)
             sections.append(sign_section(classes, broken[0], settings.failure, data, settings.split, settings.examples))
         sections.append(abstention_section(subjects))
+        if attacks := attack_section(subjects, result.curves, result.flags):
+            sections.append(attacks)
         if settings.hazards:
             sections.append(hazard_section(subjects, settings.hazards))
         sections += [gate_section(gates), data_section(data, settings.split, subjects[0])]

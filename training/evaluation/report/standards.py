@@ -68,10 +68,11 @@ CLAUSES = (
     Clause(LAW, "(4)",
            ["accuracy", "relative_errors", "accuracy_over_snr_db", "thresholds", "change_*", "risk_coverage", "gates"],
            "resilience to errors of the input: noise up to which it holds"),
+    Clause(DRAFT, "adversarial robustness", ["attacks", "accuracy_under_attack"],
+           "accuracy under attacks of given strength, where adversarial images were shown"),
+    Clause(LAW, "(5)", ["attacks"], "accuracy under attacks of given strength, where adversarial images were shown"),
     Clause(DRAFT, "separability metrics", [], ""),
     Clause(DRAFT, "curvature", [], ""),
-    Clause(DRAFT, "adversarial robustness", [], ""),
-    Clause(LAW, "(5)", [], ""),
 )  # fmt: skip
 """In the order of the appendix."""
 
