@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions
+from training.evaluation.classifiers.variants import in_order
 from training.evaluation.intervals.proportions import Interval
 from training.evaluation.intervals.seeds import over_seeds
 from training.evaluation.robustness.evaluation import EvaluatedModel, Result
@@ -56,7 +57,8 @@ def find_subjects(result: Result, models: Mapping[str, EvaluatedModel], names: S
         raise EvaluationError(f"names: {len(names)} names for {len(recipes)} recipes, {', '.join(map(str, recipes))}")
     subjects = []
     for number, members in enumerate(recipes):
-        own = {variant: one for (name, variant), one in result.predictions.items() if name == members[0]}
+        unordered = {one.shown: one for (name, _), one in result.predictions.items() if name == members[0]}
+        own = {shown.variant: unordered[shown] for shown in in_order(unordered)}
         found = {
             variant: [result.predictions[name, variant] for name in members]
             for variant, one in own.items()
