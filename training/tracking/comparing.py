@@ -1,5 +1,6 @@
 """The finished runs of an experiment on one HTML page, each alone and averaged over seeds."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
@@ -11,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mlflow.entities import Run
 from scipy import stats
 
-from training.tracking.database import database_of
+from training.tracking.database import check_runs_in, database_of
 from training.tracking.server import Server, tracking_uri
 from training.tracking.spool import TrackingError
 
@@ -36,11 +37,8 @@ def finished_runs(experiment: str) -> list[ComparedRun]:
     """The newest first. Raises TrackingError if there is no store, experiment or finished run, and UnreachableError."""
     uri = tracking_uri()
     database = database_of(uri)
-    if database is not None and not database.is_file():
-        raise TrackingError(
-            f"{database}: there are no runs yet; make one with: uv run python jobs/train_classifier.py, or start this "
-            "in the folder where it was made"
-        )
+    if database is not None:
+        check_runs_in(database)
     server = Server(uri)
     server.check()
     with server.asked():
@@ -121,9 +119,11 @@ def _row(group: Sequence[ComparedRun], params: Sequence[str]) -> dict[str, objec
 
 
 def _name(group: Sequence[ComparedRun]) -> str:
-    """Without the seed if there are several."""
+    """Of several runs without the seed, and without the time and the digits that older names have besides."""
     first = group[0]
-    return first.name if len(group) == 1 else first.name.replace(f"-seed{first.params.get(SEED)}", "")
+    if len(group) == 1:
+        return first.name
+    return re.sub(r"^\d{8}-\d{6}-|-[0-9a-f]{6}$", "", first.name.replace(f"-seed{first.params.get(SEED)}", ""))
 
 
 def _over_seeds(group: Sequence[ComparedRun], metric: str) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from training.tracking.locks import FolderError, lock_folder
 from training.tracking.spool import TrackingError
 
-__all__ = ["DEFAULT_DATABASE", "database_of", "prepare", "uri_of"]
+__all__ = ["DEFAULT_DATABASE", "check_runs_in", "database_of", "prepare", "uri_of"]
 
 DEFAULT_DATABASE = Path("mlruns", "mlflow.db")
 SQLITE = "sqlite:"
@@ -42,6 +42,15 @@ def database_of(uri: str) -> Path | None:
             "an umlaut is written without escaping"
         )
     return Path(path).absolute()
+
+
+def check_runs_in(database: Path) -> None:
+    """For jobs that only read. Raises TrackingError if there is no database."""
+    if not database.is_file():
+        raise TrackingError(
+            f"{database}: there are no runs yet; make one with: uv run python jobs/train_classifier.py, or start this "
+            "in the folder where it was made"
+        )
 
 
 def prepare(database: Path, make: Callable[[Path], None]) -> None:

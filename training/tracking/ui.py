@@ -16,7 +16,7 @@ from typing import IO
 from pydantic import Field
 
 from pipelines.settings import Settings
-from training.tracking.database import database_of
+from training.tracking.database import check_runs_in, database_of
 from training.tracking.server import Server, tracking_uri
 from training.tracking.spool import TrackingError
 
@@ -42,11 +42,7 @@ def links(settings: UserInterface) -> dict[str, str]:
     database = database_of(uri)
     if database is None:
         raise TrackingError(f"MLFLOW_TRACKING_URI={uri}: has a user interface of its own; open it in a browser")
-    if not database.is_file():
-        raise TrackingError(
-            f"{database}: there are no runs yet; make one with: uv run python jobs/train_classifier.py, or start this "
-            "in the folder where it was made"
-        )
+    check_runs_in(database)
     server = Server(uri)
     with server.asked():
         found = server.experiment(settings.experiment)
