@@ -10,7 +10,7 @@ from training.evaluation.report.subjects import Subject
 from training.evaluation.robustness.comparison import Comparison
 from training.evaluation.robustness.thresholds import Criterion
 
-__all__ = ["answer_section", "first_to_break"]
+__all__ = ["UNITS_SAID", "answer_section", "first_to_break"]
 
 UNITS_SAID = {
     "group": "by physical object", "recovered group": "by physical object, recovered from the images",

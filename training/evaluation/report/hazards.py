@@ -12,6 +12,7 @@ from pipelines.settings import Settings
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions
 from training.evaluation.intervals.proportions import Interval
 from training.evaluation.intervals.quantities import mean
+from training.evaluation.report.answer import UNITS_SAID
 from training.evaluation.report.contract import Block, Cell, Grid, Prose, Section, table
 from training.evaluation.report.matrix import named_levels
 from training.evaluation.report.subjects import Subject
@@ -86,9 +87,9 @@ def hazard_section(subjects: Sequence[Subject], hazards: Hazards) -> Section:
     names = next(iter(subjects[0].found.values()))[0].class_names
     costs = costs_of(hazards, names)
     said = (
-        "Costs are relative to an ordinary confusion (1), and are a proposal: replace them by those of your own "
-        "hazard analysis (the file that hazards=… names). An average of 0.5 can be half of all images confused "
-        "harmlessly, or one in twenty at a cost of 10."
+        f"A confusion costs {hazards.default_cost:g} unless a rule below says otherwise. Costs are a proposal: "
+        "replace them by those of your own hazard analysis (the file that hazards=… names). An average of 0.5 can be "
+        "half of all images confused at a cost of 1, or one in twenty at a cost of 10."
     )
     rules = [
         f"{', '.join(rule.shown)} taken for "
@@ -100,8 +101,9 @@ def hazard_section(subjects: Sequence[Subject], hazards: Hazards) -> Section:
         Prose([said]),
         _grid(subjects, costs),
         *_worst(subjects, costs, names),
-        Prose(rules, listed=True),
     ]
+    if rules:
+        blocks.append(Prose(rules, listed=True))
     return Section("hazards", "What do its confusions cost?", blocks)
 
 
@@ -133,7 +135,12 @@ def _grid(subjects: Sequence[Subject], costs: Floats) -> Grid:
                  "images": found.images, "groups": found.groups}
             )  # fmt: skip
         rows.append(cells)
-    caption = "Mean cost of an image; below, the 95 % interval over physical objects"
+    units = dict.fromkeys(found[0].units.unit for one in subjects for found in one.found.values())
+    counted = " or ".join(UNITS_SAID[unit] for unit in units)
+    caption = (
+        "Mean cost of an image, over the seeds; below, its 95 % interval for these networks, without the spread of "
+        f"further seeds ({counted})"
+    )
     header = ["variant", *(subject.label for subject in subjects)]
     return Grid("costs", caption, header, rows, table(data, {"images", "groups"}, {"subject", "variant"}))
 

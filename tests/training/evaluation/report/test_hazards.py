@@ -1,5 +1,6 @@
 """Costs of confusions beside sums over images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from omegaconf import OmegaConf
 
 from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from training.evaluation.classifiers.predicting import EvaluationError
-from training.evaluation.report.contract import Grid
+from training.evaluation.report.contract import Grid, Prose
 from training.evaluation.report.hazards import Hazards, Rule, costs_of, hazard_section
 
 MENU = Path(__file__).parents[4] / "conf" / "hazards" / "gtsrb.yaml"
@@ -72,6 +73,20 @@ def test_the_mean_cost_is_a_sum_over_images() -> None:
     assert worst[3].text == f"{wrong:,.0f}"
     groups = {name for found in named for name in found.groups[~found.right & (found.labels == 0)]}
     assert worst[4].text == str(len(groups))
+
+
+def test_the_page_says_what_a_confusion_costs_and_what_its_intervals_count() -> None:
+    unknown = subject("A", 15.0)
+    unknown = unknown._replace(
+        found={variant: [replace(one, groups=None) for one in seeds] for variant, seeds in unknown.found.items()}
+    )
+    section = hazard_section([unknown], Hazards(default_cost=3.0))
+    said = section.blocks[0]
+    assert isinstance(said, Prose)
+    assert said.items[0].startswith("A confusion costs 3 unless a rule below says otherwise")
+    (grid,) = [block for block in section.blocks if isinstance(block, Grid) and block.name == "costs"]
+    assert "by image, since the objects are unknown" in grid.caption
+    assert not [block for block in section.blocks if isinstance(block, Prose) and not block.items]
 
 
 def test_if_each_error_costs_one_the_mean_cost_is_the_share_of_errors() -> None:
