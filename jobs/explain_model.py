@@ -1,4 +1,4 @@
-"""Explain where a model is from and what became of it.
+"""Explain where a model is from and what it became.
 
     python jobs/explain_model.py model=<reference> [--config FILE] [--dry-run] [key=value …]
 

@@ -1,4 +1,4 @@
-"""Report which noise breaks a classifier, on one page.
+"""Report which noise breaks a network, on one page.
 
     python jobs/report_robustness.py 'models=[…]' data.root=… [--config FILE] [--dry-run] [key=value …]
 

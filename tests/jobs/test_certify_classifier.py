@@ -131,7 +131,7 @@ def test_what_cannot_be_certified_is_refused(
         ({"augmentation": {"noise": {"std_grey": 60.0}}}, ""),
         ({"augmentation": {"noise": {"std_grey": 60.0, "kinds": ["waves"]}}}, "was trained without Gaussian noise"),
         ({"objective": {"noise": {"std_grey": 20.0}}}, "of at most 20 grey levels"),
-        ({"data": {"mixture": {"gaussian-max": 1.0}}}, "whose strength is unknown"),
+        ({"data": {"mixture": {"gaussian-other": 1.0}}}, "whose strength is unknown"),
     ],
 )
 def test_noise_that_the_network_was_not_trained_with_is_said(

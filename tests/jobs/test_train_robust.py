@@ -136,7 +136,7 @@ def test_a_run_that_ended_before_its_comparison_resumes_and_gives_the_same(
             1,
             r"nowhere: no such dataset; .* make it: .*spark-submit jobs/make_noisy",
         ),
-        (["classifier_every=0"], 2, "classifier_every: .*greater than or equal to 1"),
+        (["classifier_every=0"], 2, "classifier_every: must be at least 1"),
         (["classifier_every=5"], 2, "iterations: the classifiers take no step in fewer than 5"),
         (["keep_every=3"], 2, "iterations: 4 is not a multiple of keep_every=3"),
         (["keep_every=8"], 2, "iterations: 4 is not a multiple of keep_every=8"),
@@ -146,7 +146,7 @@ def test_a_run_that_ended_before_its_comparison_resumes_and_gives_the_same(
         (["gan=dcgan"], 2, "gan: expected one of wgan_gp"),
         (["gan.conditional=false"], 2, "the classifier learns from images of known classes"),
         (["gan.latent=image_to_image"], 2, "image_to_image is not supported here"),
-        (["batch_size=1"], 2, "batch_size: .*greater than or equal to 2"),
+        (["batch_size=1"], 2, "batch_size: must be at least 2"),
         (["batch_size=95"], 1, "batch_size=95: there are only 94 training images"),
     ],
 )

@@ -54,12 +54,12 @@ def shown(variant: str) -> Shown:
 
 
 def noise(variant: str) -> dict[str, Any] | None:
-    """What the manifest says of the Gaussian variants; of others nothing."""
+    """What the manifest says of the paper's Gaussian variants; of others nothing."""
     kind, _, level = variant.partition("-")
-    if kind != "gaussian":
-        return None
     std_grey = {"min": 5.0, "avg": 25.0, "max": 50.0}.get(level)
-    return {"kind": kind, "std_grey": float(level) if std_grey is None else std_grey, "overflow": "clip"}
+    if kind != "gaussian" or std_grey is None:
+        return None
+    return {"kind": kind, "std_grey": std_grey, "overflow": "clip"}
 
 
 @dataclass(frozen=True)
