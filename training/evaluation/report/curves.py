@@ -184,4 +184,7 @@ def _coarse(failures: Sequence[Failure]) -> list[str]:
     if not few:
         return []
     named = ", ".join(f"{noise} ({count})" for noise, count in few.items())
-    return [f"few strengths: {named}; thresholds between them rest on the form of the curve. For more: {MAKE_LADDER}"]
+    return [
+        f"few strengths: {named}; thresholds between them rest on the form of the curve. For more of the paper's three "
+        f"noises: {MAKE_LADDER}; those of others go into a file like conf/noise/ladder.yaml"
+    ]
