@@ -82,3 +82,21 @@ def test_a_browser_sorts_filters_and_groups(browser, tmp_path: Path, scheme: str
     found = axe().run(page).response["violations"]
     assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
     assert said == []
+
+
+def test_a_browser_pivots_by_two_settings(browser, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    wide = run("wide", 0.8, seed="0", lr="0.001", width="64")
+    long = wide._replace(params={**wide.params, "epochs": "24"}, metrics={"accuracy/validation": 0.9})
+    write_comparison(tmp_path / "runs.html", "Runs", compare([*RUNS, wide, long], "accuracy/validation"))
+    page = browser.new_page()
+    page.goto((tmp_path / "runs.html").as_uri())
+    page.get_by_label("Pivot: rows").select_option("lr")
+    rows = [[*row.locator("th, td").all_text_contents()] for row in page.locator("tbody tr").all()]
+    assert rows == [["0.001", "0.8 to 0.93 (3 recipes)"], ["0.01", "0.5 (single)"]]
+    page.get_by_label(re.compile("^columns")).select_option("width")
+    assert page.locator("thead th").all_text_contents() == ["lr", "width = not set", "width = 64"]
+    rows = [[*row.locator("th, td").all_text_contents()] for row in page.locator("tbody tr").all()]
+    assert rows == [["0.001", "0.93 ± 0.03606 (n = 3)", "0.8 to 0.9 (2 recipes)"], ["0.01", "0.5 (single)", "–"]]
+    page.get_by_label("Pivot: rows").select_option("")
+    page.get_by_label(re.compile("^columns")).select_option("")
+    assert page.locator("tbody tr").count() == 6
