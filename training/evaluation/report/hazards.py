@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pipelines.settings import Settings
 from training.evaluation.classifiers.predicting import EvaluationError, Predictions
 from training.evaluation.intervals.proportions import Interval
-from training.evaluation.intervals.quantities import mean
+from training.evaluation.intervals.seeds import mean_over_seeds
 from training.evaluation.report.answer import UNITS_SAID
 from training.evaluation.report.contract import Block, Cell, Grid, Prose, Section, table
 from training.evaluation.report.matrix import named_levels
@@ -26,20 +26,28 @@ SHOWN = 10
 
 class Rule(Settings):
     """A class of `shown` that is taken for one of `taken_for` costs `cost`: any other class, a faster speed limit, or
-    some by name."""
+    some by name. `cost_per_kmh` is added for each km/h between two speed limits, of which `taken_for` is faster."""
 
     shown: tuple[str, ...] = Field(min_length=1)
     taken_for: Literal["any", "faster"] | tuple[str, ...]
     cost: float = Field(ge=0, allow_inf_nan=False)
+    cost_per_kmh: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     why: str
 
-    def fits(self, shown: str, taken_for: str) -> bool:
+    @model_validator(mode="after")
+    def _speeds_are_graded(self) -> Self:
+        if self.cost_per_kmh and self.taken_for != "faster":
+            raise ValueError("cost_per_kmh: needs taken_for: faster")
+        return self
+
+    def cost_of(self, shown: str, taken_for: str) -> float | None:
+        """None if the rule is about other confusions."""
         if shown not in self.shown:
-            return False
+            return None
         if self.taken_for == "faster":
-            speeds = [SPEED.fullmatch(name) for name in (shown, taken_for)]
-            return all(speeds) and int(speeds[0][1]) < int(speeds[1][1])  # type: ignore[index]
-        return self.taken_for == "any" or taken_for in self.taken_for
+            excess = _excess_kmh(shown, taken_for)
+            return self.cost + self.cost_per_kmh * excess if excess > 0 else None
+        return self.cost if self.taken_for == "any" or taken_for in self.taken_for else None
 
 
 class Hazards(Settings):
@@ -51,7 +59,7 @@ class Hazards(Settings):
 
     @model_validator(mode="after")
     def _something_costs(self) -> Self:
-        if not self.default_cost and not any(rule.cost for rule in self.rules):
+        if not self.default_cost and not any(rule.cost or rule.cost_per_kmh for rule in self.rules):
             raise ValueError("every confusion costs nothing; set default_cost or a rule's cost above 0")
         return self
 
@@ -76,10 +84,17 @@ def costs_of(hazards: Hazards, class_names: Sequence[str]) -> Floats:
     costs = np.full((len(class_names),) * 2, hazards.default_cost)
     for label, shown in enumerate(class_names):
         for predicted, taken_for in enumerate(class_names):
-            first = next((rule for rule in hazards.rules if rule.fits(shown, taken_for)), None)
-            costs[label, predicted] = hazards.default_cost if first is None else first.cost
+            found = (rule.cost_of(shown, taken_for) for rule in hazards.rules)
+            costs[label, predicted] = next((cost for cost in found if cost is not None), hazards.default_cost)
     np.fill_diagonal(costs, 0.0)
     return costs
+
+
+def _excess_kmh(shown: str, taken_for: str) -> int:
+    """0 if one of them is not a speed limit."""
+    speeds = [SPEED.fullmatch(name) for name in (shown, taken_for)]
+    low, high = (int(speed[1]) if speed else 0 for speed in speeds)
+    return high - low if low and high else 0
 
 
 def hazard_section(subjects: Sequence[Subject], hazards: Hazards) -> Section:
@@ -93,8 +108,8 @@ def hazard_section(subjects: Sequence[Subject], hazards: Hazards) -> Section:
     )
     rules = [
         f"{', '.join(rule.shown)} taken for "
-        f"{rule.taken_for if isinstance(rule.taken_for, str) else ', '.join(rule.taken_for)}: {rule.cost:g}, since "
-        f"{rule.why}"
+        f"{rule.taken_for if isinstance(rule.taken_for, str) else ', '.join(rule.taken_for)}: {rule.cost:g}"
+        f"{f' and {rule.cost_per_kmh:g} for each km/h more' if rule.cost_per_kmh else ''}, since {rule.why}"
         for rule in hazards.rules
     ]
     blocks: list[Block] = [
@@ -114,9 +129,8 @@ def _cost(found: Predictions, costs: Floats) -> Floats:
 
 
 def _mean_cost(subject: Subject, variant: str, costs: Floats) -> Interval:
-    """Of the mean over seeds, with an interval over groups alone."""
     found = subject.found[variant]
-    return mean(found[0].units, np.mean([_cost(one, costs) for one in found], axis=0))
+    return mean_over_seeds(found[0].units, np.array([_cost(one, costs) for one in found]))
 
 
 def _grid(subjects: Sequence[Subject], costs: Floats) -> Grid:
@@ -137,10 +151,7 @@ def _grid(subjects: Sequence[Subject], costs: Floats) -> Grid:
         rows.append(cells)
     units = dict.fromkeys(found[0].units.unit for one in subjects for found in one.found.values())
     counted = " or ".join(UNITS_SAID[unit] for unit in units)
-    caption = (
-        "Mean cost of an image, over the seeds; below, its 95 % interval for these networks, without the spread of "
-        f"further seeds ({counted})"
-    )
+    caption = f"Mean cost of an image, over the seeds; below, its 95 % interval over seeds and objects ({counted})"
     header = ["variant", *(subject.label for subject in subjects)]
     return Grid("costs", caption, header, rows, table(data, {"images", "groups"}, {"subject", "variant"}))
 

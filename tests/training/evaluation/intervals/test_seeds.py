@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.evaluation.intervals.proportions import DesignEffect, Units
-from training.evaluation.intervals.seeds import over_seeds
+from training.evaluation.intervals.seeds import mean_over_seeds, over_seeds
 
 CODES = np.repeat(np.arange(200), 30)
 
@@ -56,3 +56,25 @@ def test_intervals_exist_if_all_images_are_right_and_if_groups_are_unknown() -> 
     plain, wider = (over_seeds(Units.unknown(effect), some).interval for effect in (None, DesignEffect(9.0, 261)))
     assert plain.high is not None and wider.high is not None and wider.high > plain.high
     assert (wider.unit, wider.groups) == ("estimated", None) and wider.design_effect == pytest.approx(9, rel=1e-3)
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.3])
+def test_the_intervals_cover_the_mean_cost_of_the_recipe(sd: float) -> None:
+    """As above, with costs of any size."""
+    random = np.random.default_rng(3)
+    codes, covered = np.repeat(np.arange(100), 10), 0
+    for _ in range(400):
+        signs = random.gamma(4, 0.5, 100) + random.normal(0, sd, (3, 1)) + 0.2 * random.normal(size=(3, 100))
+        interval = mean_over_seeds(Units("group", codes), signs[:, codes] + random.normal(size=(3, 1000)))
+        assert interval.low is not None and interval.high is not None
+        covered += interval.low <= 2.0 <= interval.high
+    assert 0.917 < covered / 400 < 0.983
+
+
+def test_of_two_values_the_mean_has_nearly_the_interval_of_a_proportion() -> None:
+    random = np.random.default_rng(4)
+    right = random.random((3, 6000)) < random.beta(3, 3, 200)[CODES]
+    units = Units("group", CODES)
+    mean, proportion = mean_over_seeds(units, right.astype(float)), over_seeds(units, right).interval
+    assert mean.low is not None and mean.high is not None and proportion.low is not None and proportion.high is not None
+    assert (mean.value, mean.low, mean.high) == pytest.approx(proportion[:3], abs=0.002)

@@ -12,6 +12,7 @@ from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.report.contract import Grid, Prose
 from training.evaluation.report.hazards import Hazards, Rule, costs_of, hazard_section
+from training.evaluation.report.subjects import Subject
 
 MENU = Path(__file__).parents[4] / "conf" / "hazards" / "gtsrb.yaml"
 STOP = Hazards(rules=(Rule(shown=("stop",), taken_for="any", cost=10.0, why="it does not stop"),))
@@ -30,7 +31,8 @@ def test_the_proposal_is_about_classes_of_gtsrb() -> None:
         return float(costs[place[shown], place[taken_for]])
 
     assert cost("Stop", "Priority road") == 10
-    assert cost("Speed limit (80km/h)", "Speed limit (120km/h)") == 5
+    assert cost("Speed limit (80km/h)", "Speed limit (120km/h)") == pytest.approx(6)
+    assert cost("Speed limit (20km/h)", "Speed limit (120km/h)") == pytest.approx(12)
     assert cost("Speed limit (80km/h)", "Speed limit (60km/h)") == 1
     assert cost("Speed limit (120km/h)", "End of all speed and passing limits") == 5
     assert cost("Wild animals crossing", "Bumpy road") == 1
@@ -42,6 +44,11 @@ def test_the_first_rule_that_fits_counts() -> None:
         Rule(shown=("20",), taken_for=("30",), cost=2.0, why=""), Rule(shown=("20",), taken_for="any", cost=7.0, why="")
     )  # fmt: skip
     assert costs_of(Hazards(rules=rules), ("20", "30", "stop"))[0].tolist() == [0, 2, 7]
+
+
+def test_only_a_faster_limit_has_a_cost_for_each_kmh() -> None:
+    with pytest.raises(ValueError, match="cost_per_kmh: needs taken_for: faster"):
+        Rule(shown=("stop",), taken_for="any", cost=1.0, cost_per_kmh=0.1, why="")
 
 
 def test_a_class_that_is_not_there_is_named() -> None:
@@ -94,3 +101,15 @@ def test_if_each_error_costs_one_the_mean_cost_is_the_share_of_errors() -> None:
     grids = [block for block in hazard_section([one], Hazards()).blocks if isinstance(block, Grid)]
     data = {row["variant"]: row["cost"] for row in grids[0].data.to_pylist()}
     assert data["gaussian-avg"] == pytest.approx(1 - one.found["gaussian-avg"][0].right.mean())
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    def width(subject: Subject) -> float:
+        grids = [block for block in hazard_section([subject], Hazards()).blocks if isinstance(block, Grid)]
+        row = next(row for row in grids[0].data.to_pylist() if row["variant"] == "gaussian-avg")
+        return float(row["high"] - row["low"])
+
+    one = subject("A", 15.0)
+    same = one._replace(found={variant: seeds * 3 for variant, seeds in one.found.items()})
+    assert width(same) == pytest.approx(width(one))
+    assert width(subject("A", 9.0, 15.0, 21.0)) > 2 * width(one)
