@@ -94,7 +94,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page: tuple[Path, str]) -> Non
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert {link.removeprefix("#") for link in parsed.links} <= set(parsed.ids)
     assert path.stat().st_size < 5_000_000
-    assert {"answer", "matrix", "thresholds", "change-A-B", "gates"} <= set(parsed.ids)
+    assert {"answer", "matrix", "thresholds", "change-A-B", "looks", "gates"} <= set(parsed.ids)
     assert "#010203" not in text, "ink that does not take the page's colour"
 
 

@@ -14,12 +14,14 @@ from training.evaluation.classifiers.files import replacing
 from training.evaluation.report.abstention import abstention_section
 from training.evaluation.report.answer import answer_section, first_to_break
 from training.evaluation.report.attacks import attack_section
+from training.evaluation.report.certified import certified_section
 from training.evaluation.report.changes import change_sections, compared
 from training.evaluation.report.contract import Gate, Section
 from training.evaluation.report.curves import find_failures, threshold_section
 from training.evaluation.report.data_card import data_section
 from training.evaluation.report.gates import find_gates, gate_section, leaks_of
 from training.evaluation.report.hazards import hazard_section
+from training.evaluation.report.looks import look_section
 from training.evaluation.report.matrix import matrix_section
 from training.evaluation.report.model_card import write_model_cards
 from training.evaluation.report.page import write_files, write_page
@@ -70,9 +72,14 @@ def make_report(
         if broken:
             classes = find_class_failures(failures, settings.failure)
             sections.append(sign_section(classes, broken[0], settings.failure, data, settings.split, settings.examples))
+        if settings.saliency.images:
+            shown = {name: settings.data_at(model.classifier.shape.size_px) for name, model in models.items()}
+            sections.append(look_section(subjects, failures, models, settings.saliency, shown, settings.split))
         sections.append(abstention_section(subjects))
         if attacks := attack_section(subjects, result.curves, result.flags):
             sections.append(attacks)
+        if settings.certificates:
+            sections.append(certified_section(settings.certificates, subjects, models))
         if settings.hazards:
             sections.append(hazard_section(subjects, settings.hazards))
         sections += [gate_section(gates), data_section(data, settings.split, subjects[0])]

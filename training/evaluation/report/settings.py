@@ -8,6 +8,7 @@ from pipelines.settings import LocalPath
 from training.evaluation.report.hazards import Hazards
 from training.evaluation.robustness.settings import ShownImages
 from training.evaluation.robustness.thresholds import Criterion
+from training.evaluation.saliency.settings import Saliency
 
 __all__ = ["RobustnessReport"]
 
@@ -16,10 +17,13 @@ class RobustnessReport(ShownImages):
     """`names` are those of the recipes in the report, in the order of `models`; without them names are made from the
     runs'. `failure` is when a network counts as failed. `hazards` are costs of confusions, from the menu in
     conf/hazards/; None: no such section. `examples` is how many classes are shown with images that fail first; 0:
-    none."""
+    none. `saliency`: maps of images of each recipe. `certificates` are folders that jobs/certify_classifier.py made of
+    networks in the report."""
 
     output_root: LocalPath = Path("data/reports")
     names: tuple[str, ...] = ()
     failure: Criterion = Criterion()
     hazards: Hazards | None = None
     examples: int = Field(default=8, ge=0, le=43)
+    saliency: Saliency = Saliency(images=3)
+    certificates: tuple[LocalPath, ...] = ()

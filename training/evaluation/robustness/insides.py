@@ -9,6 +9,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from pipelines.store.schema import CLEAN
+from training.evaluation.classifiers.figures import save
 from training.evaluation.classifiers.flips import images_by_id
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.classifiers.sampling import random_sample
@@ -45,11 +46,13 @@ def _write_saliency(
     settings: Evaluation, name: str, model: EvaluatedModel, own: Mapping[str, Predictions], data: Data, folder: Path,
     console: Console,
 ) -> None:  # fmt: skip
-    from training.evaluation.saliency.writing import write_saliency  # captum takes seconds to import
+    from training.evaluation.saliency.choosing import saliency_figures  # captum takes seconds to import
 
-    figures = folder / folder_name(name) / "figures"
-    for sentence in write_saliency(settings.saliency, name, model.classifier, own, data, settings.split, figures):
-        console.print(sentence)
+    variants = list(own)
+    drawn, said = saliency_figures(settings.saliency, name, model.classifier, own, variants, data, settings.split)
+    for variant, figure in drawn.items():
+        save(figure, folder / folder_name(name) / "figures" / f"saliency-{variant}.png")
+    console.print(*said, sep="\n", end="\n" if said else "")
 
 
 def _units(

@@ -1,17 +1,16 @@
-"""Saliency figures of an evaluation: which images they show, and where they go."""
+"""Saliency figures of an evaluation, and which images they show."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.store.schema import CLEAN, Split
 from pipelines.store.shown import Shown
 from training.classifiers.any_classifier import AnyClassifier
-from training.evaluation.classifiers.figures import save
 from training.evaluation.classifiers.flips import Flip, find_flips, find_kept, images_by_id
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.classifiers.variants import in_order
@@ -20,23 +19,22 @@ from training.evaluation.saliency.maps import GRAD_CAM, maps
 from training.evaluation.saliency.settings import Saliency
 from training.streams.stream import Data, to_unit_floats
 
-__all__ = ["write_saliency"]
+__all__ = ["saliency_figures"]
 
 
-def write_saliency(
-    settings: Saliency, name: str, classifier: AnyClassifier, found: Mapping[str, Predictions], data: Data,
-    split: Split, folder: Path,
-) -> list[str]:  # fmt: skip
-    """saliency-<variant>.png in `folder` for each variant with images that the network `name` predicts wrongly and
-    rightly before (paper, Figure 13), beside images that it still predicts rightly under the weakest level of the same
-    noise (Figure 12). `found` by variant. Returns sentences on what there is no map of. Raises StreamError and
-    EvaluationError."""
+def saliency_figures(
+    settings: Saliency, name: str, classifier: AnyClassifier, found: Mapping[str, Predictions],
+    variants: Sequence[str], data: Data, split: Split,
+) -> tuple[dict[str, Figure], list[str]]:  # fmt: skip
+    """A figure for each of `variants` with images that the network `name` predicts wrongly and rightly before (paper,
+    Figure 13), beside images that it still predicts rightly under the weakest level of the same noise (Figure 12); and
+    sentences on what there is no map of. `found` by variant. Raises StreamError and EvaluationError."""
     if classifier.no_gradients:
-        return [f"no saliency maps of {name}: it {classifier.no_gradients}"]
+        return {}, [f"no saliency maps of {name}: it {classifier.no_gradients}"]
     if CLEAN not in found:
-        return [f"no saliency maps of {name}: {CLEAN} is not among the variants"]
-    clean, said = found[CLEAN], dict[str, None]()
-    chosen = {variant: _chosen(settings, clean, variant, found) for variant in found if variant != CLEAN}
+        return {}, [f"no saliency maps of {name}: {CLEAN} is not among the variants"]
+    clean, said, figures = found[CLEAN], dict[str, None](), {}
+    chosen = {variant: _chosen(settings, clean, variant, found) for variant in variants if variant != CLEAN}
     wanted: dict[str, set[str]] = {}
     for both in chosen.values():
         for variant, flips in both:
@@ -58,8 +56,8 @@ def write_saliency(
             said.setdefault(f"no Grad-CAM of {name}: it has no convolution that could be found")
         if examples:
             title = f"{name}: what the predicted class depends on, before and after"
-            save(saliency_figure(panels, clean.class_names, title), folder / f"saliency-{variant}.png")
-    return list(said)
+            figures[variant] = saliency_figure(panels, clean.class_names, title)
+    return figures, list(said)
 
 
 def _chosen(
