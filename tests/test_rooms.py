@@ -60,7 +60,7 @@ DOORS: dict[str, set[str]] = {
         "evaluation.units", "streams",
     },
     "training.evaluation.report": {
-        "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "streams", "tracking",
+        "classifiers", "evaluation.certification", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "evaluation.saliency", "streams", "tracking",
     },
     "training.evaluation.gans": {
         "augmentation", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness",
