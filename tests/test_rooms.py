@@ -59,8 +59,13 @@ DOORS: dict[str, set[str]] = {
         "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.saliency",
         "evaluation.units", "streams",
     },
+    "training.evaluation.certification": {
+        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "streams",
+        "tracking",
+    },
     "training.evaluation.report": {
-        "classifiers", "evaluation.certification", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "evaluation.saliency", "streams", "tracking",
+        "classifiers", "evaluation.certification", "evaluation.classifiers", "evaluation.intervals",
+        "evaluation.robustness", "evaluation.saliency", "streams", "tracking",
     },
     "training.evaluation.gans": {
         "augmentation", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness",
@@ -68,10 +73,6 @@ DOORS: dict[str, set[str]] = {
     },
     "training.joint": {
         "classifiers", "evaluation.classifiers", "evaluation.intervals", "gans", "loop", "models", "streams",
-        "tracking",
-    },
-    "training.evaluation.certification": {
-        "attacks", "classifiers", "evaluation.classifiers", "evaluation.intervals", "evaluation.robustness", "streams",
         "tracking",
     },
     "training.executors": {"attacks", "classifiers", "gans", "loop", "streams", "tracking"},
