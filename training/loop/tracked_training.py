@@ -236,5 +236,5 @@ def _datasets(batches: Batches) -> list[DatasetUsed]:
             "share": batches.weights[name], "source_digest": fingerprint.get("source_digest"),
         }  # fmt: skip
         dataset = f"{fingerprint.get('dataset', 'dataset')}-{source.size_px}px-{name}-{source.split}"
-        used.append(DatasetUsed(dataset, digest, variant.folder, source.split, batches.images, facts))
+        used.append(DatasetUsed(dataset, digest, variant.folder, source.split, batches.images, facts, variant.columns))
     return used

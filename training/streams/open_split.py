@@ -45,11 +45,13 @@ class RowGroup(NamedTuple):
 
 @dataclass(frozen=True)
 class OpenVariant:
-    """One variant's folder, its manifest, and the row groups of one split in order of their files."""
+    """One variant's folder, its manifest, the row groups of one split in order of their files, and its columns' Arrow
+    types by name."""
 
     folder: str
     manifest: Manifest
     pixel_dtype: str
+    columns: dict[str, str]
     row_groups: tuple[RowGroup, ...]
 
 
@@ -130,12 +132,13 @@ def _open_variant(opener: Opener, root: str, cell: Cell, splits: Sequence[Split]
     _check_files(opener, folder, manifest)
     for split in splits:
         _check_has_images(folder, manifest, split)
-    dtypes = set()
-    row_groups = []
+    dtypes, row_groups = set(), []
+    columns: dict[str, str] = {}
     for part in manifest.parts:
         if part.split in splits:
             path = posixpath.join(folder, part.path)
-            dtypes.add(_check_schema(opener, path, cell, manifest.card.channels))
+            pixel_dtype, columns = _check_schema(opener, path, cell, manifest.card.channels)
+            dtypes.add(pixel_dtype)
             footer = opener.footer(path)
             if footer.num_rows != part.rows:
                 raise StreamError(f"{path}: {footer.num_rows} rows, but the manifest says {part.rows}; {AGAIN}")
@@ -148,7 +151,7 @@ def _open_variant(opener: Opener, root: str, cell: Cell, splits: Sequence[Split]
         )
     if len(dtypes) > 1:
         raise StreamError(f"{folder}: files of {' and '.join(sorted(dtypes))} pixels; {AGAIN}")
-    return OpenVariant(folder, manifest, dtypes.pop(), tuple(row_groups))
+    return OpenVariant(folder, manifest, dtypes.pop(), columns, tuple(row_groups))
 
 
 def _check_has_images(folder: str, manifest: Manifest, split: Split) -> None:
@@ -184,8 +187,8 @@ def _is_seen(path: str, folder: str) -> bool:
     return not any(name.startswith(("_", ".")) for name in posixpath.relpath(path, folder).split("/"))
 
 
-def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
-    """The dtype of the pixels."""
+def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> tuple[str, dict[str, str]]:
+    """The dtype of the pixels, and the columns' types by name."""
     try:
         schema = opener.footer(path).schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
@@ -198,7 +201,7 @@ def _check_schema(opener: Opener, path: str, cell: Cell, channels: int) -> str:
             f"float32 pixels; it is:\n"
             f"{schema}\n{AGAIN}"
         )
-    return pixel_dtype
+    return pixel_dtype, {field.name: str(field.type) for field in schema}
 
 
 def _check_alignment(variants: Mapping[str, OpenVariant], splits: Sequence[Split]) -> None:

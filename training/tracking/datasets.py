@@ -6,16 +6,24 @@ from typing import Any, NamedTuple
 from mlflow.data.dataset import Dataset
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.entities import DatasetInput, InputTag
+from mlflow.types import ColSpec, DataType, Schema
 
 __all__ = ["DatasetUsed"]
 
 DIGEST_CHARACTERS = 36
 """MLflow's limit (mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE); the full digest is in the source."""
 
+TYPES = {
+    "string": DataType.string, "binary": DataType.binary, "bool": DataType.boolean, "int32": DataType.integer,
+    "int64": DataType.long, "float": DataType.float, "double": DataType.double,
+}  # fmt: skip
+"""MLflow's types by Arrow's names."""
+
 
 class DatasetUsed(NamedTuple):
     """One split of one variant. `digest` is the content_digest of the manifest, `source` the folder or URL of the
-    variant, `context` its use: train, validation or test; `schema` is plain data."""
+    variant, `context` its use: train, validation or test; `schema` is plain data. `columns` are the Arrow types of its
+    columns by name, None in what older versions have left to send."""
 
     name: str
     digest: str
@@ -23,6 +31,7 @@ class DatasetUsed(NamedTuple):
     context: str
     rows: int
     schema: dict[str, Any]
+    columns: dict[str, str] | None = None
 
     def as_input(self) -> DatasetInput:
         tags = [InputTag("mlflow.data.context", self.context)]
@@ -66,11 +75,15 @@ class _VariantDataset(Dataset):
 
     @property
     def profile(self) -> dict[str, Any]:
-        return {"rows": self._used.rows, "content_digest": self._used.digest}
+        return {"rows": self._used.rows, "content_digest": self._used.digest, **self._used.schema}
 
     @property
     def schema(self) -> dict[str, Any]:
-        return self._used.schema
+        """As MLflow's user interface shows a table of columns."""
+        columns = self._used.columns
+        if columns is None:
+            return self._used.schema
+        return {"mlflow_colspec": Schema([ColSpec(TYPES[columns[name]], name) for name in columns]).to_dict()}
 
     def to_dict(self) -> dict[str, str]:
         return {**super().to_dict(), "profile": json.dumps(self.profile), "schema": json.dumps(self.schema)}

@@ -95,12 +95,13 @@ class History:
 
 def _datasets(run: Run) -> Iterable[UsedVariant]:
     for used in run.inputs.dataset_inputs if run.inputs else ():
-        source, schema = _json(used.dataset, "source"), _json(used.dataset, "schema")
+        source = _json(used.dataset, "source")
+        facts = {**_json(used.dataset, "schema"), **_json(used.dataset, "profile")}  # older versions: in the schema
         context = next((tag.value for tag in used.tags if tag.key == CONTEXT), "")
         yield UsedVariant(
-            str(schema.get("variant", used.dataset.name)), context,
+            str(facts.get("variant", used.dataset.name)), context,
             str(source.get("content_digest", used.dataset.digest)), str(source.get("uri", "")),
-            str(schema.get("source_digest") or ""),
+            str(facts.get("source_digest") or ""),
         )  # fmt: skip
 
 

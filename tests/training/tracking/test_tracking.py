@@ -29,7 +29,10 @@ from training.tracking import (
 from training.tracking.runs import flattened
 
 DIGEST = "0123456789abcdef" * 4
-DATASET = DatasetUsed("gtsrb/clean 40 px", DIGEST, "data/datasets/gtsrb/x", "train", 31380, {"image": "40 × 40 × 3"})
+DATASET = DatasetUsed(
+    "gtsrb/clean 40 px", DIGEST, "data/datasets/gtsrb/x", "train", 31380, {"size_px": 40},
+    {"image": "binary", "label": "int32"},
+)  # fmt: skip
 SETTINGS = {
     "data": {"mixture": {"clean": 1.0, "gaussian-max": 0.5}},
     "lr": 0.01,
@@ -88,8 +91,9 @@ def assert_tells_all(stored: Run) -> None:
     (used,) = stored.inputs.dataset_inputs
     assert used.dataset.digest == DIGEST[:36]
     assert json.loads(used.dataset.source) == {"uri": DATASET.source, "content_digest": DIGEST}
-    assert json.loads(used.dataset.profile) == {"rows": 31380, "content_digest": DIGEST}
-    assert json.loads(used.dataset.schema) == DATASET.schema
+    assert json.loads(used.dataset.profile) == {"rows": 31380, "content_digest": DIGEST, "size_px": 40}
+    columns = json.loads(used.dataset.schema)["mlflow_colspec"]
+    assert [(one["name"], one["type"]) for one in columns] == [("image", "binary"), ("label", "integer")]
     assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "train")]
 
 
