@@ -24,6 +24,7 @@ from training.loop.tracked_training import (
     opened_split,
     run_training,
 )
+from training.streams.beside import Joined, open_beside
 from training.streams.stream import Batches, to_unit_floats
 from training.tracking import TrackedRun
 
@@ -42,7 +43,8 @@ def describe_run(settings: TrainClassifier) -> str:
 
 def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batches | None]:
     """The streams of the images to train on and of the validation tracks, unless these are trained on."""
-    train = opened_split(settings, ranks, "train", also=settings.train_on[1:])
+    own = settings.batch_size - (settings.beside.images_of(settings.batch_size) if settings.beside else 0)
+    train = opened_split(settings, ranks, "train", also=settings.train_on[1:], batch_size=own)
     return train, opened_split(settings, ranks, "validation") if settings.validates else None
 
 
@@ -52,14 +54,24 @@ def make_training(
     """The training before its first step, with the settings that depend on the card of the data set. Raises
     SettingsError."""
     card = train.source.card
+    beside = _opened_beside(settings, ranks, train)
     settings = settings.model_copy(update={"augmentation": settings.augmentation.for_card(card)})
-    counts = class_counts(train) if settings.class_balance else ()
+    counts = class_counts(train, beside) if settings.class_balance else ()
     norm = mean_norm(train, ranks) if settings.objective.needs_mean_norm else math.nan
     training = ClassifierTraining(
-        settings, Shape.of(train), ranks, train, validation, Mirrors.of(card), class_counts=counts, mean_norm=norm
-    )
+        settings, Shape.of(train), ranks, Joined(train, beside) if beside else train, validation, Mirrors.of(card),
+        class_counts=counts, mean_norm=norm,
+    )  # fmt: skip
     check_teachers(settings.objective, training.teachers, card, settings.data.geometry)
     return training
+
+
+def _opened_beside(settings: TrainClassifier, ranks: Ranks, train: Batches) -> Batches | None:
+    if settings.beside is None:
+        return None
+    return open_beside(
+        settings.beside, settings.data, train, "train", settings.batch_size, settings.cache, ranks.device
+    )
 
 
 class TrackedClassifier(TrackedTraining):
@@ -71,6 +83,10 @@ class TrackedClassifier(TrackedTraining):
         training = make_training(settings, ranks, train, validation)
         streams = [train, validation] if validation else [train]
         self.datasets = dataset_digests(train)
+        if isinstance(training.train, Joined):
+            beside = training.train.other.batches
+            streams.insert(1, beside)
+            self.datasets |= {f"beside/{name}": digest for name, digest in dataset_digests(beside).items()}
         teachers = {f"teacher_{number}": teacher.digest for number, teacher in enumerate(training.teachers)}
         super().__init__(training, training.settings, settings.model.kind, streams, {**self.datasets, **teachers})
         self.facts = teachers
@@ -81,10 +97,17 @@ class TrackedClassifier(TrackedTraining):
         parameters = sum(parameter.numel() for parameter in training.network.parameters())
         return (
             f"{self.name}, {parameters:,} parameters, on {training.train.images:,} images of {training.shape.size_px} "
-            f"px: {self.settings.epochs} epochs of {len(training.train):,} steps; device {ranks.device}, "
-            f"{ranks.world_size} ranks; flips: {training.settings.augmentation.flips}"
+            f"px{self._beside_text()}: {self.settings.epochs} epochs of {len(training.train):,} steps; device "
+            f"{ranks.device}, {ranks.world_size} ranks; flips: {training.settings.augmentation.flips}"
             + (f"; {training.pretrained}" if training.pretrained else "")
         )
+
+    def _beside_text(self) -> str:
+        settings = self.training.settings
+        if settings.beside is None:
+            return ""
+        count = settings.beside.images_of(settings.batch_size)
+        return f", with {count} of {settings.batch_size} images of each batch from {settings.beside.root}"
 
     def resume(self) -> None:
         """Also records the weights that the run starts from. Raises SettingsError if it starts and has none."""

@@ -13,6 +13,7 @@ from training.classifiers.optimization import Optimization
 from training.models import MODELS, Model
 from training.objectives import OBJECTIVES, CrossEntropy, Objective
 from training.regularizers import Parseval, Smoothness
+from training.streams.beside import Beside
 from training.streams.stream import Cache, Data
 from training.tracking import Tracking
 
@@ -67,6 +68,9 @@ class TrainClassifier(Optimization, TrainingRun):
     `train_on` [train, validation]: trained on the images of both, for a final training of a recipe that has been
     chosen; there are then no images to validate on, and no metrics of validation.
 
+    `beside`: another data set of the same classes, such as drawn signs, of which a share of each batch is
+    (streams/beside.py). Normalization of the network and validation are by `data` alone.
+
     `frozen_epochs`: in the first epochs only the head is trained, the last layer with its batch norm; the body computes
     as in evaluation. `lr_decay_per_depth` d: the learning rate of a layer or block n below the head is `lr` · d^n
     (classifiers/fine_tuning.py).
@@ -88,6 +92,7 @@ class TrainClassifier(Optimization, TrainingRun):
     class_balance: Annotated[float, AddedLater(before=0.0)] = Field(default=0.0, ge=0, le=1)
     max_gradient_norm: Annotated[float | None, AddedLater(before=None)] = Field(default=None, gt=0, allow_inf_nan=False)
     train_on: Annotated[tuple[Literal["train", "validation"], ...], AddedLater(before=("train",))] = ("train",)
+    beside: Annotated[Beside | None, AddedLater(before=None)] = None
     frozen_epochs: Annotated[int, AddedLater(before=0)] = Field(default=0, ge=0)
     lr_decay_per_depth: Annotated[float, AddedLater(before=1.0)] = Field(default=1.0, gt=0, le=1)
     parseval: Annotated[Parseval | None, AddedLater(before=None)] = None
@@ -139,5 +144,7 @@ def settings_fingerprint(
         values.get("objective", {}).pop("teachers", None)  # their paths do not matter then
     for name in WITHOUT_EFFECT_IN_DATA:
         del values["data"][name]
+    if values.get("beside"):
+        del values["beside"]["root"]
     text = json.dumps([values, dict(digests), world_size], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

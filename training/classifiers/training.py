@@ -49,7 +49,7 @@ class ClassifierTraining(Training):
 
     def __init__(
         self, settings: TrainClassifier, shape: Shape, ranks: Ranks, train: Epochs, validation: Epochs | None,
-        mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (), class_counts: Sequence[int] = (),
+        mirrors: Mirrors = NO_MIRRORS, hooks: Sequence[StepHook] = (), class_counts: Sequence[float] = (),
         mean_norm: float = math.nan,
     ) -> None:  # fmt: skip
         """Raises SettingsError."""
@@ -229,7 +229,7 @@ def _pretrained(
 
 
 def _loss(
-    settings: TrainClassifier, class_counts: Sequence[int], device: torch.device
+    settings: TrainClassifier, class_counts: Sequence[float], device: torch.device
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """The loss of each image. Raises SettingsError."""
     loss = partial(cross_entropy, reduction="none", label_smoothing=settings.label_smoothing)

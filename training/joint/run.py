@@ -11,7 +11,6 @@ from training.gans.step import loss_names
 from training.gans.trained import GanShape, TrainedGan
 from training.joint.comparison import as_markdown, compare, labels_of, write_comparison
 from training.joint.figures import loss_curves
-from training.joint.rounds import Rounds
 from training.joint.settings import TrainRobust
 from training.joint.training import CLASSIC, ROBUST, JointTraining, Pupil
 from training.loop.bfloat16_check import check_bfloat16
@@ -25,6 +24,7 @@ from training.loop.tracked_training import (
     opened_split,
     run_training,
 )
+from training.streams.rounds import Rounds
 from training.streams.stream import to_unit_floats
 from training.tracking import TrackedRun
 

@@ -16,12 +16,12 @@ from training.classifiers.trained import Classifier, Shape
 from training.gans.latents import Source
 from training.gans.step import GanInputs, GanStep, loss_names
 from training.gans.trained import GanShape, TrainedGan
-from training.joint.rounds import Rounds
 from training.joint.settings import TrainRobust
 from training.loop.players import Player
 from training.loop.ranks import Ranks
 from training.loop.sums import StepSums
 from training.loop.training import Training
+from training.streams.rounds import Rounds
 from training.streams.stream import Batch, Batches, to_unit_floats
 
 __all__ = ["CLASSIC", "ROBUST", "JointTraining", "Pupil"]

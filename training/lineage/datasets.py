@@ -16,6 +16,8 @@ from training.tracking import RecordedRun, UsedVariant
 __all__ = ["data_links"]
 
 FIRST_LEVEL = "geometry="
+BESIDE = "beside/"
+"""Before the variant's name in a checkpoint: of the other data set that a classifier was trained on."""
 
 
 def data_links(run: RecordedRun | None, about: Mapping[str, Any], root: str | None) -> Iterator[Link]:
@@ -40,10 +42,12 @@ def _sources(run: RecordedRun) -> Iterator[Link]:
 
 def _variant(used: UsedVariant, about: Mapping[str, Any], root: str | None) -> Link:
     said = f"{used.variant}, {used.context}: {used.digest}"
-    of_checkpoint = about.get("datasets", {}).get(used.variant)
-    if used.context == "train" and of_checkpoint not in (None, used.digest):
-        return Link("variant", f"{said}, but the checkpoint was trained on {of_checkpoint}", "broken")
-    folder = _folder(used, about, root)
+    known = {name: digest for name, digest in about.get("datasets", {}).items() if name.endswith(used.variant)}
+    of_checkpoint = [known[name] for name in (used.variant, f"{BESIDE}{used.variant}") if name in known]
+    if used.context == "train" and of_checkpoint and used.digest not in of_checkpoint:
+        return Link("variant", f"{said}, but the checkpoint was trained on {' and '.join(of_checkpoint)}", "broken")
+    is_beside = used.context == "train" and used.digest == known.get(f"{BESIDE}{used.variant}")
+    folder = _folder(used, about, None if is_beside else root, "beside" if is_beside else "data")
     try:
         manifest = _manifest(folder)
     except (StreamError, ImportError, OSError, ValueError) as error:
@@ -58,9 +62,10 @@ def _variant(used: UsedVariant, about: Mapping[str, Any], root: str | None) -> L
     return Link("variant", f"{said}; {folder} has the same digest")
 
 
-def _folder(used: UsedVariant, about: Mapping[str, Any], root: str | None) -> str:
-    """A run records the path of a variant without the protocol of its file system, which data.root has."""
-    recorded_root = str(about.get("settings", {}).get("data", {}).get("root", ""))
+def _folder(used: UsedVariant, about: Mapping[str, Any], root: str | None, key: str) -> str:
+    """A run records the path of a variant without the protocol of its file system, which data.root has, or
+    beside.root."""
+    recorded_root = str((about.get("settings", {}).get(key) or {}).get("root", ""))
     root = root or (recorded_root if "://" in recorded_root else None)
     if root is None or FIRST_LEVEL not in used.folder:
         return used.folder

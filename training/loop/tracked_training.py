@@ -174,11 +174,13 @@ def describe_training(settings: Recipe, open_training: Callable[[Ranks], Tracked
 
 
 def opened_split(
-    settings: Recipe, ranks: Ranks, split: Split, classes: Sequence[int] | None = None, also: Sequence[Split] = ()
-) -> Batches:
-    """This rank's stream of `split`, and of those of `also` as parts of it. Raises StreamError."""
+    settings: Recipe, ranks: Ranks, split: Split, classes: Sequence[int] | None = None, also: Sequence[Split] = (),
+    batch_size: int | None = None,
+) -> Batches:  # fmt: skip
+    """This rank's stream of `split`, and of those of `also` as parts of it; `batch_size` is that of the settings if it
+    is not given. Raises StreamError."""
     return open_stream(
-        settings.data.of_split(split), [split, *also], seed=settings.seed, batch_size=settings.batch_size,
+        settings.data.of_split(split), [split, *also], seed=settings.seed, batch_size=batch_size or settings.batch_size,
         rank=ranks.rank, world_size=ranks.world_size, cache=settings.cache, device=ranks.device, classes=classes,
     )  # fmt: skip
 

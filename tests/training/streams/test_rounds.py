@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from small_runs import write_dataset
 
 from pipelines.errors import StreamError
-from training.joint.rounds import Rounds
+from training.streams.rounds import Rounds
 from training.streams.stream import Batches, Data, open_stream
 
 BATCH_SIZE, WHOLE = 16, 5  # of 94 images
