@@ -1,4 +1,4 @@
-"""Splits validation off train by whole groups of images."""
+"""Splits validation off train by whole groups of images, and takes a fraction of the groups that are left."""
 
 import hashlib
 from collections import defaultdict
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipelines.datasets.listing import SourceImage
 
-__all__ = ["Duplicates", "find_duplicates", "validation_groups"]
+__all__ = ["Duplicates", "find_duplicates", "training_groups", "validation_groups"]
 
 
 class Duplicates(NamedTuple):
@@ -57,7 +57,7 @@ def validation_groups(
     for _, groups in sorted(by_label.items()):
         wanted = min(max(1, round(fraction * len(groups))), len(groups) - 1)
         already = len(groups & chosen)
-        for group in sorted(groups - never - chosen, key=lambda group: _rank(seed, group)):
+        for group in sorted(groups - never - chosen, key=lambda group: _rank(seed, "validation", group)):
             if already >= wanted:
                 break
             if all(left[label] > 1 for label in labels_of[group]):
@@ -68,5 +68,22 @@ def validation_groups(
     return frozenset(chosen)
 
 
-def _rank(seed: int, group: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0validation\0{group}".encode()).digest()
+def training_groups(
+    images: Sequence[SourceImage], fraction: float, seed: int, validation: frozenset[str]
+) -> frozenset[str]:
+    """About `fraction` of the training groups of each class, at least one, determined by `seed`: groups in train that
+    are not in `validation`. Those of a smaller fraction are among those of a larger one. A group of several classes is
+    kept if one of them keeps it."""
+    by_label: defaultdict[int, set[str]] = defaultdict(set)
+    for image in images:
+        if image.split == "train" and image.unit not in validation:
+            by_label[image.label].add(image.unit)
+    kept: set[str] = set()
+    for groups in by_label.values():
+        ranked = sorted(groups, key=lambda group: _rank(seed, "train", group))
+        kept.update(ranked[: max(1, round(fraction * len(groups)))])
+    return frozenset(kept)
+
+
+def _rank(seed: int, use: str, group: str) -> bytes:
+    return hashlib.sha256(f"{seed}\0{use}\0{group}".encode()).digest()

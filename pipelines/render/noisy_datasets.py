@@ -55,10 +55,10 @@ class NoisyDatasets(Settings):
 
     `noise` comes from the menus in conf/noise/ and maps variant names to noises; `variants` is "all", "noisy" for all
     but clean, or a selection of "clean" and these names. `validation_fraction` of each class's groups become the
-    validation split. `images_per_part` and `images_per_row_group` determine the files from the data alone; `partitions`
-    is the number of Spark tasks that share the parts (by default one task per part) and does not change the output.
-    `verify` reads existing variants and makes those again that do not match their manifests. `batch_id` identifies the
-    retraining that the run belongs to, and is recorded in the manifests."""
+    validation split; of the others, a `train_fraction` is kept. `images_per_part` and `images_per_row_group` determine
+    the files from the data alone; `partitions` is the number of Spark tasks that share the parts (by default one task
+    per part) and does not change the output. `verify` reads existing variants and makes those again that do not match
+    their manifests. `batch_id` identifies the retraining that the run belongs to, and is recorded in the manifests."""
 
     dataset: Annotated[ImageSource, PlainValidator(_dataset), PlainSerializer(describe)]
     output_root: LocalPath
@@ -73,6 +73,7 @@ class NoisyDatasets(Settings):
     seed: int = Field(ge=0)
     splits: tuple[Split, ...] = Field(min_length=1)
     validation_fraction: float = Field(ge=0, lt=1)
+    train_fraction: float = Field(default=1.0, gt=0, le=1)
     max_rejected_fraction: float = Field(ge=0, le=1)
     images_per_part: int = Field(ge=1)
     images_per_row_group: int = Field(ge=1, le=4000)
@@ -128,6 +129,8 @@ class NoisyDatasets(Settings):
             mode="json",
             include={"seed", "splits", "validation_fraction", "images_per_part", "images_per_row_group", "compression"},
         )
+        if self.train_fraction < 1:
+            values["train_fraction"] = self.train_fraction  # not with 1, as older data sets have no such key
         return {
             **values,
             "format_version": FORMAT_VERSION,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.datasets import ImageSource, Listing, Rejected, SourceImage
-from pipelines.datasets.splits import Duplicates, find_duplicates, validation_groups
+from pipelines.datasets.splits import Duplicates, find_duplicates, training_groups, validation_groups
 from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.spark.frames import ReaderFactory, partition_by_part, rows_frame, with_pixel_digest
@@ -55,6 +55,8 @@ class Source(NamedTuple):
     readers: ReaderFactory
     digest: str
     usable: int
+    left_out: int
+    """The training images that train_fraction leaves out."""
     placed: list[PlacedImage]
     rejected: list[Rejected]
     duplicates: Duplicates
@@ -78,8 +80,9 @@ class Source(NamedTuple):
         """A summary for the console."""
         counts = ", ".join(f"{split} {count:,}" for split, count in self.counts.items())
         across = sum(map(len, self.duplicates.across_splits))
+        left_out = f", {self.left_out:,} left out by train_fraction" if self.left_out else ""
         return (
-            f"{self.listing.found}: {len(self.placed):,} images ({counts}), {len(self.rejected)} rejected; "
+            f"{self.listing.found}: {len(self.placed):,} images ({counts}), {len(self.rejected)} rejected{left_out}; "
             f"{self.duplicates.groups} groups of pixel-identical images, {across} images in groups that span splits"
         )
 
@@ -90,6 +93,7 @@ class Source(NamedTuple):
             "digest": self.digest,
             "state": self.listing.state(),
             "rejected": len(self.rejected),
+            "left_out": self.left_out,
             "duplicate_groups": self.duplicates.groups,
             "duplicate_images": self.duplicates.images,
             "duplicates_across_splits": self.duplicates.across_splits,
@@ -112,14 +116,17 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     ]
     duplicates = find_duplicates(usable, digests)
     validation = validation_groups(usable, settings.validation_fraction, settings.seed, never=duplicates.shared)
-    placed = _place(usable, validation, settings)
+    training = training_groups(usable, settings.train_fraction, settings.seed, validation)
+    chosen = [image for image in usable if image.split != "train" or image.unit in training | validation]
+    placed = _place(chosen, validation, settings)
     assert len(usable) + len(unreadable) == len(listing.images), "an image was neither read nor rejected"
     digest = _source_digest(usable, digests)
     lost = {(image.split, image.label) for image in listing.images} - {(image.split, image.label) for image in usable}
     lost_classes = [f"{split} {label}" for split, label in sorted(lost)]
     return Source(
-        listing, readers, digest, len(usable), placed, listing.rejected + unreadable, duplicates, lost_classes
-    )
+        listing, readers, digest, len(usable), len(usable) - len(chosen), placed, listing.rejected + unreadable,
+        duplicates, lost_classes,
+    )  # fmt: skip
 
 
 def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:

@@ -32,7 +32,7 @@ __all__ = ["OpenSplit", "OpenVariant", "RowGroup", "open_split"]
 PIXEL_BYTES = {"uint8": 1, "float32": 4}
 SAME_IN_ALL_VARIANTS = (
     "dataset", "card_digest", "source_digest", "geometry", "size_px", "seed", "splits", "validation_fraction",
-    "images_per_part", "images_per_row_group",
+    "train_fraction", "images_per_part", "images_per_row_group",
 )  # fmt: skip
 """Keys of the manifests' fingerprints that determine which image is row i of a part."""
 

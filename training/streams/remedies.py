@@ -18,7 +18,8 @@ from training.streams.parquet_pieces import Opener
 __all__ = ["making"]
 
 _DEFAULTS: dict[str, Any] = {
-    "seed": 0, "validation_fraction": 0.2, "images_per_part": 4000, "images_per_row_group": 1000, "compression": "zstd",
+    "seed": 0, "validation_fraction": 0.2, "train_fraction": 1.0, "images_per_part": 4000, "images_per_row_group": 1000,
+    "compression": "zstd",
 }  # fmt: skip
 """Of conf/make_noisy_datasets.yaml; variants that differ in these cannot be mixed."""
 _STRENGTH = re.compile(r"(snr|eps)([\d.]+)")

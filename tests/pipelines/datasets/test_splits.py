@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import SourceImage
-from pipelines.datasets.splits import find_duplicates, validation_groups
+from pipelines.datasets.splits import find_duplicates, training_groups, validation_groups
 
 QUICK = settings(max_examples=30, derandomize=True, deadline=None)
 
@@ -135,3 +135,22 @@ def test_duplicates_are_distinguished_by_the_location_of_their_copies() -> None:
     ]
     assert found.shared == {"00000/00001", "00000/00002", "00000/00003", "00000/00004", "00001/00000"}
     assert find_duplicates(images[::-1], digests) == found
+
+
+@QUICK
+@given(
+    tracks=st.lists(st.integers(1, 40), min_size=1, max_size=6), less=st.floats(0.01, 1), more=st.floats(0.01, 1),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+def test_a_fraction_of_the_training_groups_is_kept(tracks: list[int], less: float, more: float, seed: int) -> None:
+    """Of each class, at least one, none of validation, and those of a smaller fraction among those of a larger one."""
+    less, more = sorted((less, more))
+    images = _tracks(tracks)
+    validation = validation_groups(images, 0.2, seed)
+    few, many = (training_groups(images, fraction, seed, validation) for fraction in (less, more))
+    assert few <= many and not many & validation
+    for label, count in enumerate(tracks):
+        left = count - sum(group.startswith(f"{label:05d}/") for group in validation)
+        assert sum(group.startswith(f"{label:05d}/") for group in few) == max(1, round(less * left))
+    everything = {image.unit for image in images}
+    assert training_groups(images, 1.0, seed, validation) == everything - validation

@@ -445,6 +445,21 @@ def test_duplicates_across_splits_are_reported_and_their_track_stays_in_train(ma
     assert {image_id[:17] for image_id in train} == {"train/00014/00005"}
 
 
+def test_a_fraction_of_the_training_groups_is_made_and_the_rest_is_counted(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = fake_gtsrb.make_images(labels=(14,), tracks=10, frames=3, tests=2)
+    fake_gtsrb.write_official(tmp_path / "raw", images)
+    root = make(tmp_path / "raw", tmp_path / "out", "train_fraction=0.25", "sizes_px=[28]", "variants=[clean]")
+    (manifest,) = manifests_of(root).values()
+    assert manifest.counts == {"train": 2 * 3, "validation": 2 * 3, "test": 2}
+    assert manifest.source["left_out"] == 6 * 3
+    assert "18 left out by train_fraction" in capsys.readouterr().out
+    make(tmp_path / "raw", tmp_path / "out", "sizes_px=[28]", "variants=[clean]")
+    (whole,) = manifests_of(root).values()
+    assert whole.counts["train"] == 8 * 3 and whole.source["digest"] == manifest.source["digest"]
+
+
 def test_the_manifest_has_what_a_reader_needs(made: Path) -> None:
     manifest = json.loads((Cell("crop_or_pad", 28, "gaussian-max").folder(made) / MANIFEST_NAME).read_text())
     assert manifest["fingerprint"]["noise"] == {"kind": "gaussian", "std_grey": 50.0, "overflow": "clip"}
