@@ -11,7 +11,7 @@ __all__ = ["class_counts", "class_weights"]
 
 
 def class_counts(train: Batches, beside: Batches | None = None) -> list[float]:
-    """The number of images of each label of the card in an epoch, the same in all variants; with those of `beside`, of
+    """The number of images of each label of the card in a pass, the same in all variants; with those of `beside`, of
     which each batch has its batch size, on average."""
     own = _counts(train)
     if beside is None:

@@ -18,7 +18,8 @@ __all__ = ["Beside", "Joined", "open_beside"]
 
 class Beside(Settings):
     """`share` of each batch are training images of the data set in `root`, a folder or an fsspec URL, in its variants
-    by `mixture`. An epoch is a pass over the other images, `data`, alone."""
+    by `mixture`. An epoch has as many steps as without them, so a pass over the other images takes 1 / (1 − share)
+    epochs, and trainings with and without are compared at equal steps."""
 
     root: PathOrName
     share: float = Field(default=0.5, gt=0, lt=1)
@@ -42,12 +43,12 @@ class Beside(Settings):
 
 class Joined(Epochs):
     """Batches of `one` with those of `other` behind them, batch_size images in all. Both give whole batches only, in
-    passes of their own that go on from epoch to epoch; an epoch has the whole batches of one pass over `one`."""
+    passes of their own that go on from epoch to epoch. An epoch has the whole batches of all images of `one`."""
 
     def __init__(self, one: Batches, other: Batches) -> None:
         shares = one.share, other.share
         share = Share(shares[0].rank, shares[0].world_size, sum(each.batch_size for each in shares))
-        steps = one.images // one.share.global_batch_size
+        steps = one.images // share.global_batch_size
         super().__init__(steps * share.global_batch_size, one.seed, share)
         self.one, self.other = Rounds(one, max(1, steps)), Rounds(other, max(1, steps))
 

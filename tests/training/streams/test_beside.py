@@ -37,6 +37,12 @@ def opened(roots: tuple[Path, Path], rank: int = 0, world_size: int = 1) -> tupl
     return one, open_beside(beside, data, one, "train", SIZE, "host", CPU)
 
 
+def in_a_row(batches: Batches, whole: int, steps: int) -> list[list[str]]:
+    """The ids of the whole batches of one pass after the other, `steps` of them or more."""
+    passes = range(steps // whole + 1)
+    return [batch.image_ids for number in passes for batch in [*batches.epoch(number)][:whole]]
+
+
 @settings(max_examples=20, deadline=None)
 @given(epoch=st.integers(0, 4), data=st.data())
 def test_batches_are_those_of_both_in_a_row_from_any_step_on(
@@ -44,15 +50,13 @@ def test_batches_are_those_of_both_in_a_row_from_any_step_on(
 ) -> None:
     one, other = opened(roots)
     joined = Joined(one, other)
-    steps, of_other = 94 // 10, 41 // 6
+    steps, of_one, of_other = 94 // SIZE, 94 // 10, 41 // 6
     assert (len(joined), joined.images) == (steps, steps * SIZE)
     start = data.draw(st.integers(0, steps))
     found = [batch.image_ids for batch in joined.epoch(epoch, start)]
-    whole = [[batch.image_ids for batch in [*one.epoch(number)][:steps]] for number in range(epoch + 1)]
-    passes = range((epoch + 1) * steps // of_other + 1)
-    beside = [batch.image_ids for number in passes for batch in [*other.epoch(number)][:of_other]]
-    assert [ids[:10] for ids in found] == whole[epoch][start:]
-    assert [ids[10:] for ids in found] == beside[epoch * steps + start : (epoch + 1) * steps]
+    now = slice(epoch * steps + start, (epoch + 1) * steps)
+    assert [ids[:10] for ids in found] == in_a_row(one, of_one, now.stop)[now]
+    assert [ids[10:] for ids in found] == in_a_row(other, of_other, now.stop)[now]
 
 
 def test_images_and_labels_stay_together_and_no_row_is_padding(roots: tuple[Path, Path]) -> None:
@@ -77,7 +81,7 @@ def test_two_ranks_together_see_each_image_once(roots: tuple[Path, Path]) -> Non
         for batch in Joined(*opened(roots, rank, 2)).epoch(0)
         for image_id in batch.image_ids[:10]
     ]
-    assert len(seen) == len(set(seen)) == 80
+    assert len(seen) == len(set(seen)) == 2 * 2 * 10
 
 
 def test_counts_are_those_of_a_long_training(roots: tuple[Path, Path]) -> None:
