@@ -197,7 +197,7 @@ def prepare(settings: AdversarialDatasets, found: FoundModel, classifier: AnyCla
     fingerprints = {
         Cell(data.geometry, shape.size_px, shown.variant, classifier.digest): {
             "format_version": FORMAT_VERSION,
-            **{key: fingerprint.get(key) for key in (*SAME_IN_ALL_VARIANTS, "noise")},
+            **{key: fingerprint[key] for key in (*SAME_IN_ALL_VARIANTS, "noise") if key in fingerprint},
             ATTACKED: classifier.digest,
             "attacked_variant": data.variant,
             "attacked_digest": plan.manifest.content_digest,

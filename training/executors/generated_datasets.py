@@ -102,7 +102,7 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
     shown = Shown("gan", settings.name or gan.architecture.kind)
     fingerprint = {
         "format_version": FORMAT_VERSION,
-        **{key: manifest.fingerprint.get(key) for key in SAME_IN_ALL_VARIANTS},
+        **{key: manifest.fingerprint[key] for key in SAME_IN_ALL_VARIANTS if key in manifest.fingerprint},
         GENERATED: gan.digest,
         "source_variant_digest": manifest.content_digest,
         "generator_seed": settings.seed,

@@ -13,8 +13,10 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from training.tracking import TrackingError, UserInterface, serve
+from training.tracking import DatasetUsed, Tracking, TrackingError, UserInterface, serve, tracked_run
 from training.tracking.ui import links
+
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 @pytest.fixture
@@ -86,3 +88,34 @@ def test_the_pages_open_and_a_signal_ends_all_processes(store: Path, repository:
     while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in started):
         assert time.monotonic() < deadline, started
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_runs_with_their_names_and_the_columns_of_their_data(store: Path, repository: Path) -> None:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: make environment")
+    if not CHROMIUM.is_file():
+        pytest.skip("no /usr/bin/chromium: apt-get install chromium")
+    data = DatasetUsed("signs-40px-clean-train", "d" * 64, "here", "train", 8, {"size_px": 40}, {"label": "int32"})
+    tracking = Tracking(experiment="classifiers", system_metrics_every_s=0.0)
+    with tracked_run(tracking, store / "run", "baseline_cnn-40px-seed0", {"lr": 0.1}, "train", [data], {}) as run:
+        run.log_metrics({"accuracy/clean": 0.9})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(repository / "jobs" / "serve_ui.py"), f"port={port}"]
+    with (
+        subprocess.Popen(command, cwd=store, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+        api.sync_playwright() as playwright,
+    ):
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(3)]
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(next(word for word in " ".join(said).split() if "/runs" in word))
+        page.get_by_text("baseline_cnn-40px-seed0").first.wait_for(timeout=60_000)
+        page.get_by_text("signs-40px-clean-train").first.click()
+        page.get_by_text("integer").first.wait_for(timeout=30_000)
+        assert page.get_by_text("Unrecognized Schema Format").count() == 0
+        browser.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0

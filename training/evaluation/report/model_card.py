@@ -18,7 +18,7 @@ from training.evaluation.report.answer import UNITS_SAID
 from training.evaluation.report.subjects import Subject
 from training.evaluation.robustness.evaluation import EvaluatedModel, folder_name
 
-__all__ = ["model_card", "write_model_cards"]
+__all__ = ["LICENCE", "model_card", "write_model_cards"]
 
 LICENCE = "unknown"
 """The Hub's word for a licence that is not declared."""

@@ -99,7 +99,10 @@ def write_report(settings: RobustnessReport, report: Report, version: str) -> Pa
         with replacing(folder / "report.yaml") as partial:
             partial.write_text(to_yaml(settings))
         title = "Robustness of " + ", ".join(subject.label for subject in report.subjects)
-        write_model_cards(folder / "cards", report.subjects, report.models, report.card, settings.split, report.leaks)
+        write_model_cards(
+            folder / "cards", report.subjects, report.models, report.card, settings.split, report.leaks,
+            settings.licence,
+        )  # fmt: skip
         write_page(folder / PAGE, title, report.sections, _facts(settings, report, version))
     return folder / PAGE
 

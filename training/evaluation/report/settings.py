@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipelines.settings import LocalPath
 from training.evaluation.report.hazards import Hazards
+from training.evaluation.report.model_card import LICENCE
 from training.evaluation.robustness.settings import ShownImages
 from training.evaluation.robustness.thresholds import Criterion
 from training.evaluation.saliency.settings import Saliency
@@ -18,7 +19,8 @@ class RobustnessReport(ShownImages):
     runs'. `failure` is when a network counts as failed. `hazards` are costs of confusions, from the menu in
     conf/hazards/; None: no such section. `examples` is how many classes are shown with images that fail first; 0:
     none. `saliency`: maps of images of each recipe. `certificates` are folders that jobs/certify_classifier.py made of
-    networks in the report."""
+    networks in the report. `licence` is that of the weights, as an identifier of the Hugging Face Hub, for the model
+    cards."""
 
     output_root: LocalPath = Path("data/reports")
     names: tuple[str, ...] = ()
@@ -27,3 +29,4 @@ class RobustnessReport(ShownImages):
     examples: int = Field(default=8, ge=0, le=43)
     saliency: Saliency = Saliency(images=3)
     certificates: tuple[LocalPath, ...] = ()
+    licence: str = Field(default=LICENCE, pattern=r"^[a-z0-9.-]+$")
