@@ -29,11 +29,18 @@ def look_section(
         found = {variant: seeds[0] for variant, seeds in subject.found.items()}
         variant = _worst_variant(subject, failures)
         drawn, said = saliency_figures(
-            settings, subject.label, models[name].classifier, found, [variant] if variant else [], data[name], split
+            settings,
+            subject.label,
+            models[name].classifier,
+            found,
+            [variant] if variant else [],
+            data[name],
+            split,
+            stacked=True,
         )
         caption = (
-            f"{subject.label}, {variant}: on the left images that are still right after the weakest level, on the "
-            "right images that are wrong; each with its maps before and after the noise, scaled by themselves."
+            f"{subject.label}, {variant}: above images that are still right after the weakest level, below images "
+            "that are wrong; each with its maps before and after the noise, scaled by themselves."
         )
         blocks += [Picture(f"saliency_{subject.letter}", one, caption, caption, True) for one in drawn.values()]
         blocks += [Prose([_sentence(one)]) for one in said]

@@ -24,11 +24,12 @@ __all__ = ["saliency_figures"]
 
 def saliency_figures(
     settings: Saliency, name: str, classifier: AnyClassifier, found: Mapping[str, Predictions],
-    variants: Sequence[str], data: Data, split: Split,
+    variants: Sequence[str], data: Data, split: Split, stacked: bool = False,
 ) -> tuple[dict[str, Figure], list[str]]:  # fmt: skip
     """A figure for each of `variants` with images that the network `name` predicts wrongly and rightly before (paper,
-    Figure 13), beside images that it still predicts rightly under the weakest level of the same noise (Figure 12); and
-    sentences on what there is no map of. `found` by variant. Raises StreamError and EvaluationError."""
+    Figure 13), beside images that it still predicts rightly under the weakest level of the same noise (Figure 12), or
+    `stacked` below these; and sentences on what there is no map of. `found` by variant. Raises StreamError and
+    EvaluationError."""
     if classifier.no_gradients:
         return {}, [f"no saliency maps of {name}: it {classifier.no_gradients}"]
     if CLEAN not in found:
@@ -56,7 +57,7 @@ def saliency_figures(
             said.setdefault(f"no Grad-CAM of {name}: it has no convolution that could be found")
         if examples:
             title = f"{name}: what the predicted class depends on, before and after"
-            figures[variant] = saliency_figure(panels, clean.class_names, title)
+            figures[variant] = saliency_figure(panels, clean.class_names, title, stacked)
     return figures, list(said)
 
 

@@ -33,17 +33,18 @@ class Panel(NamedTuple):
     examples: Sequence[Example]
 
 
-def saliency_figure(panels: Sequence[Panel], class_names: Sequence[str], title: str) -> Figure:
-    """Panels side by side, a row for each example: the image and its maps for the predicted class, before and after.
-    Maps are scaled each by itself."""
+def saliency_figure(panels: Sequence[Panel], class_names: Sequence[str], title: str, stacked: bool = False) -> Figure:
+    """Panels side by side, or `stacked`; a row for each example: the image and its maps for the predicted class, before
+    and after. Maps are scaled each by itself."""
     rows = max(1, *(len(panel.examples) for panel in panels))
     names = next((list(one.maps_before) for panel in panels for one in panel.examples), [])
     columns = 2 * (1 + len(names))
-    size = SIDE_INCHES * columns * len(panels), (SIDE_INCHES + 0.45) * rows + 0.8
+    down, across = (len(panels), 1) if stacked else (1, len(panels))
+    size = SIDE_INCHES * columns * across, ((SIDE_INCHES + 0.45) * rows + 0.4) * down + 0.4
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=11)
-    parts = figure.subfigures(1, len(panels), wspace=0.02, squeeze=False)
-    for part, panel in zip(parts[0], panels, strict=True):
+    parts = figure.subfigures(down, across, wspace=0.02, squeeze=False)
+    for part, panel in zip(parts.ravel(), panels, strict=True):
         _draw_panel(part, panel, rows, names, class_names)
     return figure
 
