@@ -89,7 +89,8 @@ def test_the_run_has_pictures_losses_and_what_is_needed_to_repeat_it(cwd: Path, 
     assert names == {*grids, "samples/samples.gif", "figures/losses.png"}
     animation = client(cwd).download_artifacts(run_id, "samples/samples.gif", str(tmp_path))
     with Image.open(animation) as image:
-        assert image.size == (8 * 50 + 2, 43 * 50 + 2)  # a row for each class
+        assert image.size[0] > 8 * 34 + 2  # the names of the rows
+        assert image.size[1] > 43 * 34 + 2  # a row for each class, and a caption
     for name in ("loss/discriminator", "loss/generator", "gradient_norm/generator", "images_per_s"):
         assert [metric.step for metric in client(cwd).get_metric_history(run_id, name)] == [1, 2], name
 

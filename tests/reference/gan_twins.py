@@ -32,25 +32,24 @@ def slow_gradient_penalty(
 def plain_steps(
     generator: nn.Module,
     discriminator: nn.Module,
-    batches: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    batches: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
     lr: float,
     betas: tuple[float, float],
 ) -> list[tuple[float, float]]:
-    """Goodfellow's loop on (images in [-1, 1], latents) with sigmoid and torch's own Adam; each step's losses."""
+    """Goodfellow's loop on (images in [-1, 1], labels, latents), with sigmoid and torch's own Adam; losses by step."""
     of_generator = torch.optim.Adam(generator.parameters(), lr=lr, betas=betas)
     of_discriminator = torch.optim.Adam(discriminator.parameters(), lr=lr, betas=betas)
     losses = []
-    for real, latent in batches:
-        none = torch.zeros(len(real), dtype=torch.int64)
+    for real, labels, latent in batches:
         ones, zeros = torch.ones(len(real)), torch.zeros(len(latent))
-        made = generator(latent, none)
-        loss = binary_cross_entropy(torch.sigmoid(discriminator(real, none)), ones) + binary_cross_entropy(
-            torch.sigmoid(discriminator(made.detach(), none[: len(made)])), zeros
+        made = generator(latent, labels)
+        loss = binary_cross_entropy(torch.sigmoid(discriminator(real, labels)), ones) + binary_cross_entropy(
+            torch.sigmoid(discriminator(made.detach(), labels)), zeros
         )
         of_discriminator.zero_grad()
         loss.backward()
         of_discriminator.step()
-        own = binary_cross_entropy(torch.sigmoid(discriminator(made, none[: len(made)])), zeros + 1)
+        own = binary_cross_entropy(torch.sigmoid(discriminator(made, labels)), zeros + 1)
         of_generator.zero_grad()
         own.backward()
         of_generator.step()

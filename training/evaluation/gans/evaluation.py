@@ -151,7 +151,7 @@ def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], 
     write_flags(result.flags, folder / "flags.txt")
     for name, pictures in result.pictures.items():
         own, gan = folder / folder_name(name), gans[name].gan
-        draw_samples(pictures.images.images, gan.architecture.conditional, own / "samples.png")
+        draw_samples(pictures.images.images, name, gan.architecture.conditional, own / "samples.png")
         draw_nearest(pictures.images, pictures.train, pictures.nearest, name, own / "nearest_training_images.png")
     return folder
 
