@@ -63,8 +63,8 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str, collapses: S
     below.set(ylabel="norm of the gradient", xlabel="step", yscale="log")
     for axis in (above, below):
         for number, step in enumerate(collapses):
-            label = f"collapsed, from step {step:,}" if number == 0 else None
-            axis.axvline(step, color="#b2182b", linestyle="--", linewidth=1.2, label=label)
+            said = f"collapsed, from step {step:,}" if number == 0 else None
+            axis.axvline(step, color="#b2182b", linestyle="--", linewidth=1.2, label=said)
         axis.legend(loc="upper right", fontsize=8)
         axis.grid(color="0.92")
     return figure

@@ -57,8 +57,8 @@ def judge(
         values: torch.Tensor = model(given)[:, 0]
         return values
     features: torch.Tensor = model[:-1](given)
-    values = model[-1](features)[:, 0]
-    return values + (projected(labels) * features).sum(1)
+    by_class: torch.Tensor = (projected(labels) * features).sum(1)
+    return by_class + model[-1](features)[:, 0]
 
 
 def mixes_images(network: nn.Module) -> bool:

@@ -58,9 +58,10 @@ class Watcher:
 
     def load_state(self, state: Mapping[str, object]) -> None:
         below, self.collapsed = state["below"], bool(state["collapsed"])
-        assert isinstance(below, dict)
+        collapses = state.get("collapses", [])  # older states have none
+        assert isinstance(below, dict) and isinstance(collapses, list)
         self.below = dict(below)
-        self.collapses = list(state.get("collapses", []))  # older states have none
+        self.collapses = list(collapses)
 
 
 def duplicate_rate(images: torch.Tensor, labels: torch.Tensor, same_rms: float) -> float:

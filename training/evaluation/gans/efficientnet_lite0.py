@@ -41,7 +41,7 @@ class EfficientnetLite0Features(Extractor):
         self.device = device
         self._network = EfficientnetLite0()
         self._network.load_state_dict(torch.load(_checked_weights(), map_location="cpu", weights_only=True))
-        self._network.to(device, memory_format=torch.channels_last).eval()
+        self._network.to(memory_format=torch.channels_last).to(device).eval()
 
     def _features(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         colored = to_unit_floats(images, self.device).expand(-1, 3, -1, -1)
