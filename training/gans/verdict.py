@@ -53,12 +53,11 @@ def judge(
     model: nn.Sequential, projected: ClassEmbedding | None, given: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Values (N,). `model` ends with the linear layer."""
-    if projected is None:
-        values: torch.Tensor = model(given)[:, 0]
-        return values
     features: torch.Tensor = model[:-1](given)
-    by_class: torch.Tensor = (projected(labels) * features).sum(1)
-    return by_class + model[-1](features)[:, 0]
+    values: torch.Tensor = model[-1](features)[:, 0]
+    if projected is not None:
+        values = values + (projected(labels) * features).sum(1)
+    return values
 
 
 def mixes_images(network: nn.Module) -> bool:
