@@ -6,7 +6,8 @@ asserted.
 The loop is the project's, with cache=host (or what key=value says). The minimal one has the same networks, losses and
 optimizers, and nothing else: its images are one tensor on the device, already in [-1, 1], its latents are drawn in
 place, it keeps no average, checks no loss and waits for nothing. Measurements are interleaved, in one process, with the
-same initial weights, after one warm-up run; figures are medians. Not for gan=adversarial.
+same initial weights, after one warm-up run; figures are medians. Not for gan=adversarial, nor for
+losses of pairs, penalties and augmentations against collapse, such as those of gan=r3gan_small.
 """
 
 import argparse
@@ -116,6 +117,8 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_intermixed_args()
     settings = load(TrainGan, CONFIG, [f"data.root={arguments.root}", *arguments.overrides])
+    if settings.gan.losses.paired or settings.gan.r1 or settings.gan.r2 or settings.gan.augment:
+        parser.error(f"gan={settings.gan.kind}: the minimal loop has no losses of pairs, no r1 and r2, no augment")
     keep_freed_memory()
     with ranks_on(settings.device, settings.precision) as ranks:
         rates = measure(settings, ranks, arguments.runs, arguments.steps)

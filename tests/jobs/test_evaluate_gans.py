@@ -82,6 +82,25 @@ def test_the_latest_run_gets_its_metrics_tables_and_pictures(
     assert {"gan_evaluation.parquet", "flags.txt", "samples.png", "nearest_training_images.png"} <= names
 
 
+def test_a_network_of_imagenet_judges_beside_the_classifier(
+    cwd: Path, evaluate_gans: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On images of 32 px, for speed."""
+    monkeypatch.setattr("training.evaluation.gans.efficientnet_lite0.SIZE_PX", 32)
+    small = ["samples=6", "measures.cas=null", "features=efficientnet_lite0", "runs=conditional.pt"]
+    assert evaluate_gans.main([*ARGUMENTS, *small]) == 0
+    (folder,) = (cwd / "out").iterdir()
+    table = pl.read_parquet(folder / "gan_evaluation.parquet").filter(pl.col("model") == "conditional")
+    of_network = {row["metric"]: row for row in table.to_dicts() if row["metric"].endswith("_efficientnet_lite0")}
+    names = ("fd", "kid", "inception_score", "precision", "recall", "density", "coverage")
+    assert list(of_network) == [f"{name}_efficientnet_lite0" for name in names]
+    assert (
+        of_network["fd_efficientnet_lite0"]["note"] == "6 images are too few for features of 1280 dimensions; use KID"
+    )
+    assert of_network["kid_efficientnet_lite0"]["value"] > 0
+    assert {row["extractor"] for row in of_network.values()} == {"efficientnet_lite0 579344248a93"}
+
+
 def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate_gans.main(["--dry-run", *ARGUMENTS]) == 0
     assert "conditional, vanilla would be evaluated by classifier on cpu" in capsys.readouterr().out
@@ -96,6 +115,7 @@ def test_dry_run_makes_nothing(cwd: Path, evaluate_gans: ModuleType, capsys: pyt
         (["classifier=vanilla.pt"], 1, "vanilla.pt: kind is generator, expected classifier"),
         (["runs=[]"], 2, "runs: needs at least 1 of them"),
         (["inception=inception.pth"], 1, "inception=inception.pth: no such file; get it from https://github.com/"),
+        (["features=vgg16"], 2, "features.0: must be efficientnet_lite0, got 'vgg16'"),
         (["data.root=nowhere"], 1, "nowhere: no such dataset; the datasets in . are: "),
         (["data.conditions=tset"], 2, "data.conditions: must be train, validation or test, got 'tset'"),
         (["measures.cas.model=resnet"], 2, "measures.cas.model: expected one of aol_cnn, baseline_cnn"),

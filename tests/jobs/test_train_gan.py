@@ -89,7 +89,8 @@ def test_the_run_has_pictures_losses_and_what_is_needed_to_repeat_it(cwd: Path, 
     assert names == {*grids, "samples/samples.gif", "figures/losses.png"}
     animation = client(cwd).download_artifacts(run_id, "samples/samples.gif", str(tmp_path))
     with Image.open(animation) as image:
-        assert image.size == (8 * 50 + 2, 43 * 50 + 2)  # a row for each class
+        assert image.size[0] > 8 * 34 + 2  # the names of the rows
+        assert image.size[1] > 43 * 34 + 2  # a row for each class, and a caption
     for name in ("loss/discriminator", "loss/generator", "gradient_norm/generator", "images_per_s"):
         assert [metric.step for metric in client(cwd).get_metric_history(run_id, name)] == [1, 2], name
 
@@ -119,7 +120,7 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
             1,
             r"nowhere: no such dataset; .* make it: .*spark-submit jobs/make_noisy",
         ),
-        (["gan=biggan"], 2, "there are: adversarial, conditional, dcgan, vanilla, wgan_gp"),
+        (["gan=biggan"], 2, "there are: adversarial, conditional, dcgan, r3gan_small, vanilla, wgan_gp"),
         (["gan.latent=laplace"], 2, "expected one of gaussian, uniform, noise_image, image_to_image"),
         (["classes=[2,50]"], 1, r"classes \[50\]: split train has no images of them"),
         (["classes=[2,2]"], 2, "classes: contains duplicates"),
@@ -127,6 +128,10 @@ def test_dry_run_says_what_would_be_trained_and_makes_nothing(
         (["gan=adversarial", "gan.classifier=nowhere.pt"], 1, "nowhere.pt: no such file"),
         (["gan=adversarial", "gan.eps=0.1"], 2, "one of the two"),
         (["gan=adversarial", "gan.latent=uniform"], 2, "it must be image_to_image"),
+        (["gan.transition={start: 1, end: 3}"], 2, "gan.transition.end=3 epochs: the training ends before it"),
+        (["gan.transition={start: 2, end: 1}"], 2, "end must be greater than start"),
+        (["gan=dcgan", "gan.projection=true"], 2, "projection: is of conditional GANs; set gan.conditional=true"),
+        (["gan=vanilla", "gan.r1=-1"], 2, "gan.*r1: must be at least 0"),
         (["resume=nowhere"], 1, "nowhere: not a run folder; resume takes never, auto, or the folder of a run"),
     ],
 )

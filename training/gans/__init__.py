@@ -4,6 +4,7 @@ from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
 from training.gans.contract import GanArchitecture, GeneratorLossInputs, Players
 from training.gans.dcgan import Dcgan
+from training.gans.r3gan_small import R3ganSmall
 from training.gans.vanilla import Vanilla
 from training.gans.wgan_gp import WganGp
 
@@ -14,5 +15,6 @@ GANS: dict[str, type[GanArchitecture]] = {
     "conditional": Conditional,
     "dcgan": Dcgan,
     "wgan_gp": WganGp,
+    "r3gan_small": R3ganSmall,
     "adversarial": Adversarial,
 }

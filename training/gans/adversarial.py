@@ -67,7 +67,7 @@ class Adversarial(GanArchitecture):
         return Perturber(size_px, self.eps, self.snr_db)
 
     def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
-        return DcganDiscriminator(size_px, 0, channels, self.channels, spectral=False)
+        return DcganDiscriminator(size_px, 0, channels, self.channels, not self.spectral_norm, self.verdict)
 
     def generator_losses(self, seen: GeneratorLossInputs) -> dict[str, torch.Tensor]:
         assert seen.classifier is not None, "a classifier to fool"

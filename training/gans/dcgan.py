@@ -3,11 +3,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from training.gans.contract import GanArchitecture
 from training.gans.convolutions import doubled, halved, sides
 from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
+from training.gans.verdict import Verdict, judge
 
 SMALLEST_SIDE = 8
 """Sides of at most this many pixels are not halved: 28 px start at 7 × 7, 32 and 64 px at 4 × 4."""
@@ -19,13 +19,13 @@ class Dcgan(GanArchitecture):
     (2016): convolutions of stride 2, batch norm except next to the image in both players, ReLU and LeakyReLU 0.2, tanh,
     weights N(0, 0.02).
 
-    `channels` are those of the layer next to the image; they double with each halving. `spectral_norm`: used in the
-    discriminator in place of batch norm (T. Miyato et al., 2018). If conditional, the embedding of the class is joined
+    `channels` are those of the layer next to the image; they double with each halving. `spectral_norm` takes
+    the place of batch norm in the discriminator. If conditional, the embedding of the class is joined
     to the latent, and is another channel of the discriminator's image."""
 
     kind: ClassVar[str] = "dcgan"
     min_size_px: ClassVar[int] = 8
-    loss: Literal["bce", "least_squares"] = "bce"
+    loss: Literal["bce", "least_squares", "relativistic"] = "bce"
     channels: int = Field(default=64, ge=1)
     spectral_norm: bool = False
 
@@ -34,7 +34,7 @@ class Dcgan(GanArchitecture):
         return generator.apply(_initialize)
 
     def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
-        return DcganDiscriminator(size_px, num_classes, channels, self.channels, self.spectral_norm)
+        return DcganDiscriminator(size_px, num_classes, channels, self.channels, not self.spectral_norm, self.verdict)
 
 
 class DcganGenerator(nn.Module):
@@ -64,26 +64,24 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    def __init__(self, size_px: int, num_classes: int, of_images: int, channels: int, spectral: bool) -> None:
+    def __init__(
+        self, size_px: int, num_classes: int, of_images: int, channels: int, batch_norm: bool, verdict: Verdict
+    ) -> None:
         super().__init__()
-        self.plane = ClassPlane(size_px, num_classes, of_images)
+        self.plane = ClassPlane(size_px, verdict.classes_joined(num_classes), of_images)
         all_sides = _sides(size_px)
         widths = _widths(all_sides, channels)
         layers: list[nn.Module] = [halved(size_px, self.plane.channels, channels), nn.LeakyReLU(0.2, inplace=True)]
         for step in range(1, len(widths)):
-            layers.append(halved(all_sides[step], widths[step - 1], widths[step], bias=spectral))
-            layers += [] if spectral else [nn.BatchNorm2d(widths[step])]
+            layers.append(halved(all_sides[step], widths[step - 1], widths[step], bias=not batch_norm))
+            layers += [nn.BatchNorm2d(widths[step])] if batch_norm else []
             layers.append(nn.LeakyReLU(0.2, inplace=True))
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * all_sides[-1] ** 2, 1)]
-        self.model = nn.Sequential(*layers).apply(_initialize)
-        if spectral:
-            for layer in self.model:
-                if isinstance(layer, nn.Conv2d | nn.Linear):
-                    spectral_norm(layer)
+        features = widths[-1] * all_sides[-1] ** 2
+        self.model = nn.Sequential(*layers, nn.Flatten(), *verdict.layers(features)).apply(_initialize)
+        self.projected = verdict.embedding(features, num_classes)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        values: torch.Tensor = self.model(self.plane(images, labels))
-        return values[:, 0]
+        return judge(self.model, self.projected, self.plane(images, labels), labels)
 
 
 def _sides(size_px: int) -> list[int]:

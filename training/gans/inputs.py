@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+from training.gans.conditioning import ClassEmbedding
+
 __all__ = ["ENCODED", "ClassPlane", "LatentAndClass", "image_encoder"]
 
 ENCODED = 100
@@ -21,7 +23,7 @@ class LatentAndClass(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder or nn.Flatten()
-        self.embedding = nn.Embedding(num_classes, num_classes) if num_classes else None
+        self.embedding = ClassEmbedding(num_classes, num_classes) if num_classes else None
         self.features = (encoded if encoder else math.prod(shape)) + num_classes
 
     def forward(self, latent: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -34,7 +36,7 @@ class ClassPlane(nn.Module):
 
     def __init__(self, size_px: int, num_classes: int, channels: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(num_classes, size_px**2) if num_classes else None
+        self.embedding = ClassEmbedding(num_classes, size_px**2) if num_classes else None
         self.channels = channels + 1 if num_classes else channels
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from training.gans.inputs import LatentAndClass
+from training.gans.verdict import Verdict, judge
 
 __all__ = ["PerceptronDiscriminator", "PerceptronGenerator"]
 
@@ -39,16 +40,16 @@ class PerceptronGenerator(nn.Module):
 class PerceptronDiscriminator(nn.Module):
     """Figure 6: dense 2352-512-256-1 at 28 px, LeakyReLU; the sigmoid at its end is part of the loss."""
 
-    def __init__(self, size_px: int, num_classes: int, channels: int) -> None:
+    def __init__(self, size_px: int, num_classes: int, channels: int, verdict: Verdict) -> None:
         super().__init__()
-        self.input = LatentAndClass((channels, size_px, size_px), num_classes)
+        self.input = LatentAndClass((channels, size_px, size_px), verdict.classes_joined(num_classes))
         layers: list[nn.Module] = []
         features = self.input.features
         for width in DISCRIMINATOR_WIDTHS:
             layers += [nn.Linear(features, width), nn.LeakyReLU(SLOPE, inplace=True)]
             features = width
-        self.model = nn.Sequential(*layers, nn.Linear(features, 1))
+        self.model = nn.Sequential(*layers, *verdict.layers(features))
+        self.projected = verdict.embedding(features, num_classes)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        values: torch.Tensor = self.model(self.input(images, labels))
-        return values[:, 0]
+        return judge(self.model, self.projected, self.input(images, labels), labels)

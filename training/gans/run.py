@@ -144,7 +144,8 @@ class TrackedGan(TrackedTraining):
         grids = sorted((folder.path / "samples").glob("step-*.png"))
         run.log_file(animate(grids, folder.path / "samples.gif"), "samples")
         title = f"{self.name}, {self.training.shape.size_px} px"
-        run.log_file(save_losses(self.training.history, title, Path(folder.path, "losses.png")), "figures")
+        collapses = self.training.watcher.collapses
+        run.log_file(save_losses(self.training.history, title, collapses, Path(folder.path, "losses.png")), "figures")
 
     def _sample(self) -> None:
         """Draws samples of the same latents, and checks whether the generator has collapsed."""
@@ -153,7 +154,10 @@ class TrackedGan(TrackedTraining):
         training = self.training
         images = self.fixed.of(training.sampled())
         path = self.folder.path / "samples" / f"step-{training.steps_taken:08d}.png"
-        self.run.log_file(draw_grid(self.fixed.beside_inputs(images), self.fixed.columns, path), "samples")
+        caption = f"{self.name}: step {training.steps_taken:,}, epoch {training.epoch}"
+        shown = self.fixed.beside_inputs(images)
+        grid = draw_grid(shown, self.fixed.columns, path, caption, self.fixed.row_names)
+        self.run.log_file(grid, "samples")
         rate = duplicate_rate(images, self.fixed.labels, self.settings.watch.same_rms)
         self.run.log_metrics({"samples/duplicates": rate}, training.steps_taken)
         training.warnings += training.watcher.samples(rate, training.steps_taken)

@@ -18,12 +18,13 @@ ROWS_WITHOUT_CLASSES = 8
 
 class FixedSamples(NamedTuple):
     """`labels` (N,), row by row; a conditional GAN has a row for each class. `images` (N, 3, S, S) in [0, 1] of those
-    labels, if the input of the generator is an image."""
+    labels, if the input of the generator is an image. `row_names` are those of the rows in a picture."""
 
     labels: torch.Tensor
     images: torch.Tensor | None
     seed: int
     columns: int = COLUMNS
+    row_names: tuple[str, ...] = ()
 
     def of(self, trained: TrainedGan) -> torch.Tensor:
         """(N, C, S, S) in [0, 1], on the CPU."""
@@ -46,7 +47,10 @@ def fixed_samples(gan: GanArchitecture, shape: GanShape, train: Batches, seed: i
     else:
         labels = [shape.classes[0]] * (ROWS_WITHOUT_CLASSES * COLUMNS)
     images = _of_classes(train, labels) if gan.latent.from_images else None
-    return FixedSamples(torch.tensor(labels), images, seed)
+    names = [train.source.card.class_names[label] for label in shape.classes] if gan.conditional else []
+    if images is not None:
+        names = [name for of_results in names for name in ("", of_results)]
+    return FixedSamples(torch.tensor(labels), images, seed, COLUMNS, tuple(names))
 
 
 def _first(train: Batches, count: int) -> tuple[torch.Tensor, torch.Tensor]:

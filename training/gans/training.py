@@ -12,10 +12,12 @@ from torch import nn
 
 from pipelines.errors import SettingsError
 from training.gans import Players
+from training.gans.conditioning import fade_classes, fixed_classes
 from training.gans.latents import NoiseImages, Source
 from training.gans.settings import TrainGan
-from training.gans.step import GanInputs, GanStep, loss_names
+from training.gans.step import GanInputs, GanStep, augmentation_draws, loss_names
 from training.gans.trained import GanShape, TrainedGan
+from training.gans.verdict import mixes_images
 from training.gans.watch import Watcher
 from training.loop.moving_average import MovingAverage
 from training.loop.players import Player, has_batch_norm
@@ -40,6 +42,7 @@ class GanTraining(Training):
         SettingsError."""
         if settings.gan.fools and classifier is None:
             raise SettingsError(f"gan={settings.gan.kind}: needs the classifier {settings.gan.fools} to learn from")
+        _check_transition(settings, len(train))
         self.settings = settings
         self.gan = settings.gan
         self.shape = shape
@@ -52,7 +55,7 @@ class GanTraining(Training):
             "discriminator": Player(discriminator, _adam(discriminator, settings)),
         }
         super().__init__(settings, ranks, train, learners, [f"loss/{name}" for name in loss_names(self.gan)])
-        self._has_batch_norm = any(has_batch_norm(player) for player in self.players)
+        self._without_padding = self.gan.losses.paired or any(mixes_images(player) for player in self.players)
         self._step = GanStep(self.gan, self.players, learners, ranks, classifier)
         self.watcher = Watcher(settings.watch)
         self.warnings: list[str] = []
@@ -61,6 +64,7 @@ class GanTraining(Training):
         """History of this rank: the mean losses between two checks, and the gradient norms at the second one."""
 
     def train_on(self, batch: Batch) -> StepSums:
+        self._fade()
         learns = self.learners["generator"].learns_at(self.steps_taken)
         losses = self._step(self._given(batch), learns)
         return {f"loss/{name}": (loss, 1) for name, loss in losses.items()}
@@ -89,12 +93,19 @@ class GanTraining(Training):
 
     def trained(self, about: Mapping[str, Any]) -> TrainedGan:
         """The trained generator, on the CPU."""
-        generator = copy.deepcopy(self.average.current()).cpu()
+        self._fade()
+        generator = fixed_classes(copy.deepcopy(self.average.current())).cpu()
         return TrainedGan(generator, self.gan, self.shape, about, self.noise_images)
 
     def sampled(self) -> TrainedGan:
         """The current average generator, on the device of the training."""
+        self._fade()
         return TrainedGan(self.average.current(), self.gan, self.shape, {}, self.noise_images)
+
+    def _fade(self) -> None:
+        if self.gan.transition:
+            share = self.gan.transition.share(self.steps_taken, len(self.train))
+            fade_classes([*self.players, self.average.network], share)
 
     def _given(self, batch: Batch) -> GanInputs:
         share, device = self.train.share, self.ranks.device
@@ -103,11 +114,15 @@ class GanTraining(Training):
         real = to_unit_floats(batch.images, device) * 2 - 1
         latent = self._latent(real, draws, own).to(device, non_blocking=True)
         shares = torch.rand(share.global_batch_size, generator=draws)[own].to(device, non_blocking=True)
+        augmentation = augmentation_draws(self.gan, share.global_batch_size, draws)
         count = share.own_valid(self.step, self.train.images)
-        rows = share.without_padding(self.step, self.train.images) if self._has_batch_norm else slice(None)
+        rows = share.without_padding(self.step, self.train.images) if self._without_padding else slice(None)
         weight = share.world_size / share.valid(self.step, self.train.images)
         labels = batch.labels.to(device)
-        return GanInputs(real[rows], labels[rows], latent[rows], shares[rows], count, weight)
+        if augmentation is not None:
+            augmentation = augmentation[:, own].to(device)[:, rows]
+        penalized = self.steps_taken % self.gan.penalty_every == 0
+        return GanInputs(real[rows], labels[rows], latent[rows], shares[rows], count, weight, augmentation, penalized)
 
     def _latent(self, real: torch.Tensor, draws: torch.Generator, own: slice) -> torch.Tensor:
         latent, source = self.gan.latent, Source(real, self.noise_images)
@@ -126,6 +141,16 @@ def _built(settings: TrainGan, shape: GanShape, device: torch.device) -> Players
             )
         player.to(device)
     return players
+
+
+def _check_transition(settings: TrainGan, steps_per_epoch: int) -> None:
+    """Raises SettingsError if the class would not be faded in completely."""
+    transition = settings.gan.transition
+    if transition and transition.share(settings.epochs * steps_per_epoch, steps_per_epoch) < 1:
+        raise SettingsError(
+            f"gan.transition.end={transition.end:g} {transition.unit}: the training ends before it, after "
+            f"{settings.epochs} epochs of {steps_per_epoch:,} steps; set a smaller gan.transition.end, or more epochs"
+        )
 
 
 def _adam(player: nn.Module, settings: TrainGan) -> torch.optim.Adam:

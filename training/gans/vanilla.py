@@ -12,10 +12,10 @@ class Vanilla(GanArchitecture):
 
     kind: ClassVar[str] = "vanilla"
     conditional: Literal[False] = False
-    loss: Literal["bce", "least_squares"] = "bce"
+    loss: Literal["bce", "least_squares", "relativistic"] = "bce"
 
     def make_generator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
         return PerceptronGenerator(size_px, self.latent.shape(size_px), num_classes, channels)
 
     def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
-        return PerceptronDiscriminator(size_px, num_classes, channels)
+        return PerceptronDiscriminator(size_px, num_classes, channels, self.verdict)

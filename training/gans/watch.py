@@ -30,6 +30,8 @@ class Watcher:
         self.below: dict[str, int] = {}
         """For each player, the number of consecutive checks at which its gradient was too small."""
         self.collapsed = False
+        self.collapses: list[int] = []
+        """The steps at which the generator was found to have collapsed."""
 
     def gradients(self, norms: Mapping[str, float]) -> list[str]:
         """Warnings after the gradient norms of one check, by player."""
@@ -48,15 +50,18 @@ class Watcher:
         collapsed = rate > self.watch.duplicates and step >= self.watch.from_step
         newly = collapsed and not self.collapsed
         self.collapsed = collapsed
+        self.collapses += [step] if newly else []
         return [f"the generator has collapsed: {rate:.0%} of its samples are duplicates of others"] if newly else []
 
     def state(self) -> dict[str, object]:
-        return {"below": dict(self.below), "collapsed": self.collapsed}
+        return {"below": dict(self.below), "collapsed": self.collapsed, "collapses": list(self.collapses)}
 
     def load_state(self, state: Mapping[str, object]) -> None:
         below, self.collapsed = state["below"], bool(state["collapsed"])
-        assert isinstance(below, dict)
+        collapses = state.get("collapses", [])  # older states have none
+        assert isinstance(below, dict) and isinstance(collapses, list)
         self.below = dict(below)
+        self.collapses = list(collapses)
 
 
 def duplicate_rate(images: torch.Tensor, labels: torch.Tensor, same_rms: float) -> float:

@@ -8,6 +8,7 @@ from pipelines.settings import AddedLater
 from training.gans.contract import GanArchitecture
 from training.gans.convolutions import doubled, halved, sides
 from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
+from training.gans.verdict import Verdict, judge
 
 DOUBLINGS, HALVINGS = 3, 4
 
@@ -37,7 +38,7 @@ class WganGp(GanArchitecture):
         return WganGenerator(size_px, latent_shape, num_classes, channels, self.width).apply(_initialize)
 
     def make_discriminator(self, size_px: int, num_classes: int, channels: int) -> nn.Module:
-        return WganCritic(size_px, num_classes, channels, self.width).apply(_initialize)
+        return WganCritic(size_px, num_classes, channels, self.width, self.verdict).apply(_initialize)
 
 
 class WganGenerator(nn.Module):
@@ -63,9 +64,9 @@ class WganGenerator(nn.Module):
 
 
 class WganCritic(nn.Module):
-    def __init__(self, size_px: int, num_classes: int, channels: int, width: int) -> None:
+    def __init__(self, size_px: int, num_classes: int, channels: int, width: int, verdict: Verdict) -> None:
         super().__init__()
-        self.plane = ClassPlane(size_px, num_classes, channels)
+        self.plane = ClassPlane(size_px, verdict.classes_joined(num_classes), channels)
         widths = [width * 2**step for step in range(HALVINGS)]
         all_sides = sides(size_px, HALVINGS)
         before = (self.plane.channels, *widths)
@@ -73,11 +74,11 @@ class WganCritic(nn.Module):
         for side, channels_in, channels_out in zip(all_sides[:-1], before[:-1], widths, strict=True):
             layers += [halved(side, channels_in, channels_out), nn.LeakyReLU(0.2, inplace=True)]
         features = widths[-1] * all_sides[-1] ** 2
-        self.model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 1))
+        self.model = nn.Sequential(*layers, nn.Flatten(), *verdict.layers(features))
+        self.projected = verdict.embedding(features, num_classes)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        values: torch.Tensor = self.model(self.plane(images, labels))
-        return values[:, 0]
+        return judge(self.model, self.projected, self.plane(images, labels), labels)
 
 
 def _initialize(layer: nn.Module) -> None:

@@ -55,6 +55,8 @@ class TrainRobust(TrainingRun):
     def _makes_images_of_a_class(cls, gan: WganGp) -> WganGp:
         if not gan.conditional:
             raise ValueError("conditional: the classifier learns from images of known classes; leave it true")
+        if gan.transition:
+            raise ValueError("transition: is not supported here; leave it null")
         if gan.latent.is_image:
             raise ValueError(f"latent: {gan.latent.kind} is not supported here; use gaussian or uniform")
         return gan

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from pipelines.errors import SettingsError
 from training.classifiers.trained import Classifier, Shape
 from training.gans.latents import Source
-from training.gans.step import GanInputs, GanStep, loss_names
+from training.gans.step import GanInputs, GanStep, augmentation_draws, loss_names
 from training.gans.trained import GanShape, TrainedGan
 from training.joint.settings import TrainRobust
 from training.loop.players import Player
@@ -130,7 +130,12 @@ class JointTraining(Training):
         real = to_unit_floats(batch.images, device) * 2 - 1
         latent = self._latent(draws)
         shares = torch.rand(share.global_batch_size, generator=draws)[self._own].to(device)
-        return GanInputs(real, batch.labels.to(device), latent, shares, len(real), 1 / len(real))
+        augmentation = augmentation_draws(self.gan, share.global_batch_size, draws)
+        if augmentation is not None:
+            augmentation = augmentation[:, self._own].to(device)
+        penalized = self.steps_taken % self.gan.penalty_every == 0
+        labels = batch.labels.to(device)
+        return GanInputs(real, labels, latent, shares, len(real), 1 / len(real), augmentation, penalized)
 
     @property
     def _own(self) -> slice:

@@ -1,12 +1,15 @@
+import math
+
 import pytest
 import torch
 from gan_twins import slow_gradient_penalty
 from torch import nn
 from torch.nn.functional import binary_cross_entropy
 
+from pipelines.errors import SettingsError
 from training.gans import GeneratorLossInputs
 from training.gans.adversarial import Adversarial
-from training.gans.losses import LOSSES, gradient_penalty
+from training.gans.losses import LOSSES, gradient_penalty, squared_gradients
 
 VALUES = torch.tensor([-3.0, -0.5, 0.0, 2.0])
 
@@ -27,6 +30,17 @@ def test_least_squares_and_wasserstein_by_hand() -> None:
     assert critic.real(VALUES).tolist() == [3.0, 0.5, 0.0, -2.0]
     assert critic.fake(VALUES).tolist() == VALUES.tolist()
     assert critic.generator(VALUES).tolist() == [3.0, 0.5, 0.0, -2.0]
+
+
+def test_the_relativistic_loss_is_of_the_difference_and_the_same_for_both_players() -> None:
+    pairing, real, made = LOSSES["relativistic"], VALUES, VALUES.flip(0)
+    assert pairing.paired and not any(LOSSES[name].paired for name in LOSSES if name != "relativistic")
+    expected = torch.tensor(
+        [math.log(1 + math.exp(-(a - b))) for a, b in zip(real.tolist(), made.tolist(), strict=True)]
+    )
+    torch.testing.assert_close(pairing.real(real - made), expected)
+    torch.testing.assert_close(pairing.generator(made - real), expected.flip(0))
+    assert not pairing.fake(made).any()
 
 
 class Linear(nn.Module):
@@ -68,6 +82,30 @@ def test_each_image_has_its_own_penalty_at_its_own_place_as_a_slow_twin_finds_it
     assert len(set(found.tolist())) == 3
     swapped = gradient_penalty(Curved(), images(1), images(2), labels, 1 - share)
     assert not torch.allclose(found, swapped)
+
+
+def test_r1_and_r2_are_the_squared_gradients_of_each_image() -> None:
+    """∂/∂x of (label + 1) · Σ x³ / 4 is (label + 1) · 3x² / 4."""
+    labels, sets = torch.tensor([0, 1, 2]), [images(1).requires_grad_(), images(2).requires_grad_()]
+    found = squared_gradients([Curved()(each, labels) for each in sets], sets)
+    for of_set, each in zip(found, sets, strict=True):
+        expected = ((labels + 1)[:, None] * 0.75 * each.detach().flatten(1) ** 2).square().sum(1)
+        torch.testing.assert_close(of_set, expected)
+
+
+class Thresholded(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (images > 0).float().flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("needs_gradients", [True, False])
+def test_a_discriminator_without_gradients_at_its_images_cannot_be_penalized(needs_gradients: bool) -> None:
+    given = images(1).requires_grad_(needs_gradients)
+    values = Thresholded()(given) + nn.Parameter(torch.ones(3))
+    with pytest.raises(
+        SettingsError, match=r"gan.r1, gan.r2: the discriminator's values have no gradient .* set gan.r1=0"
+    ):
+        squared_gradients([values], [given])
 
 
 class Says(nn.Module):

@@ -8,6 +8,7 @@ from training.gans import GANS, GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
 from training.gans.dcgan import Dcgan
+from training.gans.r3gan_small import Block, R3ganSmall
 from training.gans.vanilla import Vanilla
 from training.gans.wgan_gp import WganGp
 
@@ -40,9 +41,10 @@ MEMBERS: list[GanArchitecture] = [
     Dcgan(channels=4),
     Dcgan(channels=4, conditional=True, spectral_norm=True),
     WganGp(),
+    R3ganSmall(channels=4),
     Adversarial(snr_db=33.0, channels=4),
 ]
-NAMES = ["vanilla", "conditional", "dcgan", "dcgan-conditional-spectral", "wgan_gp", "adversarial"]
+NAMES = ["vanilla", "conditional", "dcgan", "dcgan-conditional-spectral", "wgan_gp", "r3gan_small", "adversarial"]
 LABELS = torch.tensor([0, 2])
 
 
@@ -104,7 +106,7 @@ def test_every_member_makes_images_of_every_size_and_judges_them(gan: GanArchite
 
 
 @pytest.mark.parametrize("latent", ["uniform", "noise_image", "image_to_image"])
-@pytest.mark.parametrize("kind", ["vanilla", "dcgan", "wgan_gp"])
+@pytest.mark.parametrize("kind", ["vanilla", "dcgan", "wgan_gp", "r3gan_small"])
 def test_every_latent_goes_into_every_generator(kind: str, latent: str) -> None:
     gan = GANS[kind].model_validate({"latent": latent})
     made = gan.build(28, 3, 0).generator(drawn(gan, 28), LABELS)
@@ -132,6 +134,22 @@ def test_the_class_changes_what_conditional_players_do_and_nothing_else(gan: Gan
         judged = [discriminator(made[0], torch.full((2,), label)) for label in (0, 1)]
     assert torch.equal(made[0], made[1]) is not gan.conditional
     assert torch.equal(judged[0], judged[1]) is not gan.conditional
+
+
+def test_r3gans_blocks_change_nothing_before_the_training_and_have_no_normalization() -> None:
+    """Fixup with L = 3 blocks at 32 px: He's variance 2 / ((1 + 0.2²) · fan_in), times L^(−1/2)."""
+    players = R3ganSmall(channels=32).build(32, 43, 0)
+    images = torch.rand(2, 128, 4, 4, generator=torch.Generator().manual_seed(0))
+    for player in players:
+        names = {type(layer).__name__ for layer in player.modules()}
+        assert not any("Norm" in name for name in names)
+        blocks = [layer for layer in player.modules() if isinstance(layer, Block)]
+        assert len(blocks) == 3
+        widest = max(blocks, key=lambda block: block.branch[0].in_channels)
+        assert torch.equal(widest(images), images)
+        expected = (2 / (1.04 * 128 * 9) / 3**0.5) ** 0.5
+        assert widest.branch[2].weight.std().item() == pytest.approx(expected, rel=0.02)
+        assert not widest.branch[2].bias.any()
 
 
 def test_spectral_norm_takes_the_place_of_batch_norm_and_keeps_every_layer_at_norm_one() -> None:

@@ -19,6 +19,9 @@ def test_a_conditional_gan_has_a_row_for_each_class(tmp_path: Path) -> None:
     found = fixed(tmp_path, Dcgan(channels=4, conditional=True))
     assert torch.equal(found.labels.view(43, 8), torch.arange(43)[:, None].expand(43, 8))
     assert found.images is None
+    assert len(found.row_names) == 43
+    assert found.row_names[14] == "class 14"
+    assert fixed(tmp_path, Dcgan(channels=4)).row_names == ()
     assert len(fixed(tmp_path, Dcgan(channels=4)).labels) == 64
 
 
@@ -27,6 +30,7 @@ def test_images_to_begin_with_are_real_ones_of_the_rows_class(tmp_path: Path) ->
     gan = Dcgan(channels=4, conditional=True, latent=ImageToImage())
     found = fixed(tmp_path, gan)
     assert found.images is not None
+    assert found.row_names[28:30] == ("", "class 14")
     batches = list(gan_training(gan_recipe(tmp_path, gan)).train.epoch(0))
     images = torch.cat([batch.images[batch.valid] for batch in batches])
     labels = torch.cat([batch.labels[batch.valid] for batch in batches])

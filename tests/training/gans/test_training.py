@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gan_twins import plain_steps
+from gan_twins import plain_r3gan_steps, plain_steps
+from public_cgan import PlainDiscriminator, PlainGenerator
 from small_datasets import Small
 from small_gans import gan_recipe, gan_training, gan_weights, run_epochs
 from small_runs import write_dataset
@@ -13,9 +14,12 @@ from pipelines.errors import SettingsError, StreamError
 from training.gans import GanArchitecture
 from training.gans.adversarial import Adversarial
 from training.gans.conditional import Conditional
+from training.gans.conditioning import Transition
 from training.gans.dcgan import Dcgan
+from training.gans.diff_augment import DiffAugment
 from training.gans.latents.image_to_image import ImageToImage
 from training.gans.latents.noise_image import NoiseImage
+from training.gans.r3gan_small import R3ganSmall
 from training.gans.trained import GanShape
 from training.gans.training import GanTraining
 from training.gans.vanilla import Vanilla
@@ -38,6 +42,15 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
         assert torch.equal(one[name], other[name]), name
 
 
+def real_batches(training: GanTraining) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Images in [-1, 1] and labels of two epochs."""
+    return [
+        (batch.images[batch.valid] / 127.5 - 1, batch.labels[batch.valid])
+        for epoch in range(2)
+        for batch in training.train.epoch(epoch)
+    ]
+
+
 def test_it_gives_the_weights_of_a_plain_loop(root: Path) -> None:
     """On the same images and latents, with the mean over the real images that are not padding."""
     settings = gan_recipe(root, Vanilla(), lr=0.0002)
@@ -45,10 +58,11 @@ def test_it_gives_the_weights_of_a_plain_loop(root: Path) -> None:
     latents: list[torch.Tensor] = []
     ours.players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
     metrics = run_epochs(ours, 2)
-    real = [batch.images[batch.valid] / 127.5 - 1 for epoch in range(2) for batch in ours.train.epoch(epoch)]
-    assert sum(map(len, real)) == 2 * IMAGES
+    batches = real_batches(ours)
+    assert sum(len(real) for real, _ in batches) == 2 * IMAGES
     plain = settings.gan.build(8, 43, settings.seed)
-    losses = np.array(plain_steps(*plain, list(zip(real, latents, strict=True)), settings.lr, settings.betas))
+    given = [(*batch, latent) for batch, latent in zip(batches, latents, strict=True)]
+    losses = np.array(plain_steps(*plain, given, settings.lr, settings.betas))
     for epoch, found in enumerate(metrics):
         expected = losses[6 * epoch : 6 * epoch + 6].mean(0)
         assert found["loss/discriminator"] == pytest.approx(expected[0], rel=1e-3)
@@ -58,14 +72,55 @@ def test_it_gives_the_weights_of_a_plain_loop(root: Path) -> None:
             torch.testing.assert_close(own.state_dict()[name], tensor, atol=4e-4, rtol=1e-3)
 
 
+def test_the_conditional_network_learns_as_an_independent_twin_of_it_does(root: Path) -> None:
+    """From the same weights, images, labels and latents."""
+    settings = gan_recipe(root, Conditional(), lr=0.0002)
+    ours = gan_training(settings)
+    plain = PlainGenerator(43, 3 * 64), PlainDiscriminator(43, 3 * 64)
+    for own, other in zip(ours.players, plain, strict=True):
+        assert len(own.state_dict()) == len(other.state_dict())
+        other.load_state_dict(dict(zip(other.state_dict(), own.state_dict().values(), strict=True)))
+    latents: list[torch.Tensor] = []
+    ours.players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
+    run_epochs(ours, 2)
+    flat = [(real.flatten(1), labels) for real, labels in real_batches(ours)]
+    given = [(*batch, latent) for batch, latent in zip(flat, latents, strict=True)]
+    plain_steps(*plain, given, settings.lr, settings.betas)
+    for own, other in zip(ours.players, plain, strict=True):
+        for tensor, expected in zip(own.state_dict().values(), other.state_dict().values(), strict=True):
+            torch.testing.assert_close(tensor, expected, atol=4e-4, rtol=1e-3)
+
+
+def test_r3gan_gives_the_weights_of_a_plain_loop_over_pairs(root: Path) -> None:
+    """With epochs that end with a batch that is not full. The last bias is the same in both values of a pair, so its
+    gradient is rounding alone, from which Adam makes whole steps."""
+    settings = gan_recipe(root, R3ganSmall(channels=4, r1=0.5, r2=2.0, penalty_every=2), lr=0.0002, betas=(0.0, 0.99))
+    ours = gan_training(settings)
+    latents: list[torch.Tensor] = []
+    ours.players.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
+    metrics = run_epochs(ours, 2)
+    batches = real_batches(ours)
+    plain = settings.gan.build(8, 43, settings.seed)
+    given = [(*batch, latent) for batch, latent in zip(batches, latents, strict=True)]
+    plain_r3gan_steps(*plain, given, settings.lr, settings.betas, (0.5, 2.0), 2)
+    last_bias = list(plain.discriminator.model.named_parameters(prefix="model"))[-1][0]
+    for own, other in zip(ours.players, plain, strict=True):
+        for name, tensor in other.state_dict().items():
+            if own is ours.players.discriminator and name == last_bias:
+                continue
+            torch.testing.assert_close(own.state_dict()[name], tensor, atol=4e-4, rtol=1e-3)
+    assert {"loss/discriminator", "loss/r1", "loss/r2", "loss/generator"} < metrics[0].keys()
+
+
 @pytest.mark.parametrize(
     "gan",
     [
+        R3ganSmall(channels=4, augment=DiffAugment(), transition=Transition(start=0.5, end=1.5), minibatch_std=True),
         Dcgan(channels=4, conditional=True),
         Dcgan(channels=4, spectral_norm=True, latent=NoiseImage()),
         WganGp(n_critic=2, latent=ImageToImage()),
     ],
-    ids=["dcgan", "spectral", "wgan_gp"],
+    ids=["r3gan_small", "dcgan", "spectral", "wgan_gp"],
 )
 def test_stopped_after_any_step_and_resumed_it_gives_the_same_bits(root: Path, gan: GanArchitecture) -> None:
     settings = gan_recipe(root, gan)

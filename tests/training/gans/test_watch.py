@@ -15,6 +15,7 @@ def test_a_collapse_is_reported_again_only_after_a_recovery() -> None:
     assert watcher.samples(1.0, 99) == []
     said = [watcher.samples(rate, 100) for rate in (0.5, 0.51, 1.0, 0.2, 0.9)]
     assert [bool(warnings) for warnings in said] == [False, True, False, False, True]
+    assert watcher.collapses == [100, 100]
     assert said[1] == ["the generator has collapsed: 51% of its samples are duplicates of others"]
 
 
@@ -23,6 +24,9 @@ def test_its_state_is_kept_after_a_resumption() -> None:
     assert first.gradients({"generator": 0.0}) == []
     second.load_state(first.state())
     assert len(second.gradients({"generator": 0.0})) == 1
+    del (before := first.state())["collapses"]
+    second.load_state(before)
+    assert second.collapses == []
 
 
 def test_duplicates_are_images_near_another_one_of_their_class() -> None:

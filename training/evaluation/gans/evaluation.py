@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,12 @@ from pydantic import Field, field_validator
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.settings import LocalPath, PathOrName, Settings, decisive_values, to_yaml
+from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, decisive_values, to_yaml
 from pipelines.store.schema import Split
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.table import write_table
+from training.evaluation.gans.efficientnet_lite0 import EfficientnetLite0Features
 from training.evaluation.gans.features import ClassifierFeatures, Extractor
 from training.evaluation.gans.figures import draw_nearest, draw_samples
 from training.evaluation.gans.flags import Thresholds
@@ -50,11 +51,12 @@ class GanData(Settings):
 
 
 class GanEvaluation(Settings):
-    """Which generators to evaluate, and by the features of which networks: `classifier` as in find_models, and if
-    `inception` names the file of its weights, Inception's as well."""
+    """Which generators to evaluate, and by the features of which networks: `classifier` as in find_models, those named
+    in `features`, and if `inception` names the file of its weights, Inception's."""
 
     runs: tuple[PathOrName, ...] = Field(min_length=1)
     classifier: PathOrName = "latest"
+    features: Annotated[tuple[Literal["efficientnet_lite0"], ...], AddedLater(before=())] = ()
     inception: LocalPath | None = None
     data: GanData
     samples: int = Field(default=10_000, ge=2)
@@ -65,16 +67,18 @@ class GanEvaluation(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     output_root: LocalPath = Path("data/evaluations")
 
-    @field_validator("runs", mode="before")
+    @field_validator("runs", "features", mode="before")
     @classmethod
-    def _as_tuple(cls, runs: Any) -> Any:
-        if isinstance(runs, str):
-            return (runs,)
-        return tuple(runs) if isinstance(runs, list) else runs
+    def _as_tuple(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return (given,)
+        return tuple(given) if isinstance(given, list) else given
 
     def extractors(self, classifier: Classifier, name: str, device: torch.device) -> list[Extractor]:
         """Raises EvaluationError."""
         found: list[Extractor] = [ClassifierFeatures(classifier, name, device)]
+        if "efficientnet_lite0" in self.features:
+            found.append(EfficientnetLite0Features(device))
         return found if self.inception is None else [*found, InceptionFeatures(self.inception, device)]
 
 
@@ -147,7 +151,7 @@ def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], 
     write_flags(result.flags, folder / "flags.txt")
     for name, pictures in result.pictures.items():
         own, gan = folder / folder_name(name), gans[name].gan
-        draw_samples(pictures.images.images, gan.architecture.conditional, own / "samples.png")
+        draw_samples(pictures.images.images, name, gan.architecture.conditional, own / "samples.png")
         draw_nearest(pictures.images, pictures.train, pictures.nearest, name, own / "nearest_training_images.png")
     return folder
 

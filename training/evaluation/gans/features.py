@@ -1,4 +1,4 @@
-"""Networks whose features are used to compare images: a classifier of this project, or Inception.
+"""Networks whose features are used to compare images: a classifier of this project, or one of ImageNet.
 
 Both sets of images are processed in the same way: as uint8, in which real images are stored; resized to the network's
 size by bilinear interpolation, with antialiasing when downscaling."""
@@ -37,6 +37,8 @@ class Extractor(ABC):
     mistaken for FID; `name` and `digest` identify the network."""
 
     suffix: str
+    distance: str = "fid"
+    """The name of the Fréchet distance, before the suffix."""
     name: str
     digest: str
     normalized: bool

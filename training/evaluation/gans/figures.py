@@ -19,12 +19,17 @@ SHOWN = 8
 INK = "0.2"
 
 
-def draw_samples(images: ImagesInMemory, by_class: bool, path: Path) -> Path:
-    """The first images: a row for each class, or ten rows if they have no labels. Raises EvaluationError."""
-    rows = torch.arange(min(COLUMNS * COLUMNS, len(images.labels)))
+def draw_samples(images: ImagesInMemory, name: str, by_class: bool, path: Path) -> Path:
+    """The first images: a row for each class, with its name, or ten rows if they have no labels. Raises
+    EvaluationError."""
+    rows, names = torch.arange(min(COLUMNS * COLUMNS, len(images.labels))), []
     if by_class:
-        rows = torch.cat([_first_of(images.labels, int(label)) for label in torch.unique(images.labels)])
-    return draw_grid(to_unit_floats(images.pixels[rows], torch.device("cpu")), COLUMNS, path)
+        labels = torch.unique(images.labels).tolist()
+        rows = torch.cat([_first_of(images.labels, label) for label in labels])
+        names = [images.class_names[label] if images.class_names else str(label) for label in labels]
+    caption = f"{name}: the first images of {'each class' if by_class else 'all'}"
+    shown = to_unit_floats(images.pixels[rows], torch.device("cpu"))
+    return draw_grid(shown, COLUMNS, path, caption, names)
 
 
 def draw_nearest(images: ImageSet, train: ImageSet, found: Neighbours, name: str, path: Path) -> Path:

@@ -69,7 +69,7 @@ def generate(
                 f"{name}: makes images that are not finite; its training has diverged, train it again"
             )
         parts.append(images.mul(255).round().to(torch.uint8).cpu())
-    return ImagesInMemory(torch.cat(parts), given.labels, given.num_classes, gan.digest)
+    return ImagesInMemory(torch.cat(parts), given.labels, given.num_classes, gan.digest, given.class_names)
 
 
 def uniform_noise(like: ImagesInMemory, seed: int) -> ImagesInMemory:

@@ -16,12 +16,13 @@ __all__ = ["EpochsInMemory", "ImagesInMemory", "read_images"]
 
 class ImagesInMemory(NamedTuple):
     """`pixels` (N, channels, S, S), uint8; `labels` (N,), int64, below `num_classes`; `digest` identifies the dataset
-    or generator."""
+    or generator; `class_names` by label, or empty."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
     num_classes: int
     digest: str
+    class_names: tuple[str, ...] = ()
 
     def chosen(self, rows: torch.Tensor) -> "ImagesInMemory":
         return self._replace(pixels=self.pixels[rows], labels=self.labels[rows])
@@ -64,5 +65,6 @@ def read_images(data: Data, split: Split) -> ImagesInMemory:
         torch.cat([batch.labels for batch in batches])[valid].long(),
         stream.source.card.num_classes,
         variant.manifest.content_digest,
+        stream.source.card.class_names,
     )
     return held.chosen(torch.from_numpy(np.argsort(ids[valid.numpy()])))

@@ -109,7 +109,7 @@ class Measures(Settings):
         unit = np.sqrt(np.square(real.values, dtype=np.float64).mean()) if extractor.normalized else 1.0
         values, values_real = made.values / unit, real.values / unit
         distances: Mapping[str, Callable[[], float | Spread]] = {
-            "fid": lambda: frechet_distance(values, values_real),
+            extractor.distance: lambda: frechet_distance(values, values_real),
             "kid": lambda: kernel_distance(
                 values, values_real, np.random.default_rng([seed, 0]), self.kid_subsets, self.kid_subset_size
             ),
