@@ -14,7 +14,7 @@ BACKGROUND_PX = 96
 def draw_background(rng: np.random.Generator) -> Image.Image:
     """A random background of one of five kinds, BACKGROUND_PX square RGB."""
     kinds: tuple[Callable[[np.random.Generator], Image.Image], ...] = (_skyline, _clutter, _confetti, _branches, _plain)
-    return kinds[rng.choice(len(kinds), p=(0.25, 0.25, 0.15, 0.25, 0.1))](rng)
+    return kinds[int(rng.choice(len(kinds), p=(0.25, 0.25, 0.15, 0.25, 0.1)))](rng)
 
 
 def texture(rng: np.random.Generator, cells: int, side_px: int = BACKGROUND_PX) -> NDArray[np.float32]:

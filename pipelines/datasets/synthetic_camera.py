@@ -48,16 +48,16 @@ class Camera(NamedTuple):
 
 def draw_camera(rng: np.random.Generator) -> Camera:
     wanted_grey = np.interp(rng.random(), *BRIGHTNESS)
-    flare_grey = min(rng.gamma(3, 5), 0.5 * wanted_grey)
+    flare_grey = min(rng.gamma(2, 5), 0.4 * wanted_grey)
     tint = np.exp(rng.normal(0, 0.05, 3)) * (1.0, 0.985, 1.02)
     background_grey = 85 * np.exp(rng.normal(0, 0.8))
     noise_std_grey, coarse_noise_std_grey = rng.uniform(0.5, 4), rng.exponential(1.5)
     motion = 0.02 if rng.random() < 0.2 else 0.004
     return Camera(
-        gain=np.float32((wanted_grey - flare_grey) / MEAN_REFLECTED_GREY * tint),
+        gain=np.asarray((wanted_grey - flare_grey) / MEAN_REFLECTED_GREY * tint, np.float32),
         backlight=float(np.clip((background_grey / wanted_grey) ** 0.7 * np.exp(rng.normal(0, 0.3)), 0.2, 8)),
-        flare_grey=np.float32(flare_grey * np.exp(rng.normal(0, 0.1, 3))),
-        defocus_px=float(rng.uniform(0.1, 0.7)),
+        flare_grey=np.asarray(flare_grey * np.exp(rng.normal(0, 0.1, 3)), np.float32),
+        defocus_px=float(rng.uniform(0.1, 0.6)),
         motion_fraction=(float(rng.exponential(motion)), float(rng.exponential(motion))),
         halo=float(rng.choice([0, rng.uniform(0.2, 1.5)])),
         noise_std_grey=noise_std_grey,

@@ -186,7 +186,7 @@ def _with_rim(board: Shapes, factor: float) -> Shapes:
 
 
 def _middle(shape: Stroke | Area) -> complex:
-    return sum(complex(x, y) for x, y in shape.points) / len(shape.points)
+    return sum((complex(x, y) for x, y in shape.points), 0j) / len(shape.points)
 
 
 def _radius(shape: Stroke | Area) -> float:

@@ -41,7 +41,8 @@ class Scene(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """One physical sign: its texture in halved sizes, and its outline as in Template."""
+    """One physical sign: its texture in halved sizes, colours multiplied by opacity, and its outline as in Template;
+    and the background, both in the light of the scene."""
 
     textures: tuple[Image.Image, ...]
     outline: NDArray[np.float64]
@@ -64,7 +65,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
         making=draw_making(rng),
         wear=draw_wear(rng, 80),
         tilt_degrees=rng.normal(0, 4.5),
-        squeeze=float(np.clip(np.exp(rng.normal(-0.03, 0.07)), 0.72, 1.2)),
+        squeeze=float(np.clip(np.exp(rng.normal(-0.03, 0.07)), 0.8, 1.2)),
         keystone=(rng.normal(0, 0.1), rng.normal(0, 0.08)),
         shear=rng.normal(0, 0.04),
         margins=rng.uniform(0.08, 0.13, 4),
@@ -79,25 +80,24 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 def subject(class_id: int, scene: Scene) -> Subject:
     """The sign of a class as it was made and worn, in the light of the scene."""
     template = draw_template(class_id, scene.making)
-    worn = template.image.copy()
+    worn = template.image.convert("RGB")
     cover = scene.wear.cover.resize(worn.size)
     worn.paste(cover, (0, 0), cover)
-    worn.putalpha(template.image.getchannel("A"))
-    lit = _fringed(worn.point(_scaled(scene.camera.sign_scale) * 3 + list(range(256))), scene.fringe)
-    textures = tuple(lit.reduce(2**level) if level else lit for level in range(LEVELS))
-    return Subject(textures, template.outline, scene.background.point(_scaled(scene.camera.background_scale) * 3))
+    lit = _fringed(_dimmed(worn, scene.camera.sign_scale), scene.fringe)
+    lit.putalpha(template.image.getchannel("A"))
+    textures = tuple((lit.reduce(2**level) if level else lit).convert("RGBa") for level in range(LEVELS))
+    return Subject(textures, template.outline, _dimmed(scene.background, scene.camera.background_scale))
+
+
+def _dimmed(image: Image.Image, scale: float) -> Image.Image:
+    return Image.blend(Image.new("RGB", image.size), image, scale)
 
 
 def _fringed(image: Image.Image, fringe: tuple[int, int]) -> Image.Image:
     """Red moved by `fringe` pixels and blue by its opposite."""
-    red, green, blue, alpha = image.split()
+    red, green, blue = image.split()
     right, down = fringe
-    red, blue = ImageChops.offset(red, right, down), ImageChops.offset(blue, -right, -down)
-    return Image.merge("RGBA", (red, green, blue, alpha))
-
-
-def _scaled(factor: float) -> list[int]:
-    return [round(value * factor) for value in range(256)]
+    return Image.merge("RGB", (ImageChops.offset(red, right, down), green, ImageChops.offset(blue, -right, -down)))
 
 
 def photograph(sign: Subject, scene: Scene, sign_px: float, rng: np.random.Generator) -> Photograph:
@@ -143,7 +143,8 @@ def _warped(
     centred = np.array([[1 / side_px, 0, -0.5], [0, 1 / side_px, -0.5], [0, 0, 1]])
     to_template = np.linalg.inv(to_frame @ centred)
     coefficients = (to_template / to_template[2, 2]).ravel()[:8].tolist()
-    return texture.transform(size_px, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
+    seen = texture.transform(size_px, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR)
+    return seen.convert("RGBA")
 
 
 def _surroundings(

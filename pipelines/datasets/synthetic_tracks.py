@@ -81,7 +81,7 @@ def _draw(sign: SignToDraw) -> list[Drawn]:
 
 def _approach(rng: np.random.Generator) -> list[float]:
     """The sign's longer side in each frame, in pixels, as a car approaches at constant speed."""
-    first_px = 15 + rng.gamma(2, 2.5)
+    first_px = 17 + rng.gamma(2, 2)
     last_px = float(np.clip(76 * np.exp(rng.normal(0, 0.4)), 1.9 * first_px, 190))
     distances = np.linspace(1 / first_px, 1 / last_px, FRAMES_PER_TRACK)
     return list((1 / distances).tolist())

@@ -13,8 +13,9 @@ CLASSES = 43
 
 def test_every_two_signs_are_clearly_different() -> None:
     assert len(SIGNS) == CLASSES
-    grey = Image.new("RGBA", (256, 256), (128, 128, 128, 255))
-    images = [Image.alpha_composite(grey, draw_template(class_id).image).convert("RGB") for class_id in range(CLASSES)]
+    templates = [draw_template(class_id).image for class_id in range(CLASSES)]
+    grey = Image.new("RGBA", templates[0].size, (128, 128, 128, 255))
+    images = [Image.alpha_composite(grey, template).convert("RGB") for template in templates]
     pixels = np.stack([np.asarray(image.resize((64, 64)), dtype=np.float64) for image in images])
     for one, other in itertools.combinations(range(CLASSES), 2):
         assert np.abs(pixels[one] - pixels[other]).mean() > 2.5, (one, other)

@@ -96,7 +96,7 @@ def test_the_sign_lies_in_the_middle_inside_a_border(drawn: Path) -> None:
 
 def test_sizes_are_those_of_gtsrb(drawn: Path) -> None:
     sides = np.array([(row["Width"], row["Height"]) for _, row in _annotations(drawn)])
-    assert sides.min() >= 25 and sides.max() <= 243
+    assert sides.min() >= 24 and sides.max() <= 243
     assert 40 <= sides.mean() <= 65
     assert np.mean(sides[:, 0] != sides[:, 1]) > 0.5
 
@@ -128,7 +128,11 @@ def test_test_images_are_in_no_order_of_classes(drawn: Path) -> None:
     assert class_ids != sorted(class_ids)
 
 
-def test_the_same_settings_give_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_bytes_in_any_number_of_processes(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.datasets.synthetic_tracks.IMAGES_PER_PROCESS", 1000)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert _bytes(_at(tmp_path / "elsewhere").ensure()) == _bytes(drawn)
 
 
@@ -234,12 +238,6 @@ def test_the_parameters_of_each_image_are_in_a_table(drawn: Path) -> None:
         assert int(row["class_id"]) == annotation["ClassId"]
         assert abs(max(sides) - float(row["sign_px"])) <= 0.6
         assert 0 <= float(row["occluded_share"]) < 1 and 0 < float(row["lit_share"]) <= 1
-
-
-def test_several_processes_draw_the_same_bytes(tmp_path: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.datasets.synthetic_tracks.IMAGES_PER_PROCESS", 1000)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert _bytes(_at(tmp_path / "signs").ensure()) == _bytes(drawn)
 
 
 def test_no_two_images_are_alike(drawn: Path) -> None:
