@@ -51,7 +51,9 @@ def draw_camera(rng: np.random.Generator) -> Camera:
     flare_grey = min(rng.gamma(2, 5), 0.4 * wanted_grey)
     tint = np.exp(rng.normal(0, 0.05, 3)) * (1.0, 0.985, 1.02)
     background_grey = 85 * np.exp(rng.normal(0, 0.8))
-    noise_std_grey, coarse_noise_std_grey = rng.uniform(0.5, 4), rng.exponential(1.5)
+    # In the dark there is less noise, as in GTSRB.
+    sensitivity = min(max(wanted_grey / 78, 0.3), 1.5)
+    noise_std_grey, coarse_noise_std_grey = sensitivity * rng.uniform(0.5, 3), sensitivity * rng.exponential(1)
     motion = 0.02 if rng.random() < 0.2 else 0.004
     return Camera(
         gain=np.asarray((wanted_grey - flare_grey) / MEAN_REFLECTED_GREY * tint, np.float32),
@@ -59,7 +61,7 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         flare_grey=np.asarray(flare_grey * np.exp(rng.normal(0, 0.1, 3)), np.float32),
         defocus_px=float(rng.uniform(0.1, 0.6)),
         motion_fraction=(float(rng.exponential(motion)), float(rng.exponential(motion))),
-        halo=float(rng.choice([0, rng.uniform(0.2, 1.5)])),
+        halo=float(rng.choice([0, rng.uniform(0.3, 2)])),
         noise_std_grey=noise_std_grey,
         coarse_noise_std_grey=coarse_noise_std_grey,
         noise_grey=_noise(rng, noise_std_grey, coarse_noise_std_grey),
