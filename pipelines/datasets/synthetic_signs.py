@@ -2,10 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,32 +13,32 @@ from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.gtsrb import Gtsrb
 from pipelines.datasets.gtsrb_card import DRAWN_STAMP, SYNTHETIC_SIGNS_CARD
 from pipelines.datasets.listing import Listing
-from pipelines.datasets.synthetic_drawing import SIGNS, Template, draw_template
-from pipelines.datasets.synthetic_frame import Photograph, draw_scene, photograph
+from pipelines.datasets.synthetic_drawing import SIGNS
+from pipelines.datasets.synthetic_tracks import (
+    FRAMES_PER_TRACK,
+    SignToDraw,
+    draw_all,
+    write_annotations,
+    write_parameters,
+)
 from pipelines.errors import SourceError
 from pipelines.local_paths import read_path
 from pipelines.settings import LocalPath
 
 __all__ = ["SyntheticSigns"]
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raise it with every change that affects pixels, so that older folders are drawn again."""
-FRAMES_PER_TRACK = 30
-CSV_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"
-TRACKS, TEST_IMAGES, TEST_ORDER = range(3)
-"""The kinds of random generators; see `_generator`."""
-
-
-class _NamedPhotograph(NamedTuple):
-    name: str
-    photograph: Photograph
-    class_id: int
+PARAMETERS = "synthetic_signs.csv"
+"""The table of what each image was drawn with."""
+TEST_ORDER = 2
+"""The kind of the random generator; the others are in synthetic_tracks."""
 
 
 class SyntheticSigns(ImageSource):
     """Draws `tracks_per_class` physical signs of each class, 30 frames each, for train, and a separate sign for each
-    test image. The same settings give the same bytes in every file. A `root` that is given without any of them is taken
-    as it was drawn."""
+    test image; the parameters of each image are in a table beside them. The same settings give the same bytes in every
+    file. A `root` that is given without any of them is taken as it was drawn."""
 
     kind: Literal["synthetic_signs"] = "synthetic_signs"
     root: LocalPath = Path("data/raw/synthetic_signs")
@@ -128,46 +127,24 @@ class SyntheticSigns(ImageSource):
             shutil.rmtree(replaced)
 
     def _draw(self, folder: Path) -> None:
-        templates = [draw_template(class_id) for class_id in range(len(SIGNS))]
-        for class_id, template in enumerate(templates):
-            class_folder = folder / "Final_Training" / "Images" / f"{class_id:05d}"
-            _write(class_folder, f"GT-{class_id:05d}.csv", self._training(class_id, template))
-        _write(folder / "Final_Test" / "Images", "GT-final_test.csv", self._test(templates))
-
-    def _training(self, class_id: int, template: Template) -> Iterator[_NamedPhotograph]:
-        for track in range(self.tracks_per_class):
-            rng = self._generator(TRACKS, class_id, track)
-            scene = draw_scene(rng)
-            for frame, sign_px in enumerate(_approach(rng)):
-                name = f"{track:05d}_{frame:05d}.ppm"
-                yield _NamedPhotograph(name, photograph(template, scene, sign_px, rng), class_id)
-
-    def _test(self, templates: list[Template]) -> Iterator[_NamedPhotograph]:
-        class_ids = np.repeat(np.arange(len(templates)), self.test_images_per_class)
-        self._generator(TEST_ORDER).shuffle(class_ids)
-        for number, class_id in enumerate(class_ids.tolist()):
-            rng = self._generator(TEST_IMAGES, number)
-            scene, sign_px = draw_scene(rng), rng.choice(_approach(rng))
-            yield _NamedPhotograph(f"{number:05d}.ppm", photograph(templates[class_id], scene, sign_px, rng), class_id)
-
-    def _generator(self, kind: int, first: int = 0, second: int = 0) -> np.random.Generator:
-        """The generator of one track or test image, so that it does not depend on what was drawn before."""
-        return np.random.default_rng([kind, first, second, self.drawing_seed])
-
-
-def _approach(rng: np.random.Generator) -> list[float]:
-    """The sign's longer side in each frame, in pixels, as a car approaches at constant speed; few come very close."""
-    first_px = rng.uniform(20, 28)
-    last_px = rng.uniform(165, 185) if rng.random() < 0.08 else rng.uniform(50, 98)
-    distances = np.linspace(1 / first_px, 1 / last_px, FRAMES_PER_TRACK)
-    return list((1 / distances).tolist())
-
-
-def _write(folder: Path, csv_name: str, photographs: Iterator[_NamedPhotograph]) -> None:
-    folder.mkdir(parents=True)
-    lines = [CSV_HEADER]
-    for name, (image, roi), class_id in photographs:
-        height, width = image.shape[:2]
-        (folder / name).write_bytes(f"P6\n{width} {height}\n255\n".encode() + image.tobytes())
-        lines.append(";".join(str(value) for value in (name, width, height, *roi, class_id)))
-    (folder / csv_name).write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+        training, test = (folder / name / "Images" for name in ("Final_Training", "Final_Test"))
+        class_folders = [training / f"{class_id:05d}" for class_id in range(len(SIGNS))]
+        for created in (*class_folders, test):
+            created.mkdir(parents=True)
+        tracks = [
+            SignToDraw(class_folder, class_id, track, True, self.drawing_seed)
+            for class_id, class_folder in enumerate(class_folders)
+            for track in range(self.tracks_per_class)
+        ]
+        class_ids = np.repeat(np.arange(len(SIGNS)), self.test_images_per_class)
+        np.random.default_rng([TEST_ORDER, self.drawing_seed]).shuffle(class_ids)
+        singles = [
+            SignToDraw(test, class_id, number, False, self.drawing_seed)
+            for number, class_id in enumerate(class_ids.tolist())
+        ]
+        drawn = draw_all([*tracks, *singles])
+        for class_folder in class_folders:
+            images = [image for image in drawn if image.path.parent == class_folder]
+            write_annotations(class_folder / f"GT-{class_folder.name}.csv", images)
+        write_annotations(test / "GT-final_test.csv", drawn[-len(singles) :])
+        write_parameters(folder / PARAMETERS, drawn)
