@@ -98,6 +98,7 @@ STOP: Shapes = (
 
 
 def _limit(text: str, colour: str = "black", height: float = 39) -> tuple[Shapes, ...]:
+    forms: tuple[tuple[float, float, float], ...]
     if len(text) == 3:
         forms = ((16.5, 3.2, 5.5), (15, 4.2, 4.6), (17.5, 2.6, 6))
     else:
