@@ -22,10 +22,10 @@ demo: java | $(UV) ## noisy datasets of drawn signs in data/demo, a training on 
 	@echo "1/4 installing into .venv (the first time a large download)"; $(UV) sync --frozen --inexact --quiet
 	@mkdir -p $(DEMO)
 	$(call demo_job,2/4 drawing signs and making noisy datasets,datasets,jobs/make_noisy_datasets.py \
-	  dataset.kind=synthetic_signs dataset.root=$(DEMO)/raw dataset.tracks_per_class=10 output_root=$(DEMO) \
+	  dataset.kind=synthetic_signs dataset.root=$(DEMO)/raw dataset.tracks_per_class=20 output_root=$(DEMO) \
 	  'sizes_px=[40]' >$(DEMO)/datasets.txt)
 	$(call demo_job,3/4 training,training,jobs/train_classifier.py \
-	  data.root=$(DEMO_SIGNS) runs_root=$(DEMO)/runs epochs=6 batch_size=32)
+	  data.root=$(DEMO_SIGNS) runs_root=$(DEMO)/runs epochs=4 batch_size=32)
 	$(call demo_job,4/4 showing it every noise,report,jobs/report_robustness.py \
 	  models=latest data.root=$(DEMO_SIGNS) output_root=$(DEMO)/reports >$(DEMO)/report.txt)
 	@grep -v '^report: ' $(DEMO)/report.txt
