@@ -15,6 +15,8 @@ from pipelines.datasets.synthetic_wear import Wear, draw_making, draw_shade, dra
 __all__ = ["Photograph", "Scene", "Subject", "draw_scene", "photograph", "subject"]
 
 MIN_MARGIN_PX = 5
+MIN_SIDE_PX = 25
+"""The smallest side of GTSRB's images."""
 LEVELS = 4
 """How often the texture of a sign is halved."""
 
@@ -110,7 +112,9 @@ def photograph(sign: Subject, scene: Scene, sign_px: float, rng: np.random.Gener
     sign_width_px, sign_height_px = np.rint((high - low) * scale).astype(int).tolist()
     margins_px = np.maximum(MIN_MARGIN_PX, np.rint(scene.margins * sign_px)).astype(int) + rng.integers(0, 2, 4)
     left_px, top_px, right_px, bottom_px = margins_px.tolist()
-    size_px = (left_px + sign_width_px + right_px, top_px + sign_height_px + bottom_px)
+    size_px = (
+        max(MIN_SIDE_PX, left_px + sign_width_px + right_px), max(MIN_SIDE_PX, top_px + sign_height_px + bottom_px)
+    )  # fmt: skip
     roi = (left_px, top_px, left_px + sign_width_px - 1, top_px + sign_height_px - 1)
     to_frame = np.array([[scale, 0, left_px - low[0] * scale], [0, scale, top_px - low[1] * scale], [0, 0, 1]]) @ view
     frame = _surroundings(sign.background, scene, size_px, roi, rng)

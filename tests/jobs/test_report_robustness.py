@@ -136,7 +136,7 @@ def test_tables_and_figures_lie_beside_the_page(page: tuple[Path, str]) -> None:
     for picture in (folder / "figures").glob("*.svg"):
         ElementTree.parse(picture)
         assert picture.with_suffix(".png").stat().st_size > 1000
-    assert {path.stem for path in (folder / "figures").glob("*.svg")} >= {"confusion_change_A_B"}
+    assert {path.stem for path in (folder / "figures").glob("*.svg")} >= {"confusion_change_A_B", "saliency_A"}
 
 
 def test_the_same_models_and_images_make_the_same_page(

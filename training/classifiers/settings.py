@@ -69,7 +69,8 @@ class TrainClassifier(Optimization, TrainingRun):
     chosen; there are then no images to validate on, and no metrics of validation.
 
     `beside`: another data set of the same classes, such as drawn signs, of which a share of each batch is
-    (streams/beside.py). Normalization of the network and validation are by `data` alone.
+    (streams/beside.py). Normalization of the network, the mean norm that an objective needs, and validation are by
+    `data` alone.
 
     `frozen_epochs`: in the first epochs only the head is trained, the last layer with its batch norm; the body computes
     as in evaluation. `lr_decay_per_depth` d: the learning rate of a layer or block n below the head is `lr` · d^n

@@ -2,7 +2,10 @@
 
 from torch import nn
 
-__all__ = ["doubled", "halved", "sides"]
+__all__ = ["doubled", "halved", "halved_sides", "sides"]
+
+SMALLEST_SIDE = 8
+"""Smaller sides are not halved: 28 px start at 7 × 7, 32 and 64 px at 4 × 4."""
 
 
 def sides(size_px: int, halvings: int) -> list[int]:
@@ -11,6 +14,14 @@ def sides(size_px: int, halvings: int) -> list[int]:
     for _ in range(halvings):
         found.append(-(-found[-1] // 2))
     return found
+
+
+def halved_sides(size_px: int) -> list[int]:
+    """size_px and the sides after each halving, the last one below SMALLEST_SIDE."""
+    halvings = 0
+    while sides(size_px, halvings)[-1] >= SMALLEST_SIDE:
+        halvings += 1
+    return sides(size_px, halvings)
 
 
 def _kernel(side: int) -> int:

@@ -5,12 +5,10 @@ from pydantic import Field
 from torch import nn
 
 from training.gans.contract import GanArchitecture
-from training.gans.convolutions import doubled, halved, sides
+from training.gans.convolutions import doubled, halved, halved_sides
 from training.gans.inputs import ENCODED, ClassPlane, LatentAndClass, image_encoder
 from training.gans.verdict import Verdict, judge
 
-SMALLEST_SIDE = 8
-"""Sides of at most this many pixels are not halved: 28 px start at 7 × 7, 32 and 64 px at 4 × 4."""
 WEIGHT_STD = 0.02
 
 
@@ -42,7 +40,7 @@ class DcganGenerator(nn.Module):
         self, size_px: int, latent_shape: tuple[int, ...], num_classes: int, of_images: int, channels: int
     ) -> None:
         super().__init__()
-        self.sides = _sides(size_px)
+        self.sides = halved_sides(size_px)
         self.widths = _widths(self.sides, channels)
         encoder = image_encoder(size_px, ENCODED) if len(latent_shape) > 1 else None
         self.input = LatentAndClass(latent_shape, num_classes, encoder, ENCODED)
@@ -69,7 +67,7 @@ class DcganDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.plane = ClassPlane(size_px, verdict.classes_joined(num_classes), of_images)
-        all_sides = _sides(size_px)
+        all_sides = halved_sides(size_px)
         widths = _widths(all_sides, channels)
         layers: list[nn.Module] = [halved(size_px, self.plane.channels, channels), nn.LeakyReLU(0.2, inplace=True)]
         for step in range(1, len(widths)):
@@ -82,13 +80,6 @@ class DcganDiscriminator(nn.Module):
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         return judge(self.model, self.projected, self.plane(images, labels), labels)
-
-
-def _sides(size_px: int) -> list[int]:
-    halvings = 0
-    while sides(size_px, halvings)[-1] >= SMALLEST_SIDE:
-        halvings += 1
-    return sides(size_px, halvings)
 
 
 def _widths(all_sides: list[int], channels: int) -> list[int]:

@@ -43,14 +43,15 @@ class Beside(Settings):
 
 class Joined(Epochs):
     """Batches of `one` with those of `other` behind them, batch_size images in all. Both give whole batches only, in
-    passes of their own that go on from epoch to epoch. An epoch has the whole batches of all images of `one`."""
+    passes of their own that go on from epoch to epoch. An epoch has as many steps as one of `one` alone in batches of
+    this size."""
 
     def __init__(self, one: Batches, other: Batches) -> None:
         shares = one.share, other.share
         share = Share(shares[0].rank, shares[0].world_size, sum(each.batch_size for each in shares))
-        steps = one.images // share.global_batch_size
+        steps = share.steps(one.images)
         super().__init__(steps * share.global_batch_size, one.seed, share)
-        self.one, self.other = Rounds(one, max(1, steps)), Rounds(other, max(1, steps))
+        self.one, self.other = Rounds(one, steps), Rounds(other, steps)
 
     def _epoch(self, epoch: int, start_step: int) -> Iterator[Batch]:
         for one, other in zip(self.one.epoch(epoch, start_step), self.other.epoch(epoch, start_step), strict=True):

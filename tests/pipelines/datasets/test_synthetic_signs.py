@@ -96,7 +96,7 @@ def test_the_sign_lies_in_the_middle_inside_a_border(drawn: Path) -> None:
 
 def test_sizes_are_those_of_gtsrb(drawn: Path) -> None:
     sides = np.array([(row["Width"], row["Height"]) for _, row in _annotations(drawn)])
-    assert sides.min() >= 24 and sides.max() <= 243
+    assert sides.min() >= 25 and sides.max() <= 243
     assert 40 <= sides.mean() <= 65
     assert np.mean(sides[:, 0] != sides[:, 1]) > 0.5
 

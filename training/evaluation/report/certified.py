@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.store.schema import CLEAN, Split
 from training.evaluation.certification.table import CELLS, CURVES
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.report.contract import Block, Cell, Grid, Picture, Prose, Section, table
@@ -35,10 +36,10 @@ class _Certification(NamedTuple):
 
 
 def certified_section(
-    folders: Sequence[Path], subjects: Sequence[Subject], models: Mapping[str, EvaluatedModel]
+    folders: Sequence[Path], subjects: Sequence[Subject], models: Mapping[str, EvaluatedModel], split: Split
 ) -> Section:
-    """`folders` each certify one of `models`. Raises EvaluationError."""
-    found = [_read(folder, subjects, models) for folder in folders]
+    """`folders` each certify one of `models` on images of `split`. Raises EvaluationError."""
+    found = [_read(folder, subjects, models, split) for folder in folders]
     said = (
         "Certified: no perturbation of this signal-to-noise ratio, whatever attack makes it, changes the right answer. "
         "Empirical: the attack that was tried found none. The truth lies between. A network certified by smoothing "
@@ -49,7 +50,9 @@ def certified_section(
     return Section("certified", "What is proven?", blocks)
 
 
-def _read(folder: Path, subjects: Sequence[Subject], models: Mapping[str, EvaluatedModel]) -> _Certification:
+def _read(
+    folder: Path, subjects: Sequence[Subject], models: Mapping[str, EvaluatedModel], split: Split
+) -> _Certification:
     try:
         rows = pq.read_table(folder / FILE, schema=CELLS).to_pylist()
     except (OSError, pa.ArrowException) as error:
@@ -64,6 +67,12 @@ def _read(folder: Path, subjects: Sequence[Subject], models: Mapping[str, Evalua
         raise EvaluationError(
             f"certificates={folder}: is of {first['model']}, which is not in this report; leave it out, or add it to "
             f"models (now {', '.join(models)})"
+        )
+    shown = {one.found[CLEAN][0].dataset_digest for one in subjects if CLEAN in one.found and model in one.models}
+    if first["split"] != split or (shown and first["dataset_digest"] not in shown):
+        raise EvaluationError(
+            f"certificates={folder}: is of other images (split {first['split']}, digest "
+            f"{first['dataset_digest'][:12]}) than this report (split {split}); certify the network on these images"
         )
     name = f"{letters[model]}: {model}, {first['method']}"
     return _Certification(name, {(row["metric"], row["snr_db"]): row for row in rows})

@@ -79,7 +79,7 @@ def make_report(
         if attacks := attack_section(subjects, result.curves, result.flags):
             sections.append(attacks)
         if settings.certificates:
-            sections.append(certified_section(settings.certificates, subjects, models))
+            sections.append(certified_section(settings.certificates, subjects, models, settings.split))
         if settings.hazards:
             sections.append(hazard_section(subjects, settings.hazards))
         sections += [gate_section(gates), data_section(data, settings.split, subjects[0])]

@@ -26,9 +26,9 @@ def models() -> dict[str, EvaluatedModel]:
     return {name: EvaluatedModel(classifier, None) for name in ("cnn-seed0", MODEL)}
 
 
-def write(folder: Path, model: str = MODEL) -> Path:
+def write(folder: Path, model: str = MODEL, split: str = "test", digest: str = "digest of 0.0") -> Path:
     rows = [
-        {"model": model, "run": None, "dataset_digest": "d", "size_px": 8, "split": "test", "method": "smoothing",
+        {"model": model, "run": None, "dataset_digest": digest, "size_px": 8, "split": split, "method": "smoothing",
          "snr_db": ratio, "metric": metric, "value": value, "low": value - 0.05, "high": value + 0.04, "images": 100,
          "groups": 10, "design_effect": 2.0, "unit": "group"}
         for (ratio, metric), value in VALUES.items()
@@ -39,7 +39,7 @@ def write(folder: Path, model: str = MODEL) -> Path:
 
 
 def test_each_ratio_has_its_certified_and_its_empirical_accuracy(tmp_path: Path) -> None:
-    section = certified_section([write(tmp_path / "one")], [subject("A", 14.0, 15.0)], models())
+    section = certified_section([write(tmp_path / "one")], [subject("A", 14.0, 15.0)], models(), "test")
     (grid,) = [block for block in section.blocks if isinstance(block, Grid)]
     assert grid.header[1:] == [f"A: {MODEL}, smoothing, empirical", f"A: {MODEL}, smoothing, certified"]
     assert [[cell.text for cell in row] for row in grid.rows] == [
@@ -55,9 +55,16 @@ def test_each_ratio_has_its_certified_and_its_empirical_accuracy(tmp_path: Path)
 def test_a_certification_of_another_network_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "other", "another")
     with pytest.raises(EvaluationError, match="is of another, which is not in this report"):
-        certified_section([folder], [subject("A", 14.0, 15.0)], models())
+        certified_section([folder], [subject("A", 14.0, 15.0)], models(), "test")
 
 
 def test_a_folder_without_a_certification_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"certificates=.*empty: certification.parquet cannot be read"):
-        certified_section([tmp_path / "empty"], [subject("A", 15.0)], models())
+        certified_section([tmp_path / "empty"], [subject("A", 15.0)], models(), "test")
+
+
+@pytest.mark.parametrize("other", [{"split": "validation"}, {"digest": "another"}])
+def test_a_certification_of_other_images_is_refused(tmp_path: Path, other: dict[str, str]) -> None:
+    folder = write(tmp_path / "other", **other)
+    with pytest.raises(EvaluationError, match="is of other images"):
+        certified_section([folder], [subject("A", 14.0, 15.0)], models(), "test")
