@@ -33,9 +33,9 @@ def tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def test_a_small_cnn_learns_synthetic_signs_and_fails_under_noise(tmp_path: Path, repository: Path) -> None:
-    signs = SyntheticSigns(root=tmp_path / "signs", tracks_per_class=6)
+    signs = SyntheticSigns(root=tmp_path / "signs", tracks_per_class=20)
     settings = load(NoisyDatasets, repository / "conf" / "make_noisy_datasets.yaml")
-    rendering = Rendering(GEOMETRIES["crop_or_pad"](), (SIZE_PX,), settings.chosen, settings.seed)
+    rendering = Rendering(GEOMETRIES["roi_resize"](), (SIZE_PX,), settings.chosen, settings.seed)
     images: dict[str, dict[str, NDArray[np.uint8]]] = {}
     labels: dict[str, torch.Tensor] = {}
     with FileReader() as reader:
@@ -56,7 +56,7 @@ def test_a_small_cnn_learns_synthetic_signs_and_fails_under_noise(tmp_path: Path
             parameter.uniform_(-bound, bound, generator=generator)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     train = tensor(images["train"]["clean"])
-    for _ in range(12):
+    for _ in range(8):
         for rows in torch.randperm(len(train), generator=generator).split(64):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(train[rows]), labels["train"][rows]).backward()
@@ -66,7 +66,7 @@ def test_a_small_cnn_learns_synthetic_signs_and_fails_under_noise(tmp_path: Path
             variant: (network(tensor(pixels)).argmax(1) == labels["test"]).float().mean().item()
             for variant, pixels in images["test"].items()
         }
-    # 0.80, 0.67 and 0.40 when this was written
+    # 0.73, 0.61 and 0.34 when this was written
     assert accuracy["clean"] > 0.7, accuracy
     assert accuracy["gaussian-max"] < accuracy["clean"] - 0.07, accuracy
     assert accuracy["periodic-max"] < accuracy["clean"] - 0.25, accuracy
