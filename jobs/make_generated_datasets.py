@@ -23,7 +23,8 @@ from pipelines.spark import session
 from pipelines.spark.frames import make_generator, row_groups_frame
 from pipelines.store import writer
 from pipelines.store.provenance import made_by
-from training.executors.generated_datasets import GeneratedDatasets, GenerationPlan, ShippedGan, prepare_generated
+from pipelines.store.schema import Manifest
+from training.executors.generated_datasets import GeneratedDatasets, GenerationPlan, open_judge, prepare_generated
 from training.gans.trained import TrainedGan
 from training.tracking import find_models
 
@@ -37,11 +38,10 @@ def make(spark: SparkSession, settings: GeneratedDatasets, plan: GenerationPlan,
     with writer.locked(root), tempfile.TemporaryDirectory() as folder:
         report.announce_replacements(console, root, fingerprints, settings.data.verify)
         report.warn_of_small_disk(console, root, fingerprints, plan.counts, plan.manifest.card.channels)
-        file = Path(folder) / f"{Path(folder).name}.pt"  # a session accepts each name only once
-        plan.gan.write(file)
-        spark.sparkContext.addFile(str(file))
-        variant = plan.cell.variant
-        gan = ShippedGan(file.name, variant, settings.seed, settings.batch_size, NoiseLevels.read(NOISES))
+        files = plan.write_files(Path(folder))
+        for file in files:
+            spark.sparkContext.addFile(str(file))
+        gan = plan.shipped(settings, files, NoiseLevels.read(NOISES))
         facts = {**made_by(), "torch": str(torch.__version__)}
         output = writer.Plan(
             root, plan.manifest.card, fingerprints, plan.counts, plan.about(), facts, 1, settings.compression
@@ -54,7 +54,8 @@ def run(arguments: Sequence[str]) -> None:
     console = make_console()
     settings, dry_run = parse_arguments(GeneratedDatasets, CONFIG, __doc__ or "", arguments)
     (found,) = find_models([settings.model], "gans")
-    plan = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
+    gan = TrainedGan.read(found.path, torch.device("cpu"))
+    plan = prepare_generated(settings, found, gan, open_judge(settings, gan, console))
     root = settings.data.root
     if dry_run:
         console.print(to_yaml(settings))
@@ -66,6 +67,8 @@ def run(arguments: Sequence[str]) -> None:
         with session.started("make_generated_datasets") as spark:
             make(spark, settings, plan, console)
     report.print_datasets(console, root, [plan.cell])
+    if manifest := Manifest.read(plan.cell.folder(root)):
+        report.print_choice(console, manifest)
 
 
 def main(arguments: Sequence[str]) -> int:

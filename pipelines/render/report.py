@@ -19,7 +19,8 @@ from pipelines.store.schema import Cell, Manifest, Split
 from pipelines.store.writer import find_damage
 
 __all__ = [
-    "announce", "announce_replacements", "print_attacks", "print_datasets", "print_plan", "warn_of_small_disk",
+    "announce", "announce_replacements", "print_attacks", "print_choice", "print_datasets", "print_plan",
+    "warn_of_small_disk",
 ]  # fmt: skip
 
 
@@ -118,6 +119,17 @@ def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
             *("" if value is None else f"{value:.1f}" for value in (statistics.snr_db, statistics.psnr_db)),
         )
     console.print(table)
+
+
+def print_choice(console: Console, manifest: Manifest) -> None:
+    """Says how many of the generated images convinced the classifier that chose them, if one did."""
+    for split, chosen in (manifest.chosen or {}).items():
+        images = manifest.counts[split]
+        rest = images - chosen.confident
+        console.print(
+            f"{split}: the classifier is confident of {chosen.confident:,} of {images:,} images, after "
+            f"{chosen.drawn / images:.2f} draws an image; the other {rest:,} are the best of their draws"
+        )
 
 
 def _add_names(table: Table, heading: str, names: Iterable[str]) -> None:

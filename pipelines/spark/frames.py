@@ -20,7 +20,8 @@ from pipelines.store.attacked_images import AttackedRows
 from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.contents import pixels_of
 from pipelines.store.generated_images import GeneratedRows
-from pipelines.store.schema import AttackedImages, GeneratedImages, SourceImages, Split
+from pipelines.store.image_batches import AttackedImages, GeneratedImages, SourceImages
+from pipelines.store.schema import Split
 
 __all__ = [
     "MakeStep", "ReaderFactory", "RowGroup", "make_attacker", "make_generator", "make_renderer", "partition_by_part",

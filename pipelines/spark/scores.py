@@ -26,7 +26,7 @@ from pipelines.geometry import Geometry, Roi
 from pipelines.noise.estimation import noise_std_grey
 from pipelines.spark.frames import read_image
 from pipelines.store.folders import lock_folder, staging_folder, swap, write_durably
-from pipelines.store.schema import Scores
+from pipelines.store.image_batches import Scores
 from pipelines.store.writer import cause_of
 
 __all__ = [

@@ -9,16 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.store.cell_rows import binary_column
-from pipelines.store.schema import (
-    DIGEST_MODULUS,
-    MEASURED,
-    AttackedImages,
-    AttackStatistics,
-    SourceImages,
-    Split,
-    parquet_schema,
-    row_digest,
-)
+from pipelines.store.image_batches import AttackedImages, SourceImages
+from pipelines.store.schema import DIGEST_MODULUS, MEASURED, AttackStatistics, Split, parquet_schema, row_digest
 from pipelines.store.statistics import Decibels, Tally
 
 __all__ = ["AttackTally", "AttackedRows", "attack_statistics"]

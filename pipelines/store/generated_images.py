@@ -1,16 +1,43 @@
 """Converts generated images to row groups of a part file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.store.cell_rows import binary_column
-from pipelines.store.schema import GeneratedImages, SourceImages, Split, parquet_schema
+from pipelines.store.image_batches import GeneratedImages, SourceImages
+from pipelines.store.schema import ChoiceStatistics, Split, parquet_schema
 from pipelines.store.statistics import Tally
 
-__all__ = ["GeneratedRows"]
+__all__ = ["ChoiceTally", "GeneratedRows", "choice_statistics"]
+
+
+@dataclass
+class ChoiceTally(Tally):
+    """Sums over generated images that a classifier chose."""
+
+    drawn: int = 0
+    confident: int = 0
+
+    def __iadd__(self, other: Tally) -> "ChoiceTally":
+        super().__iadd__(other)
+        assert isinstance(other, ChoiceTally)
+        self.drawn += other.drawn
+        self.confident += other.confident
+        return self
+
+
+def choice_statistics(tallies: Mapping[Split, Tally]) -> dict[Split, ChoiceStatistics] | None:
+    """By split; None if no classifier chose the images."""
+    found = {
+        split: ChoiceStatistics(drawn=tally.drawn, confident=tally.confident)
+        for split, tally in tallies.items()
+        if isinstance(tally, ChoiceTally)
+    }
+    return found or None
 
 
 class GeneratedRows(NamedTuple):
@@ -38,7 +65,12 @@ class GeneratedRows(NamedTuple):
         ids, labels = self.source.image_ids, self.source.labels
         pixels = self.images.pixels.reshape(len(labels), -1)
         channels = self.images.pixels.shape[-1]
-        tally = Tally(channels)
+        chosen = self.images.chosen
+        tally = (
+            Tally(channels)
+            if chosen is None
+            else ChoiceTally(channels, drawn=int(chosen.draws.sum()), confident=int(chosen.confident.sum()))
+        )
         nothing = np.full(len(labels), np.nan, np.float32)
         tally.add_with_snr(split, ids, labels.tolist(), pixels, nothing)
         groups = pa.array(self.source.groups, pa.string())

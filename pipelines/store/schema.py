@@ -34,8 +34,8 @@ from pipelines.datasets.card import DatasetCard, Split
 __all__ = [
     "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
     "HUGGING_FACE_NAME", "MANIFEST_NAME", "MEASURED", "SPLITS",
-    "AttackStatistics", "AttackedImages", "Cell", "GeneratedImages", "Manifest", "Part", "Scores", "SourceImages",
-    "Split", "Spread", "VariantStatistics", "hugging_face_config", "parquet_schema", "row_digest",
+    "AttackStatistics", "Cell", "ChoiceStatistics", "Manifest", "Part", "Split", "Spread", "VariantStatistics",
+    "hugging_face_config", "parquet_schema", "row_digest",
 ]  # fmt: skip
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -85,44 +85,6 @@ class Cell(NamedTuple):
 
     def image_bytes(self, channels: int) -> int:
         return self.size_px**2 * channels * (4 if self.attacked else 1)
-
-
-class SourceImages(NamedTuple):
-    """N images of the source dataset of an attack or a generator: `labels` (N,), `pixels` (N, S, S, channels),
-    uint8."""
-
-    image_ids: list[str]
-    labels: NDArray[np.int32]
-    groups: list[str]
-    pixels: NDArray[np.uint8]
-
-
-class AttackedImages(NamedTuple):
-    """The adversarial images of N source images: `pixels` (N, S, S, channels), float32 in [0, 1], and the columns of
-    the contract, each (N,). `snr_db` is NaN if the source image is black."""
-
-    variant: str
-    pixels: NDArray[np.float32]
-    snr_db_asked: NDArray[np.float32]
-    snr_db_before_clamp: NDArray[np.float32]
-    snr_db: NDArray[np.float32]
-    snr_db_uint8: NDArray[np.float32]
-    prediction_before: NDArray[np.int32]
-    prediction_after: NDArray[np.int32]
-
-
-class GeneratedImages(NamedTuple):
-    """Images generated for the labels of N source images: `pixels` (N, S, S, channels), uint8."""
-
-    variant: str
-    pixels: NDArray[np.uint8]
-
-
-class Scores(NamedTuple):
-    """A classifier's `predictions` (N,), the classes of N images, and `confidences` (N,), their probabilities."""
-
-    predictions: NDArray[np.int32]
-    confidences: NDArray[np.float32]
 
 
 def parquet_schema(size_px: int, channels: int, pixel_dtype: str = "uint8", attacked: bool = False) -> pa.Schema:
@@ -222,6 +184,14 @@ class AttackStatistics(_Record):
     unchanged: int
 
 
+class ChoiceStatistics(_Record):
+    """How a classifier chose the generated images of a split: `drawn` counts all images drawn, `confident` the chosen
+    ones to whose label it gives the confidence that was asked for."""
+
+    drawn: NonNegativeInt
+    confident: NonNegativeInt
+
+
 class Manifest(_Record):
     """A variant's settings, origin and contents; it suffices to decide whether its folder can be used."""
 
@@ -235,6 +205,7 @@ class Manifest(_Record):
     source: dict[str, Any]
     made_by: dict[str, str]
     attack: dict[Split, AttackStatistics] | None = Field(default=None, exclude_if=lambda attack: attack is None)
+    chosen: dict[Split, ChoiceStatistics] | None = Field(default=None, exclude_if=lambda chosen: chosen is None)
     groups_per_class: dict[Split, dict[NonNegativeInt, NonNegativeInt]] | None = Field(
         default=None, exclude_if=lambda groups: groups is None
     )

@@ -27,6 +27,7 @@ from pipelines.store.attacked_images import attack_statistics
 from pipelines.store.cell_rows import CellRows
 from pipelines.store.contents import check_files
 from pipelines.store.folders import lock_folder, staging_folder, swap, write_durably
+from pipelines.store.generated_images import choice_statistics
 from pipelines.store.part_files import PartFile, by_part
 from pipelines.store.schema import HUGGING_FACE_NAME, MANIFEST_NAME, Cell, Manifest, Part, Split, hugging_face_config
 from pipelines.store.statistics import Tally
@@ -271,5 +272,6 @@ def _manifest(
         source=dict(plan.source),
         made_by=dict(plan.made_by),
         attack=attack_statistics(tallies),
+        chosen=choice_statistics(tallies),
         groups_per_class=plan.groups_per_class and {split: dict(own) for split, own in plan.groups_per_class.items()},
     )

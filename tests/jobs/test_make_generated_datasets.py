@@ -17,8 +17,9 @@ from small_datasets import Small
 from pipelines.errors import StreamError
 from pipelines.settings import load
 from pipelines.store.schema import Cell, Manifest
+from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.variants import variants_of
-from training.executors.generated_datasets import GeneratedDatasets, prepare_generated
+from training.executors.generated_datasets import GeneratedDatasets, open_judge, prepare_generated
 from training.gans.trained import TrainedGan
 from training.streams.stream import Data, open_stream
 from training.tracking import find_models
@@ -37,8 +38,10 @@ def make(spark: SparkSession, make_generated_datasets: ModuleType, repository: P
         arguments = [f"model={folder / 'gan.pt'}", f"data.root={root}", "batch_size=16", *overrides]
         settings = load(GeneratedDatasets, repository / "conf" / "make_generated_datasets.yaml", arguments)
         (found,) = find_models([settings.model])
-        plan = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")))
-        make_generated_datasets.make(spark, settings, plan, Console(file=sys.stdout, width=500))
+        console = Console(file=sys.stdout, width=500)
+        judge = open_judge(settings, gan, console)
+        plan = prepare_generated(settings, found, TrainedGan.read(found.path, torch.device("cpu")), judge)
+        make_generated_datasets.make(spark, settings, plan, console)
         return Cell("crop_or_pad", SIGNS.size_px, "clean").folder(root).parent
 
     return run_body
@@ -80,6 +83,80 @@ def test_every_byte_is_the_same_on_any_partitioning(make: Make, made: Path, tmp_
     manifests = [Manifest.read(folder / "variant=gan-conditional") for folder in (made, again)]
     first, second = (manifest and manifest.model_copy(update={"made_by": {}}) for manifest in manifests)
     assert first is not None and first == second
+
+
+CONFIDENCE = 0.023
+"""Which `some_classifier` gives some of the images of class 0 of `varied_gan`, and none of class 1."""
+
+
+def some_classifier() -> Classifier:
+    classifier = untrained_gans.classifier()
+    with torch.no_grad():
+        for parameter in list(classifier.network.parameters())[-2:]:
+            parameter.mul_(3)
+    return classifier
+
+
+def varied_gan() -> TrainedGan:
+    gan = untrained_gans.gan()
+    with torch.no_grad():
+        for parameter in gan.generator.parameters():
+            parameter.mul_(2)
+    return gan
+
+
+@pytest.fixture(scope="module")
+def chosen(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chosen")
+    some_classifier().write(folder / "classifier.pt")
+    choose = f"choose={{classifier: {folder / 'classifier.pt'}, confidence: {CONFIDENCE}, tries: 3}}"
+    return make(folder, varied_gan(), choose, "partitions=2")
+
+
+def test_the_manifest_counts_what_a_classifier_chose(chosen: Path) -> None:
+    classifier = some_classifier()
+    stored = rows(chosen / "variant=gan-conditional", "uint8")
+    images = torch.from_numpy(np.stack([row["image"] for row in stored])).permute(0, 3, 1, 2) / 255
+    labels = torch.tensor([row["label"] for row in stored])
+    with torch.no_grad():
+        sure = classifier.network(images).softmax(1)[torch.arange(75), labels]
+    manifest = Manifest.read(chosen / "variant=gan-conditional")
+    assert manifest is not None and manifest.chosen is not None
+    counted = manifest.chosen["train"]
+    assert counted.confident == int((sure >= CONFIDENCE).sum())
+    assert 0 < counted.confident < 75 < counted.drawn <= 3 * 75
+    expected = {"classifier": classifier.digest, "confidence": CONFIDENCE, "tries": 3}
+    assert manifest.fingerprint["chosen"] == expected
+    assert manifest.source["classifier"]["digest"] == classifier.digest
+
+
+def test_a_choice_says_how_often_it_was_confident(
+    chosen: Path, make_generated_datasets: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, folder = chosen.parents[1], chosen.parents[2]
+    choose = f"choose={{classifier: {folder / 'classifier.pt'}, confidence: {CONFIDENCE}, tries: 3}}"
+    arguments = [f"model={folder / 'gan.pt'}", f"data.root={root}", "batch_size=16", choose]
+    assert make_generated_datasets.main(arguments) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    manifest = Manifest.read(chosen / "variant=gan-conditional")
+    assert manifest is not None and manifest.chosen is not None
+    counted = manifest.chosen["train"]
+    assert "was there already, unchanged" in out
+    assert f"the classifier is confident of {counted.confident} of 75 images" in out
+    assert f"the other {75 - counted.confident} are the best of their draws" in out
+
+
+def test_a_classifier_of_another_size_is_refused(
+    make_generated_datasets: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SIGNS.write(tmp_path / "signs")
+    untrained_gans.gan().write(tmp_path / "gan.pt")
+    untrained_gans.classifier(size_px=10).write(tmp_path / "classifier.pt")
+    arguments = [f"model={tmp_path / 'gan.pt'}", f"data.root={tmp_path / 'signs'}"]
+    assert make_generated_datasets.main([*arguments, f"choose.classifier={tmp_path / 'classifier.pt'}"]) == 2
+    error = capsys.readouterr().err
+    assert "is for images of 10 px, but the generator makes images of 8 px" in error
+    assert "data.size_px=8" in error
 
 
 def test_generated_images_are_mixed_with_clean_ones_while_validation_stays_real(made: Path) -> None:

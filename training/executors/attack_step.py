@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pipelines.settings import choose
-from pipelines.store.schema import AttackedImages, SourceImages
+from pipelines.store.image_batches import AttackedImages, SourceImages
 from training.attacks import (
     ATTACKS,
     Attack,

@@ -1,13 +1,13 @@
 """The settings of jobs/make_generated_datasets.py, and the plan that is made from them."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from rich.console import Console
 
 from pipelines.errors import SettingsError
 from pipelines.settings import LocalPath, PathOrName, Settings
@@ -16,18 +16,18 @@ from pipelines.store.schema import (
     FORMAT_VERSION,
     GENERATED,
     Cell,
-    GeneratedImages,
     Manifest,
-    SourceImages,
     Split,
 )
 from pipelines.store.shown import Shown
+from training.classifiers.opening import OpenedModel, open_models, stored
+from training.executors.generator_step import ShippedChoice, ShippedGan
 from training.gans.latents import NoiseImages
 from training.gans.trained import TrainedGan
 from training.streams.open_split import SAME_IN_ALL_VARIANTS, OpenSplit, open_split
 from training.tracking import FoundModel
 
-__all__ = ["GeneratedDatasets", "GenerationPlan", "ShippedGan", "SourceData", "prepare_generated"]
+__all__ = ["GeneratedDatasets", "GenerationPlan", "SourceData", "open_judge", "prepare_generated"]
 
 SPLIT: Split = "train"
 
@@ -41,6 +41,15 @@ class SourceData(Settings):
     verify: bool = False
 
 
+class Choosing(Settings):
+    """Each image is drawn again until `classifier` gives its label a probability of at least `confidence`, at most
+    `tries` times; of an image of which it never is that sure, the draw is kept of which it is surest."""
+
+    classifier: PathOrName
+    confidence: float = Field(default=0.9, gt=0, le=1)
+    tries: int = Field(default=8, ge=1)
+
+
 class GeneratedDatasets(Settings):
     """An image of `model` for each training image, with its label: variant=gan-<name>; `name` is by default the kind of
     the GAN. `batch_size` images are drawn at a time, which affects the images. `partitions`, the number of Spark tasks,
@@ -49,6 +58,7 @@ class GeneratedDatasets(Settings):
     model: PathOrName
     name: str | None = Field(default=None, pattern=r"^[a-z0-9_]+$")
     data: SourceData
+    choose: Choosing | None = None
     seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=128, ge=1)
     compression: Literal["none", "zstd"] = "zstd"
@@ -61,6 +71,7 @@ class GenerationPlan:
 
     found: FoundModel
     gan: TrainedGan
+    judge: OpenedModel | None
     source: OpenSplit
     cell: Cell
     fingerprint: dict[str, Any]
@@ -82,12 +93,43 @@ class GenerationPlan:
     def about(self) -> dict[str, Any]:
         """Facts for the manifest that do not affect any byte."""
         model = {"name": self.found.name, "run": self.found.run_id, "digest": self.gan.digest}
-        return {"content_digest": self.manifest.content_digest, "model": model}
+        about = {"content_digest": self.manifest.content_digest, "model": model}
+        if self.judge:
+            found, classifier = self.judge
+            about["classifier"] = {"name": found.name, "run": found.run_id, "digest": classifier.digest}
+        return about
+
+    def write_files(self, folder: Path) -> list[Path]:
+        """Writes the generator, and the classifier if one chooses, for executors."""
+        files = [folder / f"{folder.name}.pt"]  # a session accepts each name only once
+        self.gan.write(files[0])
+        if self.judge:
+            files.append(folder / f"{folder.name}-classifier{self.judge.classifier.suffix}")
+            self.judge.classifier.write(files[1])
+        return files
+
+    def shipped(self, settings: GeneratedDatasets, files: Sequence[Path], noise_images: NoiseImages) -> ShippedGan:
+        """What executors need besides these files."""
+        choose = settings.choose
+        choice = ShippedChoice(files[1].name, choose.confidence, choose.tries) if choose else None
+        return ShippedGan(files[0].name, self.cell.variant, settings.seed, settings.batch_size, noise_images, choice)
 
 
-def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: TrainedGan) -> GenerationPlan:
-    """Opens the clean images. Raises StreamError, and SettingsError if the generator is unconditional or lacks
-    classes."""
+def open_judge(settings: GeneratedDatasets, gan: TrainedGan, console: Console) -> OpenedModel | None:
+    """The classifier that chooses among draws, if one does."""
+    if settings.choose is None:
+        return None
+    data = settings.data
+    images = stored(str(data.root), data.geometry, gan.shape.size_px)
+    (judge,) = open_models([settings.choose.classifier], torch.device("cpu"), images, console)
+    return judge
+
+
+def prepare_generated(
+    settings: GeneratedDatasets, found: FoundModel, gan: TrainedGan, judge: OpenedModel | None = None
+) -> GenerationPlan:
+    """Opens the clean images. `judge` is the classifier of settings.choose. Raises StreamError, and SettingsError if
+    the generator is unconditional or lacks classes, or if the classifier is for other images."""
     if not gan.architecture.conditional:
         raise SettingsError(
             f"model={settings.model}: {gan.architecture.kind} is not conditional, so its images have no labels"
@@ -99,6 +141,8 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
         raise SettingsError(
             f"model={settings.model}: was not trained on classes {unknown}, which are in {settings.data.root}"
         )
+    if judge:
+        _check_judge(judge, gan, manifest)
     shown = Shown("gan", settings.name or gan.architecture.kind)
     fingerprint = {
         "format_version": FORMAT_VERSION,
@@ -110,39 +154,21 @@ def prepare_generated(settings: GeneratedDatasets, found: FoundModel, gan: Train
         "compression": settings.compression,
         **shown.facts,
     }
+    if settings.choose and judge:
+        fingerprint["chosen"] = {
+            "classifier": judge.classifier.digest, "confidence": settings.choose.confidence,
+            "tries": settings.choose.tries,
+        }  # fmt: skip
     cell = Cell(settings.data.geometry, gan.shape.size_px, shown.variant)
-    return GenerationPlan(found, gan, source, cell, fingerprint)
+    return GenerationPlan(found, gan, judge, source, cell, fingerprint)
 
 
-@dataclass(frozen=True)
-class ShippedGan:
-    """A generator as plain data on its way to an executor; `file` is the name of its file among those of the
-    session."""
-
-    file: str
-    variant: str
-    seed: int
-    batch_size: int
-    noise_images: NoiseImages
-
-    def __call__(self, files: Path, threads: int, gpu: str | None) -> Callable[[SourceImages], list[GeneratedImages]]:
-        """Called on an executor, with `threads` threads on its CPU, where the same generator draws the same images
-        everywhere."""
-        torch.set_num_threads(threads)
-        gan = TrainedGan.read(files / self.file, torch.device("cpu"), self.noise_images)
-        return lambda source: [GeneratedImages(self.variant, _drawn(gan, source, self.seed, self.batch_size).numpy())]
-
-
-def _drawn(gan: TrainedGan, source: SourceImages, seed: int, batch_size: int) -> torch.Tensor:
-    """(N, S, S, 3), uint8: the draws for a batch are a function of the seed and of its first image's id."""
-    parts = []
-    for start in range(0, len(source.labels), batch_size):
-        rows = slice(start, start + batch_size)
-        digest = hashlib.sha256(f"{seed}\0{source.image_ids[start]}".encode()).digest()
-        draw = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
-        images = torch.from_numpy(source.pixels[rows]).permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        made = gan.sample(torch.tensor(source.labels[rows], dtype=torch.int64), draw, images)
-        if not made.isfinite().all():
-            raise SettingsError("the generator makes images that are not finite; train it again")
-        parts.append(made.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1))
-    return torch.cat(parts).contiguous()
+def _check_judge(judge: OpenedModel, gan: TrainedGan, manifest: Manifest) -> None:
+    name, classifier = judge.found.name, judge.classifier
+    if classifier.shape.size_px != gan.shape.size_px:
+        raise SettingsError(
+            f"choose.classifier: {name} is for images of {classifier.shape.size_px} px, but the generator makes images "
+            f"of {gan.shape.size_px} px; train a classifier with data.size_px={gan.shape.size_px}"
+        )
+    if difference := classifier.difference(manifest.card):
+        raise SettingsError(f"choose.classifier: {name} {difference}; choose one that was trained on this dataset")

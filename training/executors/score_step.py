@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.store.schema import Scores
+from pipelines.store.image_batches import Scores
 from training.executors.errors import ExecutorError
 from training.executors.task_device import read_network, task_device
 

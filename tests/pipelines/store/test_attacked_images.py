@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.store.attacked_images import AttackedRows, AttackTally, attack_statistics
-from pipelines.store.schema import MEASURED, AttackedImages, SourceImages, parquet_schema, row_digest
+from pipelines.store.image_batches import AttackedImages, SourceImages
+from pipelines.store.schema import MEASURED, parquet_schema, row_digest
 from pipelines.store.statistics import Tally
 
 SIZE_PX = 6

@@ -10,7 +10,7 @@ from small_runs import recipe
 
 from pipelines.datasets.mnist import Mnist
 from pipelines.errors import SettingsError
-from pipelines.store.schema import SourceImages
+from pipelines.store.image_batches import SourceImages
 from training.attacks.fgsm import Fgsm
 from training.attacks.snr import SnrDb
 from training.augmentation.augmentation import Augmentation

@@ -6,7 +6,7 @@ import torch
 from attacked_networks import CLASSES, SIZE_PX, discs, small_cnn
 from torch import nn
 
-from pipelines.store.schema import SourceImages
+from pipelines.store.image_batches import SourceImages
 from training.attacks import AttackError, Eps, LabelledImages, SnrDb
 from training.attacks.fgsm import Fgsm
 from training.attacks.pgd import Pgd

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 import untrained_gans
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from small_datasets import Small
+from torch import nn
 
 from pipelines.errors import SettingsError, StreamError
-from pipelines.store.schema import SourceImages
-from training.executors.generated_datasets import GeneratedDatasets, ShippedGan, SourceData, prepare_generated
+from pipelines.store.image_batches import SourceImages
+from training.executors.generated_datasets import GeneratedDatasets, SourceData, prepare_generated
+from training.executors.generator_step import GeneratorStep, ShippedChoice, ShippedGan
 from training.gans.trained import TrainedGan
 from training.streams.stream import Data, open_stream
 from training.tracking import FoundModel
@@ -44,6 +47,47 @@ def test_a_batch_depends_only_on_its_first_images_id(tmp_path: Path) -> None:
     rest = SourceImages(*(values[16:] for values in images))
     np.testing.assert_array_equal(step(rest)[0].pixels, whole.pixels[16:])
     assert len({image.tobytes() for image in whole.pixels}) == 40
+
+
+class SureOfRed(nn.Module):
+    """Gives class 0, the label of all images here, more the redder an image is."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        red = images[:, 0].mean((1, 2)) - images[:, 1:].mean((1, 2, 3))
+        return torch.stack([40 * red, torch.zeros_like(red)], 1)
+
+
+def test_an_image_is_drawn_again_until_the_classifier_is_confident_of_its_label() -> None:
+    images = source(40)._replace(labels=np.zeros(40, np.int32))
+    gan, network = untrained_gans.gan(), SureOfRed()
+
+    def step(tries: int, confidence: float) -> GeneratorStep:
+        choice = ShippedChoice("classifier.pt", confidence, tries)
+        return GeneratorStep(
+            gan, ShippedGan("gan.pt", "gan-mine", 0, 16, lambda *_: np.zeros(0, np.uint8), choice), network
+        )
+
+    def sure(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
+        return network(values).softmax(1)[:, 0].numpy()
+
+    (first,) = GeneratorStep(gan, step(1, 0.5).shipped, None)(images)
+    assert first.chosen is None
+    confidence = float(np.quantile(sure(first.pixels), 0.7))
+    kept = sure(first.pixels) >= confidence
+    surest = sure(first.pixels)
+    for tries in (1, 2, 4):
+        (made,) = step(tries, confidence)(images)
+        assert made.chosen is not None
+        draws, confident = made.chosen
+        np.testing.assert_array_equal(confident, sure(made.pixels) >= confidence)
+        np.testing.assert_array_equal(made.pixels[kept], first.pixels[kept])
+        assert (draws[kept] == 1).all()
+        assert (draws[~confident] == tries).all()
+        assert (sure(made.pixels) >= surest).all()
+        surest = sure(made.pixels)
+    assert kept.sum() < confident.sum() < 40
+    assert set(draws) == {1, 2, 3, 4}
 
 
 def test_a_variant_of_training_images_alone_is_mixed_with_one_of_all_splits(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_attacks import SIZE_PX, classifier
 
-from pipelines.store.schema import SourceImages
+from pipelines.store.image_batches import SourceImages
 from training.attacks import AttackError
 from training.attacks.fgsm import Fgsm
 from training.executors.attack_step import AttackStep

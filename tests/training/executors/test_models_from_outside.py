@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from small_attacks import SIZE_PX, classifier, write_signs
 
-from pipelines.store.schema import SourceImages
+from pipelines.store.image_batches import SourceImages
 from training.classifiers.opening import open_models, stored
 from training.executors.shipped import ShippedAttack, ShippedClassifier
 
