@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
     "commands", "console", "errors", "settings", "datasets", "noise",
-    "store.atomic_file", "store.schema", "store.shown", "store.contents", "store.recovered_groups",
+    "store.atomic_file", "store.schema", "store.image_batches", "store.shown", "store.contents", "store.recovered_groups",
 }  # fmt: skip
 """What training may import of pipelines."""
 DOORS: dict[str, set[str]] = {
