@@ -2,10 +2,11 @@
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from pipelines.errors import StreamError
@@ -19,7 +20,7 @@ from training.streams.parquet_pieces import Opener
 from training.streams.stream import Data
 from training.streams.variant_names import find_cell, names_of
 
-__all__ = ["LEVELS", "has_images", "in_order", "noise_of", "shown_of", "variants_of"]
+__all__ = ["LEVELS", "generated_variants", "has_images", "in_order", "noise_of", "shown_of", "variants_of"]
 
 LEVELS = ("min", "avg", "max")
 
@@ -28,30 +29,45 @@ def variants_of(data: Data, split: Split = "train") -> list[str]:
     """The variants under data.root at its geometry and size, in order: adversarial ones once for each network that was
     attacked, generated ones, which are for training, if they have images of `split`. Raises StreamError if the file
     system cannot be opened; a missing folder has none."""
+    found = _found(data)
+    there = [name for name, one in found.items() if GENERATED not in one.fingerprint or split in one.splits]
+    shown = {name: Shown.read(found[name].fingerprint) or Shown(name) for name in there}
+    return sorted(there, key=lambda name: (_place(shown[name]), _natural(name)))
+
+
+def generated_variants(data: Data) -> list[str]:
+    """Those of variants_of that a generator made, in order of their names. Raises StreamError."""
+    return sorted((name for name, one in _found(data).items() if GENERATED in one.fingerprint), key=_natural)
+
+
+class _Found(NamedTuple):
+    """A variant's folder: its manifest's fingerprint, and the splits that have folders."""
+
+    fingerprint: Mapping[str, Any]
+    splits: Collection[str]
+
+
+def _found(data: Data) -> dict[str, _Found]:
+    """By name."""
     try:
         filesystem, root = url_to_fs(data.root)
         folder = posixpath.join(root, Cell(data.geometry, data.size_px, CLEAN).folder(Path()).parent.as_posix())
-        paths = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
-        found = (posixpath.basename(path.rstrip("/")) for path in paths)
-        variants = [name.removeprefix("variant=") for name in found if name.startswith("variant=")]
+        variants = [name.removeprefix("variant=") for name in _names(filesystem, folder) if name.startswith("variant=")]
         cells = [Cell(data.geometry, data.size_px, variant) for variant in variants]
-        names = [name for cell in cells for name in names_of(filesystem, root, cell)]
-        folders = {
-            name: posixpath.join(
-                root, find_cell(filesystem, root, data.geometry, data.size_px, name).folder(Path()).as_posix()
-            )
-            for name in names
-        }
-        facts = {name: _fingerprint(Opener(filesystem), folders[name]) for name in names}
-        there = [
-            name
-            for name in names
-            if GENERATED not in facts[name] or filesystem.isdir(posixpath.join(folders[name], f"split={split}"))
-        ]
-        shown = {name: Shown.read(facts[name]) or Shown(name) for name in there}
-        return sorted(there, key=lambda name: (_place(shown[name]), _natural(name)))
+        found = {}
+        for name in (name for cell in cells for name in names_of(filesystem, root, cell)):
+            cell = find_cell(filesystem, root, data.geometry, data.size_px, name)
+            own = posixpath.join(root, cell.folder(Path()).as_posix())
+            splits = {one.removeprefix("split=") for one in _names(filesystem, own)}
+            found[name] = _Found(_fingerprint(Opener(filesystem), own), splits)
+        return found
     except (ImportError, OSError, ValueError) as error:
         raise StreamError(f"{data.root}: cannot be opened: {error}") from error
+
+
+def _names(filesystem: AbstractFileSystem, folder: str) -> list[str]:
+    paths = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
+    return [posixpath.basename(path.rstrip("/")) for path in paths]
 
 
 def has_images(data: Data, variant: str, split: Split) -> bool:

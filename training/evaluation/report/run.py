@@ -20,6 +20,7 @@ from training.evaluation.report.contract import Gate, Section
 from training.evaluation.report.curves import find_failures, threshold_section
 from training.evaluation.report.data_card import data_section
 from training.evaluation.report.gates import find_gates, gate_section, leaks_of
+from training.evaluation.report.generated import generated_section
 from training.evaluation.report.hazards import hazard_section
 from training.evaluation.report.looks import look_section
 from training.evaluation.report.matrix import matrix_section
@@ -75,6 +76,8 @@ def make_report(
         if settings.saliency.images:
             shown = {name: settings.data_at(model.classifier.shape.size_px) for name, model in models.items()}
             sections.append(look_section(subjects, failures, models, settings.saliency, shown, settings.split))
+        if settings.generated and (made := generated_section(subjects, models, data, settings.generated, device)):
+            sections.append(made)
         sections.append(abstention_section(subjects))
         if attacks := attack_section(subjects, result.curves, result.flags):
             sections.append(attacks)
