@@ -11,13 +11,13 @@ RUN /tmp/install.sh && python3 -m venv /opt/uv && /opt/uv/bin/pip install --no-c
 ENV UV_PROJECT_ENVIRONMENT=/opt/roadsign/env UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 WORKDIR /build
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-install-project --no-cache
+RUN /opt/uv/bin/uv sync --frozen --no-dev --extra s3 --no-install-project --no-cache
 COPY pipelines pipelines
 COPY training training
 COPY roadsign roadsign
 COPY jobs jobs
 COPY conf conf
-RUN /opt/uv/bin/uv sync --frozen --no-dev --no-editable --no-cache
+RUN /opt/uv/bin/uv sync --frozen --no-dev --extra s3 --no-editable --no-cache
 
 FROM ${BASE_IMAGE}
 ARG BASE_IMAGE

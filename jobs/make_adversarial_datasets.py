@@ -32,7 +32,7 @@ CONFIG = Path(__file__).parents[1] / "conf" / "make_adversarial_datasets.yaml"
 def make(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, console: Console) -> None:
     """Makes the variants that are missing or out of date."""
     root = settings.data.root
-    with writer.locked(root), tempfile.TemporaryDirectory() as folder:
+    with writer.locked(root) as lease, tempfile.TemporaryDirectory() as folder:
         outdated = writer.outdated(root, plan.fingerprints, settings.data.verify)
         report.announce_replacements(console, root, outdated, settings.data.verify)
         report.warn_of_small_disk(console, root, outdated, plan.counts, plan.manifest.card.channels)
@@ -43,9 +43,9 @@ def make(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, c
         attack = ShippedAttack(name, describe(plan.attack), strengths, settings.seed, settings.batch_size)
         facts = {**made_by(settings.batch_id), "torch": str(torch.__version__)}
         output = writer.Plan(
-            root, plan.manifest.card, outdated, plan.counts, plan.about(), facts, 1, settings.compression
+            root, plan.manifest.card, outdated, plan.counts, plan.about(), facts, 1, settings.compression, lease=lease
         )
-        frame = row_groups_frame(spark, plan.row_groups, settings.partitions)
+        frame = row_groups_frame(spark, root, plan.row_groups, settings.partitions)
         writer.write_datasets(frame, make_attacker(attack), output)
 
 

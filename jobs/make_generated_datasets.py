@@ -35,7 +35,7 @@ NOISES = CONFIG.parent / "noise" / "paper.yaml"
 def make(spark: SparkSession, settings: GeneratedDatasets, plan: GenerationPlan, console: Console) -> None:
     """Makes the variant, or replaces one that is out of date."""
     root, fingerprints = settings.data.root, {plan.cell: plan.fingerprint}
-    with writer.locked(root), tempfile.TemporaryDirectory() as folder:
+    with writer.locked(root) as lease, tempfile.TemporaryDirectory() as folder:
         report.announce_replacements(console, root, fingerprints, settings.data.verify)
         report.warn_of_small_disk(console, root, fingerprints, plan.counts, plan.manifest.card.channels)
         files = plan.write_files(Path(folder))
@@ -44,9 +44,10 @@ def make(spark: SparkSession, settings: GeneratedDatasets, plan: GenerationPlan,
         gan = plan.shipped(settings, files, NoiseLevels.read(NOISES))
         facts = {**made_by(), "torch": str(torch.__version__)}
         output = writer.Plan(
-            root, plan.manifest.card, fingerprints, plan.counts, plan.about(), facts, 1, settings.compression
-        )
-        frame = row_groups_frame(spark, plan.row_groups, settings.partitions)
+            root, plan.manifest.card, fingerprints, plan.counts, plan.about(), facts, 1, settings.compression,
+            lease=lease,
+        )  # fmt: skip
+        frame = row_groups_frame(spark, root, plan.row_groups, settings.partitions)
         writer.write_datasets(frame, make_generator(gan), output)
 
 

@@ -30,7 +30,7 @@ CONFIG = Path(__file__).parents[1] / "conf" / "make_noisy_datasets.yaml"
 def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console: Console) -> None:
     """Makes the variants that are missing or out of date."""
     root = settings.dataset_folder
-    with writer.locked(root):
+    with writer.locked(root) as lease:
         refuse_other_dataset(root, settings.dataset, listing)
         source = prepare_source(spark, listing, settings)
         table = writer.write_rejected(root, source.rejected)
@@ -43,7 +43,7 @@ def make(spark: SparkSession, listing: Listing, settings: NoisyDatasets, console
             report.warn_of_small_disk(console, root, outdated, source.counts, listing.card.channels)
             plan = writer.Plan(
                 root, listing.card, outdated, source.counts, source.summary(), made_by(settings.batch_id),
-                settings.images_per_row_group, settings.compression, source.groups_per_class,
+                settings.images_per_row_group, settings.compression, source.groups_per_class, lease=lease,
             )  # fmt: skip
             rendering = settings.rendering(listing.card.channels).only(outdated)
             render = make_renderer(rendering, source.readers)

@@ -36,7 +36,7 @@ def plan(settings: Retrain, arguments: Sequence[str]) -> RetrainingPlan:
     return RetrainingPlan(
         settings=settings,
         jobs=JOBS,
-        root=datasets.dataset_folder,
+        root=settings.output_root / datasets.dataset.dataset_name,
         variants=tuple(datasets.chosen),
         listing=listing,
         code=code_digest(),

@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from upath import UPath
 
 __all__ = ["Types", "is_text", "keys_of", "types_at", "types_of"]
 
@@ -45,7 +46,7 @@ def is_text(types: Types, or_list: bool = False) -> bool:
     """Whether only text, or a path, or None, or with `or_list` a list of text, is declared."""
     given = [one for one in types if one is not NoneType]
     return bool(given) and all(
-        one in (str, Path)
+        one in (str, Path, UPath)
         or (get_origin(one) is Literal and all(isinstance(value, str) for value in get_args(one)))
         or (or_list and _is(one, Sequence) and is_text(types_of(get_args(one)[0])))
         for one in given

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["expand_home", "read_path"]
+__all__ = ["expand_home", "read_path", "scheme_of"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 """At least two letters. Hadoop accepts hdfs:/x for hdfs://host/x, and users write file:/x."""
@@ -17,6 +17,12 @@ def expand_home(text: str) -> str:
     if text.startswith("~") and expanded == text:
         raise ValueError(f"there is no home folder {text.partition('/')[0]}; for a folder of that name write ./{text}")
     return expanded
+
+
+def scheme_of(text: str) -> str:
+    """The scheme of a URL in lower case, or "" for a path."""
+    scheme = _SCHEME.match(text)
+    return scheme[1].lower() if scheme else ""
 
 
 def read_path(given: object) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
 from pipelines.added_later import AddedLater, decisive_values
 from pipelines.argument_forms import refuse_other_forms
@@ -28,15 +28,18 @@ from pipelines.layers import (
     replacing,
 )
 from pipelines.local_paths import expand_home, read_path
+from pipelines.places import Place, read_place
 from pipelines.problems import describe_problems, expected, key_of
 
 __all__ = [
-    "AddedLater", "LocalPath", "PathOrName", "Settings", "build_member", "choose", "decisive_values", "describe",
-    "expected", "load", "parse_arguments", "plain_yaml", "to_yaml",
+    "AddedLater", "LocalPath", "PathOrName", "Settings", "StorePath", "build_member", "choose", "decisive_values",
+    "describe", "expected", "load", "parse_arguments", "plain_yaml", "to_yaml",
 ]  # fmt: skip
 
 LocalPath = Annotated[Path, PlainValidator(read_path)]
 """A local path: a leading ~ is the home folder, file:///path is /path, other schemes are refused."""
+StorePath = Annotated[Place, PlainValidator(read_place), PlainSerializer(str, return_type=str)]
+"""A path as LocalPath, or the URL of a folder in an object store: s3://bucket/folder."""
 PathOrName = Annotated[str, AfterValidator(expand_home)]
 """A path, in which a leading ~ is the home folder, or a URL, or another name."""
 

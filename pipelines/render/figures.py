@@ -1,8 +1,8 @@
 """Figures that show the contents of a dataset; they are saved next to it."""
 
+import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipelines.noise import Image
+from pipelines.places import Place, open_to_read
 from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.store.atomic_file import put
 from pipelines.store.schema import CLEAN, Cell, Manifest, Split
 from pipelines.store.shown import NONE, Shown
 
 __all__ = ["draw_figures", "noise_levels"]
 
 
-def draw_figures(root: Path, settings: NoisyDatasets) -> list[Path]:
+def draw_figures(root: Place, settings: NoisyDatasets) -> list[Place]:
     """Draws the paper's Figure 4 (noises and levels), Figure 5 (images per class) and one sample per class, at the
     largest size, in root/geometry=…/_figures. Parquet readers skip folders whose names begin with an underscore."""
     size_px = max(settings.sizes_px)
@@ -34,28 +36,29 @@ def draw_figures(root: Path, settings: NoisyDatasets) -> list[Path]:
         f"one_sample_per_class-{size_px}px.png": _one_sample_per_class(folders[reference], class_names),
     }
     target = folders[reference].parents[1] / "_figures"
-    target.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        figure.savefig(target / f".{name}", format="png", dpi=100, bbox_inches="tight")
-        (target / f".{name}").replace(target / name)
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=100, bbox_inches="tight")
+        put(target / name, image.getvalue())
     return [target / name for name in figures]
 
 
-def _images(folder: Path, split: str | None = None) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+def _images(folder: Place, split: str | None = None) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
     """Yields the labels and images (N, S, S, channels) of each row group."""
     manifest = Manifest.read(folder)
     assert manifest is not None, folder
     for part in manifest.parts:
         if split in (None, part.split):
-            file = pq.ParquetFile(folder / part.path, page_checksum_verification=True)
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, columns=["label", "image"])
-                pixels = np.stack([np.frombuffer(image.as_buffer(), np.uint8) for image in rows["image"]])
-                side = int((pixels.shape[1] // manifest.card.channels) ** 0.5)
-                yield rows["label"].to_pylist(), pixels.reshape(-1, side, side, manifest.card.channels)
+            with open_to_read(folder / part.path) as raw:
+                file = pq.ParquetFile(raw, page_checksum_verification=True)
+                for group in range(file.num_row_groups):
+                    rows = file.read_row_group(group, columns=["label", "image"])
+                    pixels = np.stack([np.frombuffer(image.as_buffer(), np.uint8) for image in rows["image"]])
+                    side = int((pixels.shape[1] // manifest.card.channels) ** 0.5)
+                    yield rows["label"].to_pylist(), pixels.reshape(-1, side, side, manifest.card.channels)
 
 
-def noise_levels(folders: Mapping[str, Path], split: Split) -> Figure:
+def noise_levels(folders: Mapping[str, Place], split: Split) -> Figure:
     """A row per noise and a column per level, after clean, as the manifests in `folders` (by variant) record them.
     Shows the brightest image of the first row group."""
     variants = {_shown(folder): variant for variant, folder in folders.items()}
@@ -74,7 +77,7 @@ def noise_levels(folders: Mapping[str, Path], split: Split) -> Figure:
     return figure
 
 
-def _shown(folder: Path) -> Shown:
+def _shown(folder: Place) -> Shown:
     manifest = Manifest.read(folder)
     shown = None if manifest is None else Shown.read(manifest.fingerprint)
     assert shown is not None, folder
@@ -96,7 +99,7 @@ def _images_per_class(manifest: Manifest, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def _one_sample_per_class(folder: Path, class_names: Sequence[str]) -> Figure:
+def _one_sample_per_class(folder: Place, class_names: Sequence[str]) -> Figure:
     samples: dict[int, Image] = {}
     for labels, images in _images(folder):
         for label, image in zip(labels, images, strict=True):

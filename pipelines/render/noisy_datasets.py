@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
@@ -10,8 +9,9 @@ from pydantic import Field, PlainSerializer, PlainValidator, field_validator, mo
 from pipelines.datasets import DATASETS, DatasetCard, ImageSource, detect_kind
 from pipelines.geometry import GEOMETRIES, Geometry
 from pipelines.noise import NOISES, Noise
+from pipelines.places import Place
 from pipelines.render.rendering import Rendering
-from pipelines.settings import LocalPath, Settings, build_member, choose, describe
+from pipelines.settings import Settings, StorePath, build_member, choose, describe
 from pipelines.store.schema import CLEAN, FORMAT_VERSION, SPLITS, Cell, Split
 from pipelines.store.shown import Shown
 
@@ -61,7 +61,7 @@ class NoisyDatasets(Settings):
     their manifests. `batch_id` identifies the retraining that the run belongs to, and is recorded in the manifests."""
 
     dataset: Annotated[ImageSource, PlainValidator(_dataset), PlainSerializer(describe)]
-    output_root: LocalPath
+    output_root: StorePath
     geometry: Annotated[Geometry, PlainValidator(lambda given: choose(GEOMETRIES, given)), PlainSerializer(describe)]
     sizes_px: tuple[Annotated[int, Field(ge=8, le=512)], ...] = Field(min_length=1)
     noise: Annotated[
@@ -114,7 +114,7 @@ class NoisyDatasets(Settings):
         return [Cell(self.geometry.kind, size, variant) for size in self.sizes_px for variant in self.chosen]
 
     @property
-    def dataset_folder(self) -> Path:
+    def dataset_folder(self) -> Place:
         return self.output_root / self.dataset.dataset_name
 
     def rendering(self, channels: int) -> Rendering:

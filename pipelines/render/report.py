@@ -13,6 +13,7 @@ from rich.table import Table
 
 from pipelines.commands import as_typed
 from pipelines.datasets import SyntheticSigns
+from pipelines.places import Place
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import to_yaml
 from pipelines.store.schema import Cell, Manifest, Split
@@ -62,9 +63,11 @@ def print_plan(console: Console, settings: NoisyDatasets) -> None:
 
 
 def warn_of_small_disk(
-    console: Console, root: Path, cells: Iterable[Cell], counts: Mapping[Split, int], channels: int
+    console: Console, root: Place, cells: Iterable[Cell], counts: Mapping[Split, int], channels: int
 ) -> None:
-    """Warns if the uncompressed pixels would not fit on the disk."""
+    """Warns if the uncompressed pixels would not fit on the disk, where the root is on one."""
+    if not isinstance(root, Path):
+        return
     need = sum(sum(counts.values()) * cell.image_bytes(channels) for cell in cells)
     free = shutil.disk_usage(root).free
     if need > free:
@@ -75,7 +78,7 @@ def warn_of_small_disk(
 
 
 def announce_replacements(
-    console: Console, root: Path, fingerprints: Mapping[Cell, Mapping[str, Any]], verify: bool = False
+    console: Console, root: Place, fingerprints: Mapping[Cell, Mapping[str, Any]], verify: bool = False
 ) -> None:
     """Says which existing datasets will be replaced, and why: the settings in which they differ, or their damage."""
     changes: Counter[str] = Counter()
@@ -98,7 +101,7 @@ def announce_replacements(
         console.print(f"{datasets} datasets will be replaced: {change}")
 
 
-def print_datasets(console: Console, root: Path, cells: Sequence[Cell]) -> None:
+def print_datasets(console: Console, root: Place, cells: Sequence[Cell]) -> None:
     """Prints a table with one row per variant, from the manifests."""
     console.print(f"{root}/geometry={cells[0].geometry}")
     table = Table(box=SIMPLE_HEAD, padding=0)
@@ -137,7 +140,7 @@ def _add_names(table: Table, heading: str, names: Iterable[str]) -> None:
     table.add_column(heading, no_wrap=True, min_width=max(map(len, names), default=0))
 
 
-def print_attacks(console: Console, root: Path, cells: Sequence[Cell]) -> None:
+def print_attacks(console: Console, root: Place, cells: Sequence[Cell]) -> None:
     """Prints a table with one row per adversarial variant and split, from the manifests. Ratios are means over images;
     "kept" counts the images that the attack left unchanged."""
     console.print(f"{cells[0].folder(root).parents[1]}, attacked: {cells[0].attacked}")

@@ -15,12 +15,14 @@ from pipelines.datasets import Containers, FileReader, ImageSource, Location, Un
 from pipelines.errors import SourceError
 from pipelines.geometry import Roi
 from pipelines.noise import Image
+from pipelines.places import Place, full_name, open_to_read, read_place
 from pipelines.render.rendering import Original, Rendering
 from pipelines.store.attacked_images import AttackedRows
 from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.contents import pixels_of
 from pipelines.store.generated_images import GeneratedRows
 from pipelines.store.image_batches import AttackedImages, GeneratedImages, SourceImages
+from pipelines.store.part_files import number_of
 from pipelines.store.schema import Split
 
 __all__ = [
@@ -163,13 +165,13 @@ class RowGroup(NamedTuple):
 
 
 def row_groups_frame(
-    spark: SparkSession, row_groups: Sequence[tuple[Split, str, int, int]], partitions: int | None
+    spark: SparkSession, root: Place, row_groups: Sequence[tuple[Split, str, int, int]], partitions: int | None
 ) -> DataFrame:
-    """For writer.write_datasets: one row per (split, file, row group number, rows) of the source dataset, in
+    """For writer.write_datasets: one row per (split, file, row group number, rows) of the source dataset in `root`, in
     `partitions` partitions, by default one per file."""
     parts = {path: part for part, path in enumerate(dict.fromkeys(path for _, path, *_ in row_groups))}
     frame_rows = [
-        RowGroup(split, parts[path], int(Path(path).stem.rpartition("-")[2]), number, str(Path(path).absolute()), rows)
+        RowGroup(split, parts[path], number_of(path), number, full_name(root, path), rows)
         for split, path, number, rows in row_groups
     ]
     return partition_by_part(rows_frame(spark, RowGroup, frame_rows), partitions or len(parts))
@@ -223,7 +225,7 @@ def _make_cell_rows(
 
 def _source_images(path: str, number: int, rows: int) -> SourceImages:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_to_read(read_place(path)) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
             size_px, channels = (int(file.schema_arrow.metadata[name]) for name in (b"size_px", b"channels"))
             columns = ["image_id", "label", "group", "image"]
             table = file.read_row_group(number, columns=columns, use_threads=False)[:rows]

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines.datasets import ImageSource, Listing, Rejected, SourceImage
 from pipelines.datasets.splits import Duplicates, find_duplicates, training_groups, validation_groups
 from pipelines.errors import SourceError, StoreError
+from pipelines.places import Place, refusing_store_errors
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.spark.frames import ReaderFactory, partition_by_part, rows_frame, with_pixel_digest
 from pipelines.store.schema import MANIFEST_NAME, SPLITS, Manifest, Split
@@ -25,6 +26,8 @@ __all__ = [
     "refuse_other_dataset",
     "refuse_unusable",
 ]
+
+PATTERN = f"geometry=*/size_px=*/variant=*/{MANIFEST_NAME}"
 
 
 class PlacedImage(NamedTuple):
@@ -145,10 +148,12 @@ def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
     return True
 
 
-def refuse_other_dataset(root: Path, source: ImageSource, listing: Listing) -> None:
+def refuse_other_dataset(root: Place, source: ImageSource, listing: Listing) -> None:
     """Raises StoreError if `root` contains a different data set with the same name."""
-    for path in root.glob(f"geometry=*/size_px=*/variant=*/{MANIFEST_NAME}"):
-        manifest = Manifest.read(path.parent)
+    with refusing_store_errors(root):
+        folders: list[Place] = [path.parent for path in root.glob(PATTERN)]
+    for folder in folders:
+        manifest = Manifest.read(folder)
         if manifest is None or "kind" not in manifest.source:
             continue
         about = manifest.source
@@ -161,7 +166,7 @@ def refuse_other_dataset(root: Path, source: ImageSource, listing: Listing) -> N
         return
 
 
-def refuse_unusable(source: Source, max_rejected_fraction: float, table: Path) -> None:
+def refuse_unusable(source: Source, max_rejected_fraction: float, table: Place) -> None:
     """Raises SourceError if too many inputs are rejected, or no image of a class or split is usable. `table` is the
     file that lists all rejected inputs."""
     inputs = len(source.rejected) + source.usable

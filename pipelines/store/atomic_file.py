@@ -5,7 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic_file"]
+from pipelines.places import Place
+
+__all__ = ["atomic_file", "put"]
 
 
 @contextlib.contextmanager
@@ -24,3 +26,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def put(path: Place, contents: bytes) -> None:
+    """The same for contents that are in memory; an object store replaces objects in one step."""
+    if isinstance(path, Path):
+        with atomic_file(path) as partial:
+            partial.write_bytes(contents)
+    else:
+        path.write_bytes(contents)

@@ -6,7 +6,6 @@ repeated rows, and a manifest that was changed."""
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from pipelines.places import Place, open_to_read
 from pipelines.store.attacked_images import AttackTally
 from pipelines.store.schema import ATTACKED, DIGEST_MODULUS, MEASURED, SPLITS, Manifest, Split, parquet_schema
 from pipelines.store.statistics import Tally
@@ -96,13 +96,13 @@ class Recount:
             self._ids.add(image_id)
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
+def check_files(folder: Place, manifest: Manifest) -> None:
     """Reads all files in a variant's folder. Raises ValueError, which says what differs from the manifest."""
     recount = Recount(manifest)
     for part in manifest.parts:
         path = folder / part.path
         try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            with open_to_read(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
                 _check_schema(file.schema_arrow, manifest)
                 for number in range(file.num_row_groups):
                     recount.add(part.split, file.read_row_group(number, use_threads=False))

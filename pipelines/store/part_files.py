@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.store.schema import Cell, Part, Split
+from pipelines.store.schema import RUN_ID, Cell, Part, Split
 
-__all__ = ["PartFile", "by_part"]
+__all__ = ["PartFile", "by_part", "number_of"]
 
 ZSTD_LEVEL = -5
 """Halves the size and takes hardly more time than no compression; higher levels gain little on noisy images."""
@@ -44,6 +44,11 @@ class PartFile:
 
     def part(self) -> Part:
         return Part(path=self.name, split=self.split, rows=self.rows, bytes=self.path.stat().st_size)
+
+
+def number_of(path: str) -> int:
+    """The number in the name of a part file, on a disk or in an object store."""
+    return int(Path(RUN_ID.sub("", path)).stem.rpartition("-")[2])
 
 
 def by_part(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

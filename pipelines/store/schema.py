@@ -22,7 +22,7 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 import pyarrow as pa
@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from pipelines.datasets.card import DatasetCard, Split
+from pipelines.places import Place, Remote, refusing_store_errors
 
 __all__ = [
     "ATTACKED", "ATTACKED_DIGITS", "CLEAN", "DIGEST_MODULUS", "FORMAT_VERSION", "GENERATED",
-    "HUGGING_FACE_NAME", "MANIFEST_NAME", "MEASURED", "SPLITS",
+    "HUGGING_FACE_NAME", "MANIFEST_NAME", "MEASURED", "RUN_DIGITS", "RUN_ID", "SPLITS",
     "AttackStatistics", "Cell", "ChoiceStatistics", "Manifest", "Part", "Split", "Spread", "VariantStatistics",
     "hugging_face_config", "parquet_schema", "row_digest",
 ]  # fmt: skip
@@ -48,6 +49,9 @@ FORMAT_VERSION = 3
 """Raised whenever the same settings and source would give different bytes, so that older datasets are made again. 2:
 Parquet pages have checksums. 3: rows have a group, manifests have a card."""
 DIGEST_MODULUS = 2**256
+RUN_DIGITS = 12
+RUN_ID = re.compile(rf"-[0-9a-f]{{{RUN_DIGITS}}}(?=\.parquet$)")
+"""In the names of part files in an object store: the first digits of the id of the run that wrote them."""
 ATTACKED = "attacked"
 """The key of an adversarial variant's folder (first digits of the weights' digest) and fingerprint (whole digest)."""
 ATTACKED_DIGITS = 12
@@ -74,7 +78,11 @@ class Cell(NamedTuple):
     variant: str
     attacked: str | None = None
 
-    def folder(self, root: Path) -> Path:
+    @overload
+    def folder(self, root: Path) -> Path: ...
+    @overload
+    def folder(self, root: Remote) -> Remote: ...
+    def folder(self, root: Place) -> Place:
         folder = root / f"geometry={self.geometry}" / f"size_px={self.size_px}" / f"variant={self.variant}"
         return folder / f"{ATTACKED}={self.attacked[:ATTACKED_DIGITS]}" if self.attacked else folder
 
@@ -124,7 +132,8 @@ class _Record(BaseModel):
 
 
 class Part(_Record):
-    """One Parquet file; `path` is relative to the manifest's folder."""
+    """One Parquet file; `path` is relative to the manifest's folder. In an object store its name ends with the id of
+    the run that wrote it."""
 
     path: str
     split: Split
@@ -133,7 +142,7 @@ class Part(_Record):
 
     @model_validator(mode="after")
     def _inside_its_folder(self) -> Self:
-        if not re.fullmatch(rf"split={self.split}/part-\d{{5,}}\.parquet", self.path):
+        if not re.fullmatch(rf"split={self.split}/part-\d{{5,}}\.parquet", RUN_ID.sub("", self.path)):
             raise ValueError(f"{self.path!r} is not the path of a part such as split={self.split}/part-00000.parquet")
         return self
 
@@ -236,12 +245,22 @@ class Manifest(_Record):
         return self
 
     @classmethod
-    def read(cls, folder: Path) -> "Manifest | None":
-        """The manifest in `folder`, or None if there is none or it does not follow this contract."""
+    def read(cls, folder: Place) -> "Manifest | None":
+        """The manifest in `folder`, or None if there is none or it does not follow this contract. Raises StoreError if
+        an object store cannot be read."""
         try:
-            return cls.model_validate_json((folder / MANIFEST_NAME).read_text())
+            return cls.model_validate_json(_text(folder / MANIFEST_NAME))
         except (OSError, ValueError):
             return None
+
+
+def _text(path: Place) -> str:
+    """Raises OSError, and StoreError if an object store cannot be read. An object that does not exist is empty."""
+    with refusing_store_errors(path):
+        try:
+            return path.read_text()
+        except FileNotFoundError:
+            return ""
 
 
 def hugging_face_config(manifest: Manifest) -> str:

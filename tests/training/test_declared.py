@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 import pytest
+from upath import UPath
 
 import pipelines
 import training
@@ -50,16 +51,21 @@ def test_no_key_of_a_menu_is_text_in_one_member_and_silently_not_in_another() ->
     assert [(one, key) for one, key, field in fields if mixed(types_of(field.annotation))] == []
 
 
-def test_all_paths_in_settings_are_local_ones() -> None:
+def test_all_paths_in_settings_are_local_ones_or_those_of_datasets() -> None:
     """So that ~ and schemes mean the same everywhere."""
-    paths = 0
+    paths, of_datasets = 0, set()
     for one in all_settings():
         for key, field in one.model_fields.items():
             if Path in types_of(field.annotation) and not isabstract(one):
                 paths += 1
-                with pytest.raises(ValueError, match="s3: is not supported yet"):
+                refusal = "s3: is not supported yet"
+                if UPath in types_of(field.annotation):
+                    of_datasets.add(f"{one.__name__}.{key}")
+                    refusal = "names no folder inside the bucket"
+                with pytest.raises(ValueError, match=refusal):
                     one.__pydantic_validator__.validate_assignment(one.model_construct(), key, "s3://x")
     assert paths >= 14
+    assert of_datasets == {"NoisyDatasets.output_root", "AttackedData.root", "SourceData.root"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from pipelines.settings import LocalPath, PathOrName, Settings, choose, decisive_values, describe
+from pipelines.settings import PathOrName, Settings, StorePath, choose, decisive_values, describe
 from pipelines.store.schema import ATTACKED, CLEAN, FORMAT_VERSION, SPLITS, Cell, Manifest, Split
 from pipelines.store.shown import NONE, SHOWN_CURVE, SHOWN_STRENGTH, Shown
 from training.attacks import ATTACKS, Attack, AttackError, FixedStrength
@@ -32,7 +32,7 @@ class AttackedData(Settings):
     a random sample, and the same one at every size, in every variant and for every model. `verify` reads all images to
     be attacked, and earlier results, and compares them with the manifests."""
 
-    root: LocalPath
+    root: StorePath
     geometry: str = "crop_or_pad"
     size_px: int | None = Field(default=None, ge=1)
     variant: str = CLEAN

@@ -10,7 +10,7 @@ from pydantic import Field
 from rich.console import Console
 
 from pipelines.errors import SettingsError
-from pipelines.settings import LocalPath, PathOrName, Settings
+from pipelines.settings import PathOrName, Settings, StorePath
 from pipelines.store.schema import (
     CLEAN,
     FORMAT_VERSION,
@@ -36,7 +36,7 @@ class SourceData(Settings):
     """The dataset in whose folder the variant is made, and whose clean training images provide the labels. `verify`
     reads these images, and earlier results, and compares them with the manifests."""
 
-    root: LocalPath
+    root: StorePath
     geometry: str = "crop_or_pad"
     verify: bool = False
 

@@ -27,7 +27,7 @@ from pipelines.errors import SourceError, StoreError
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import load
 from pipelines.spark.sources import is_unchanged
-from pipelines.store import writer
+from pipelines.store import staging, writer
 from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.folders import staging_folder
 from pipelines.store.schema import MANIFEST_NAME, Cell, Manifest
@@ -392,7 +392,7 @@ def test_a_task_that_survives_its_failed_job_leaves_nothing(tmp_path: Path) -> N
             )
 
     with pytest.raises(FileNotFoundError):
-        writer.StagingWriter(plan, lambda: expand).write(parts())
+        staging.StagingWriter(plan, lambda: expand).write(parts())
     assert not list(tmp_path.iterdir())
 
 
@@ -400,7 +400,7 @@ def test_counts_that_do_not_add_up_are_never_published(tmp_path: Path) -> None:
     cell = Cell("crop_or_pad", 28, "clean")
     plan = writer.Plan(tmp_path / "gtsrb", GTSRB_CARD, {cell: {}}, {"train": 2}, {}, {}, 1000, "none")
     with pytest.raises(StoreError, match=r"\{\} images written, \{'train': 2\} expected"):
-        writer.publish(plan, [writer.Written()])
+        staging.publish(plan, [staging.Written()])
     assert not plan.root.exists()
 
 

@@ -1,0 +1,91 @@
+"""Where datasets are: a folder of this machine, or one of an object store or a cluster's file system, by its URL.
+
+Path and UPath (universal-pathlib) have the same methods, so most code need not know which of them it has. Credentials
+and addresses come from the environment, as for any program of that store; none are in a Place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+from upath import UPath
+
+from pipelines.errors import RoadsignError, StoreError
+from pipelines.local_paths import read_path, scheme_of
+
+__all__ = ["Place", "Remote", "below", "full_name", "is_remote", "open_to_read", "read_place", "refusing_store_errors"]
+
+Remote = UPath
+Place = Path | UPath
+SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs", "hdfs": "pyarrow"}
+"""The packages of the file systems that can be written to."""
+SAME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
+"""Other names of them, among which are Hadoop's."""
+
+
+def read_place(given: object) -> Place:
+    """The folder that a text or path names: local as in read_path, or a UPath. Raises ValueError, which says what to
+    use instead."""
+    scheme = scheme_of(str(given))
+    known = SAME.get(scheme, scheme)
+    if known not in SCHEMES:
+        return read_path(given)
+    try:
+        import_module(SCHEMES[known])
+    except ImportError:
+        install = "uv sync --extra s3" if known == "s3" else f"uv pip install {SCHEMES[known]}"
+        raise ValueError(f"{scheme}: needs the package {SCHEMES[known]}; install it: {install}") from None
+    rest = str(given).partition(":")[2].strip("/")
+    if not rest.partition("/")[2]:
+        raise ValueError(f"names no folder inside the bucket; use {scheme}://{rest or 'bucket'}/folder")
+    return UPath(f"{known}://{rest}", use_listings_cache=False)  # other programs write there too
+
+
+def is_remote(place: Place) -> bool:
+    """Whether it is not a folder of this machine."""
+    return not isinstance(place, Path)
+
+
+def below(folder: Place) -> dict[str, int]:
+    """The sizes in bytes of all files in a folder and its sub-folders, by their paths relative to it; none if it does
+    not exist."""
+    if isinstance(folder, Path):
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    found = folder.fs.find(folder.path, detail=True)
+    return {path.removeprefix(folder.path).strip("/"): int(info["size"]) for path, info in found.items()}
+
+
+def full_name(root: Place, path: str) -> str:
+    """A path of `root`'s file system as read_place takes it on another machine, whose working folder is another one."""
+    return str(Path(path).absolute()) if isinstance(root, Path) else str(root.fs.unstrip_protocol(path))
+
+
+def open_to_read(path: Place) -> IO[bytes]:
+    """A file for random access; of an object store each read is a request, without reading ahead (5 MB for a
+    footer)."""
+    return path.open("rb") if isinstance(path, Path) else path.open("rb", cache_type="none")
+
+
+@contextmanager
+def refusing_store_errors(place: Place) -> Iterator[None]:
+    """For a remote place: every error becomes a StoreError that names it. The file systems have errors of their own;
+    s3fs raises botocore's where no server answers or credentials are missing."""
+    try:
+        yield
+    except RoadsignError:
+        raise
+    except Exception as error:
+        if not is_remote(place):
+            raise
+        raise StoreError(f"{place}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    what = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return f"there is no such bucket ({what}); create it, or choose another output_root"
+    if isinstance(error, PermissionError) or "redentials" in what:
+        return f"access is denied ({what}); check the credentials in the environment, and what they permit"
+    return f"cannot be read or written ({what}); check the address and the network, then run the same command again"
