@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,24 @@ def test_a_damaged_byte_gives_a_source_error_or_other_values(
         assert batch_images(path).shape == (1, 32, 32, 3)
     except SourceError as error:
         assert str(error).startswith(f"{path}: ")
+
+
+LARGE = 2**29
+MEMO_NUMBER = b"\x80\x02}r" + struct.pack("<I", LARGE // 16) + b"."
+BYTE_ARRAY = b"\x80\x05\x96" + struct.pack("<Q", LARGE) + b"x."
+LONG_TEXT = b"\x80\x04\x8d" + struct.pack("<Q", LARGE) + b"x."
+
+
+@pytest.mark.parametrize("data", [MEMO_NUMBER, BYTE_ARRAY, LONG_TEXT], ids=["memo", "byte array", "text"])
+def test_memory_is_not_allocated_as_the_file_says(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "batch").write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match=r"not a pickle|has no list of integers"):
+            batch_labels(tmp_path / "batch", "labels")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_bytes_after_the_pickle_are_refused(tmp_path: Path) -> None:
