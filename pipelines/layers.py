@@ -149,6 +149,8 @@ def read_menu(folders: dict[str, Path], menu: str, names: Any, types: Types) -> 
     if not isinstance(chosen, list | ListConfig):
         return Chosen(names, {})
     there = sorted(path.stem for path in folder.glob("*.yaml"))
+    if not chosen:
+        raise SettingsError(f"{folder.name}=[]: names nothing of {folder}; there are: {', '.join(there)}")
     values, recipes = [], {}
     for name in chosen:
         if name not in there:

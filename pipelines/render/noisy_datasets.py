@@ -17,6 +17,8 @@ from pipelines.store.shown import Shown
 
 __all__ = ["NoisyDatasets", "levels_of"]
 
+LEVEL = r"\w[\w.]*"
+
 
 def _dataset(given: object) -> Any:
     if given == "auto":
@@ -31,18 +33,22 @@ def _dataset(given: object) -> Any:
 
 def levels_of(given: object) -> dict[str, Noise]:
     """Builds the noises by variant name: {"gaussian": {"overflow": …, "levels": {"min": {"std_grey": 5.0}}}} becomes
-    {"gaussian-min": Gaussian(…)}."""
+    {"gaussian-min": Gaussian(…)}, and so does {"gaussian-min": {"kind": "gaussian", …}}, as resolved settings have
+    it."""
     if not isinstance(given, dict):
         raise ValueError("expected a menu of conf/noise/ or noises by name, for example noise=paper")
     noises: dict[str, Noise] = {}
     for kind, settings in given.items():
+        if isinstance(settings, dict) and re.fullmatch(f"{settings.get('kind')}-{LEVEL}", str(kind)):
+            noises[kind] = choose(NOISES, settings)
+            continue
         if kind not in NOISES:
             raise ValueError(f"{kind}: unknown noise; there are: {', '.join(NOISES)}")
         if not isinstance(settings, dict) or not isinstance(settings.get("levels"), dict):
             raise ValueError(f"{kind}: expected settings with levels: {{min: {{…}}, …}}, got {settings!r}")
         shared = {key: value for key, value in settings.items() if key != "levels"}
         for level, own in settings["levels"].items():
-            if not re.fullmatch(r"\w[\w.]*", str(level)) or not isinstance(own, dict | None):
+            if not re.fullmatch(LEVEL, str(level)) or not isinstance(own, dict | None):
                 raise ValueError(
                     f"{kind}.levels.{level}: expected a name of letters and digits with its settings, got {own!r}"
                 )

@@ -15,6 +15,9 @@ import pytest
 from pyspark.sql import SparkSession
 from run_here import RunHere
 
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.settings import load, to_yaml
+
 
 @pytest.fixture(scope="module")
 def no_arguments(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -84,6 +87,14 @@ def test_dry_run_makes_nothing(run_here: RunHere, make_noisy_datasets: ModuleTyp
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("noise", ["paper", "[paper,proposal]", "ladder", "held_out"])
+def test_the_settings_that_a_dry_run_prints_are_a_config(repository: Path, tmp_path: Path, noise: str) -> None:
+    defaults = repository / "conf" / "make_noisy_datasets.yaml"
+    settings = load(NoisyDatasets, defaults, [f"noise={noise}", "output_root=s3://bucket/x"])
+    (tmp_path / "printed.yaml").write_text(to_yaml(settings))
+    assert load(NoisyDatasets, tmp_path / "printed.yaml", (), defaults) == settings
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
@@ -91,6 +102,7 @@ def test_dry_run_makes_nothing(run_here: RunHere, make_noisy_datasets: ModuleTyp
         (["seed=many"], 2, "seed: must be a whole number, got 'many'"),
         (["variants=[gaussian-huge]"], 2, "variants: unknown: gaussian-huge; with this noise there are: clean,"),
         (["noise=nothing"], 2, "there are: held_out, ladder, paper, proposal"),
+        (["noise=[]"], 2, "noise=[]: names nothing of"),
         (["noise.gaussian.levels.max.std_grey=-1"], 2, "gaussian.levels.max.std_grey: must be at least 0"),
         (
             ["geometry=stretch"],
