@@ -12,6 +12,7 @@ from pathlib import Path
 import fake_gtsrb
 import psutil
 import pytest
+import s3fs
 import untrained_gans
 from s3_server import Server
 
@@ -32,6 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
     place = read_place("s3://bucket/x")
     place.fs.mkdir("bucket")  # type: ignore[union-attr]
     yield server
@@ -76,11 +78,11 @@ def digests(root: str | Path) -> dict[str, str]:
 
 def kill_one(process: subprocess.Popen[str], kind: str) -> None:
     """kill −9, as soon as something was uploaded: the driver with its Java, an executor, or a Python worker."""
-    bucket, deadline = read_place(f"{BUCKET}/gtsrb"), time.monotonic() + 300
+    bucket, deadline = read_place(f"{BUCKET}/gtsrb"), time.monotonic() + 600
     there = set(below(bucket))
     while not any(name.endswith(".parquet") for name in set(below(bucket)) - there):
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.5)
     if kind == "driver":
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
