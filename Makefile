@@ -54,6 +54,10 @@ test-real: environment java | $(UV) ## the tests on the real GTSRB in the folder
 	@test -n "$$ROADSIGN_REAL_DATA" || { echo "set ROADSIGN_REAL_DATA to the folder that holds GTSRB/"; exit 2; }
 	$(RUN) pytest -m real
 
+.PHONY: fuzz
+fuzz: environment | $(UV) ## damaged inputs for everything that reads files; inputs=20000 seed=0
+	$(RUN) python tests/fuzz/fuzz.py --inputs $(or $(inputs),20000) --seed $(or $(seed),0)
+
 .PHONY: check
 check: environment java | $(UV) ## style and types
 	$(RUN) ruff check .
