@@ -98,7 +98,7 @@ def mutate_json(value: Any, rng: np.random.Generator) -> Any:
         elif what == 2 and isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
             holder[key] = holder[key] + int(rng.choice([-1, 1, 1000]))
         else:
-            holder[key] = ODD_VALUES[int(rng.integers(len(ODD_VALUES)))]
+            holder[key] = copy.deepcopy(ODD_VALUES[int(rng.integers(len(ODD_VALUES)))])
         if not changed:
             break
     return changed

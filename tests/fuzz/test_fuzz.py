@@ -1,5 +1,6 @@
 """Some inputs of the fuzzer in each run of the tests; `make fuzz` tries many more."""
 
+import json
 import signal
 import sys
 import time
@@ -33,6 +34,14 @@ def test_damaged_inputs_are_refused_or_read_rightly(name: str, tmp_path: Path) -
 def test_a_change_is_a_function_of_the_seed(data: bytes, seed: int) -> None:
     first, second = (mutations.mutate_bytes(data, np.random.default_rng(seed)) for _ in range(2))
     assert first == second
+
+
+@given(seed=st.integers(0, 2**32))
+def test_changed_values_do_not_depend_on_earlier_ones(seed: int) -> None:
+    value = {"a": [1, 2, {"b": "c"}], "d": None}
+    first, second = (json.dumps(mutations.mutate_json(value, np.random.default_rng(seed))) for _ in range(2))
+    assert first == second
+    assert value == {"a": [1, 2, {"b": "c"}], "d": None}
 
 
 class Wrong(kinds.Kind):

@@ -41,7 +41,7 @@ def generated_variants(data: Data) -> list[str]:
 
 
 class _Found(NamedTuple):
-    """A variant's folder: its manifest's fingerprint, and the splits that have folders."""
+    """A variant's folder: its manifest's fingerprint, and of generated images the splits that have folders."""
 
     fingerprint: Mapping[str, Any]
     splits: Collection[str]
@@ -58,8 +58,9 @@ def _found(data: Data) -> dict[str, _Found]:
         for name in (name for cell in cells for name in names_of(filesystem, root, cell)):
             cell = find_cell(filesystem, root, data.geometry, data.size_px, name)
             own = posixpath.join(root, cell.folder(Path()).as_posix())
-            splits = {one.removeprefix("split=") for one in _names(filesystem, own)}
-            found[name] = _Found(_fingerprint(Opener(filesystem), own), splits)
+            fingerprint = _fingerprint(Opener(filesystem), own)
+            names = _names(filesystem, own) if GENERATED in fingerprint else []
+            found[name] = _Found(fingerprint, {one.removeprefix("split=") for one in names})
         return found
     except (ImportError, OSError, ValueError) as error:
         raise StreamError(f"{data.root}: cannot be opened: {error}") from error
