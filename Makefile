@@ -64,6 +64,11 @@ check: environment java | $(UV) ## style and types
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
+.PHONY: check-gpu
+check-gpu: environment | $(UV) ## the tests marked gpu, and the figures of one GPU in docs/performance.md
+	$(RUN) pytest -m gpu
+	$(RUN) python benchmarks/check_gpu.py --record docs/performance.md
+
 .PHONY: bench-data
 bench-data: environment java | $(UV) ## the table of docs/performance.md; needs dataset=<folder of the real GTSRB>
 	$(RUN) python benchmarks/make_noisy_datasets.py $(or $(dataset),data/raw/GTSRB)
