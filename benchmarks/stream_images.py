@@ -1,12 +1,13 @@
 """Images per second into torch, compared with the fastest known reader of the same files; measured, never asserted.
 
     python benchmarks/stream_images.py DATASET_ROOT [--size-px 40] [--variant clean] [--runs 5] [--image-folder]
+        [--remote s3://bucket/datasets/gtsrb]
 
 `--image-folder` also writes the images as PNGs into a temporary folder, once, and reads them in the usual way:
 torchvision's ImageFolder and a DataLoader with 2 workers, shuffled, uint8. Measurements are interleaved, in one
 process, after one epoch that warms the file cache; figures are medians of whole epochs. Start-up, until the first
 batch, is separate. The default is also measured as in a first epoch, the only one that compares page checksums, and
-without any checks.
+without any checks. `--remote` is the same data set in an object store, which is read beside the local one.
 """
 
 import argparse
@@ -39,6 +40,7 @@ WAYS: tuple[tuple[Pool, int, Cache], ...] = (
 CEILING = "pyarrow.dataset, unshuffled"
 FIRST = "stream, thread pool, workers=2, cache=none, first epoch"
 UNCHECKED = "stream, thread pool, workers=2, cache=none, unchecked"
+REMOTE = "object store, thread pool, workers=2, cache="
 USUAL = "ImageFolder, DataLoader, 2 workers"
 
 Epoch = Callable[[int], Iterator[int]]
@@ -102,9 +104,12 @@ def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[
     files = Cell("crop_or_pad", size_px, arguments.variant).folder(arguments.root) / f"split={split}"
     ways: dict[str, Callable[[], Epoch]] = {CEILING: lambda: partial(read_unshuffled, files, size_px)}
 
-    def open_way(pool: Pool, workers: int, cache: Cache, read: Callable[[Batches, int], Iterator[int]]) -> Epoch:
+    def open_way(
+        pool: Pool, workers: int, cache: Cache, read: Callable[[Batches, int], Iterator[int]],
+        root: str = str(arguments.root),
+    ) -> Epoch:  # fmt: skip
         mixture = {arguments.variant: 1.0}
-        data = Data(root=str(arguments.root), size_px=size_px, mixture=mixture, pool=pool, workers=workers)
+        data = Data(root=root, size_px=size_px, mixture=mixture, pool=pool, workers=workers)
         return partial(read, open_stream(data, split, seed=0, batch_size=batch_size, cache=cache))
 
     for pool, workers, cache in WAYS:
@@ -113,6 +118,9 @@ def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[
         )
     ways[FIRST] = partial(open_way, "thread", 2, "none", read_first)
     ways[UNCHECKED] = partial(open_way, "thread", 2, "none", read_unchecked)
+    if arguments.remote:
+        for cache in ("none", "host"):
+            ways[REMOTE + cache] = partial(open_way, "thread", 2, cache, read_stream, arguments.remote)
     if arguments.image_folder:
         data = Data(root=str(arguments.root), size_px=size_px, mixture={arguments.variant: 1.0})
         write_pngs(open_stream(data, split, seed=0, batch_size=1000), pngs)
@@ -142,6 +150,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--image-folder", action="store_true")
+    parser.add_argument("--remote")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as pngs:
         ways = {name: start_up(name, open_way) for name, open_way in open_ways(arguments, Path(pngs)).items()}

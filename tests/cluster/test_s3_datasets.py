@@ -85,8 +85,8 @@ def kill_one(process: subprocess.Popen[str], kind: str) -> None:
         time.sleep(0.5)
     if kind == "driver":
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return
+        with process:  # closes its pipes
+            return
     sign = "CoarseGrainedExecutorBackend" if kind == "executor" else "pyspark.daemon"
     victims = [
         child for child in psutil.Process(process.pid).children(recursive=True) if sign in " ".join(child.cmdline())
