@@ -6,7 +6,7 @@ version or the other, or, if they opened the older one, a missing file. A plain 
 the first upload to the removal, and files of a killed run until the next run."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.places import Remote, below, refusing_store_errors
@@ -22,7 +22,7 @@ from pipelines.store.schema import (
     hugging_face_config,
 )
 
-__all__ = ["publish", "remove_leftovers", "upload"]
+__all__ = ["publish", "remove_leftovers", "remove_own", "upload"]
 
 _PART = re.compile(r"(.*)/split=\w+/part-\d{5,}" + RUN_ID.pattern + r"\.parquet")
 
@@ -37,26 +37,51 @@ def upload(root: Remote, run: str, cell: Cell, part: Part, file: Path) -> Part:
 
 
 def publish(root: Remote, manifests: Mapping[Cell, Manifest], lease: Lease | None) -> None:
-    """Makes uploaded files visible, one manifest after the other, and removes those of older versions. Raises
-    StoreError."""
+    """Makes uploaded files visible, one manifest after the other, and removes those of the versions that they replace.
+    Raises StoreError, if the lease is lost before another version is replaced."""
     with refusing_store_errors(root):
         for cell, manifest in manifests.items():
             folder = cell.folder(root)
+            before = Manifest.read(folder)
             if lease:
                 lease.check()
             (folder / HUGGING_FACE_NAME).write_text(hugging_face_config(manifest))
             (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
-    remove_leftovers(root)
+            kept = {part.path for part in manifest.parts}
+            replaced = [part.path for part in (before.parts if before else ()) if part.path not in kept]
+            _remove([folder / name for name in replaced if RUN_ID.search(name)])
 
 
-def remove_leftovers(root: Remote) -> None:
-    """Removes part files that no manifest names: of older versions and of killed runs. Raises StoreError."""
+def remove_own(root: Remote, run: str) -> None:
+    """Removes what a run that has failed uploaded and did not publish, and nothing of a run that may have followed it.
+    Raises StoreError."""
     with refusing_store_errors(root):
-        found = [match for path in below(root) if (match := _PART.fullmatch(path))]
-        named: set[str] = set()
-        for folder in {match[1] for match in found}:
-            manifest = Manifest.read(root / folder)
-            named |= {f"{folder}/{part.path}" for part in (manifest.parts if manifest else ())}
-        leftovers = [(root / match[0]).path for match in found if match[0] not in named]
-        if leftovers:
-            root.fs.rm(leftovers)
+        _remove([root / path for path in _unnamed(root) if f"-{run[:RUN_DIGITS]}." in path])
+
+
+def remove_leftovers(root: Remote, lease: Lease) -> None:
+    """Removes part files that no manifest names, of killed runs. Called before the holder of the lease uploads any.
+    Raises StoreError."""
+    with refusing_store_errors(root):
+        leftovers = _unnamed(root)
+        lease.check()
+        _remove([root / path for path in leftovers])
+
+
+def _unnamed(root: Remote) -> list[str]:
+    """The part files of runs that no manifest names. Those beside a manifest that cannot be read, perhaps of another
+    version of this project, are not among them."""
+    there = below(root)
+    found = [match for path in there if (match := _PART.fullmatch(path))]
+    unnamed: list[str] = []
+    for folder in {match[1] for match in found}:
+        manifest = Manifest.read(root / folder)
+        if manifest or f"{folder}/{MANIFEST_NAME}" not in there:
+            named = {f"{folder}/{part.path}" for part in (manifest.parts if manifest else ())}
+            unnamed += [match[0] for match in found if match[1] == folder and match[0] not in named]
+    return unnamed
+
+
+def _remove(files: Sequence[Remote]) -> None:
+    if files:
+        files[0].fs.rm([file.path for file in files])

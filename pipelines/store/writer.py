@@ -84,7 +84,7 @@ def locked(root: Place) -> Iterator[Lease | None]:
             yield None
     else:
         with leased(root) as lease:
-            object_store.remove_leftovers(root)
+            object_store.remove_leftovers(root, lease)
             yield lease
 
 
@@ -138,7 +138,7 @@ def _clear(plan: Plan) -> None:
     renamed first, so that they fail and write nothing afterwards."""
     if not isinstance(plan.root, Path):
         with contextlib.suppress(StoreError):  # if it cannot be reached, the next run removes it
-            object_store.remove_leftovers(plan.root)
+            object_store.remove_own(plan.root, plan.run)
         return
     with contextlib.suppress(OSError):  # if it could not be created
         plan.staging.rename(plan.staging.with_name("cleared"))

@@ -184,6 +184,32 @@ def test_a_task_that_fails_uploads_no_part_of_a_file(root: UPath) -> None:
     assert not below(root)
 
 
+def test_a_run_that_lost_its_lock_removes_its_own_files_alone(root: UPath, tmp_path: Path) -> None:
+    late = plan_of(root, 1, object_lease._take(root, time.time))
+    part = [staging.StagingWriter(late, lambda: expand(1)).write(iter([rows(number)])) for number in range(2)]
+    now = plan_of(root, 0, object_lease._take(root, lambda: time.time() + 61))
+    tasks = [staging.StagingWriter(now, lambda: expand(0)).write(iter([rows(number)])) for number in range(2)]
+    with pytest.raises(StoreError, match="the lock was lost"):
+        staging.publish(late, part)
+    writer._clear(late)
+    assert now.lease is not None
+    now.lease.renew()
+    staging.publish(now, tasks)
+    write(tmp_path)
+    assert batches(root) == batches(tmp_path)
+    assert sum(path.endswith(".parquet") for path in below(root)) == 2 * 2
+
+
+def test_files_beside_a_manifest_that_cannot_be_read_stay(root: UPath) -> None:
+    write(root)
+    folder = CELLS[0].folder(root)
+    (folder / MANIFEST_NAME).write_text('{"of": "a later version"}')
+    there = below(folder)
+    with writer.locked(root):
+        pass
+    assert below(folder) == there
+
+
 def test_one_writer_at_a_time(root: UPath) -> None:
     busy = r"another run is writing here \(process \d+ on .*try again in"
     with leased(root), pytest.raises(StoreError, match=busy), writer.locked(root):
