@@ -1,4 +1,4 @@
-"""Where datasets are: a folder of this machine, or one of an object store or a cluster's file system, by its URL.
+"""Where datasets are: a folder of this machine, or one of an object store, by its URL.
 
 Path and UPath (universal-pathlib) have the same methods, so most code need not know which of them it has. Credentials
 and addresses come from the environment, as for any program of that store; none are in a Place."""
@@ -7,44 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from upath import UPath
 
 from pipelines.errors import RoadsignError, StoreError
 from pipelines.local_paths import read_path, scheme_of
+from pipelines.range_file import RangeFile
 
-__all__ = ["Place", "Remote", "below", "full_name", "is_remote", "open_to_read", "read_place", "refusing_store_errors"]
+__all__ = ["Place", "Remote", "below", "full_name", "open_to_read", "read_place", "refusing_store_errors"]
 
 Remote = UPath
 Place = Path | UPath
-SCHEMES = {"s3": "s3fs", "gs": "gcsfs", "abfs": "adlfs", "hdfs": "pyarrow"}
-"""The packages of the file systems that can be written to."""
-SAME = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs"}
-"""Other names of them, among which are Hadoop's."""
+S3 = ("s3", "s3a", "s3n")
+"""The scheme, and Hadoop's names of it. The lock of object_lease.py is tested on no other store."""
 
 
 def read_place(given: object) -> Place:
     """The folder that a text or path names: local as in read_path, or a UPath. Raises ValueError, which says what to
     use instead."""
     scheme = scheme_of(str(given))
-    known = SAME.get(scheme, scheme)
-    if known not in SCHEMES:
+    if scheme not in S3:
         return read_path(given)
     try:
-        import_module(SCHEMES[known])
+        import_module("s3fs")
     except ImportError:
-        install = "uv sync --extra s3" if known == "s3" else f"uv pip install {SCHEMES[known]}"
-        raise ValueError(f"{scheme}: needs the package {SCHEMES[known]}; install it: {install}") from None
+        raise ValueError(f"{scheme}: needs the package s3fs; install it: uv sync --extra s3") from None
     rest = str(given).partition(":")[2].strip("/")
     if not rest.partition("/")[2]:
         raise ValueError(f"names no folder inside the bucket; use {scheme}://{rest or 'bucket'}/folder")
-    return UPath(f"{known}://{rest}", use_listings_cache=False)  # other programs write there too
-
-
-def is_remote(place: Place) -> bool:
-    """Whether it is not a folder of this machine."""
-    return not isinstance(place, Path)
+    return UPath(f"s3://{rest}", use_listings_cache=False)  # other programs write there too
 
 
 def below(folder: Place) -> dict[str, int]:
@@ -63,9 +55,8 @@ def full_name(root: Place, path: str) -> str:
 
 
 def open_to_read(path: Place) -> IO[bytes]:
-    """A file for random access; of an object store each read is a request, without reading ahead (5 MB for a
-    footer)."""
-    return path.open("rb") if isinstance(path, Path) else path.open("rb", cache_type="none")
+    """A file for random access."""
+    return path.open("rb") if isinstance(path, Path) else cast(IO[bytes], RangeFile(path.fs, path.path))
 
 
 @contextmanager
@@ -77,7 +68,7 @@ def refusing_store_errors(place: Place) -> Iterator[None]:
     except RoadsignError:
         raise
     except Exception as error:
-        if not is_remote(place):
+        if isinstance(place, Path):
             raise
         raise StoreError(f"{place}: {_reason(error)}") from error
 

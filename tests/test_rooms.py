@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[1]
 CONTRACT = {
     "commands", "console", "errors", "settings", "datasets", "noise",
     "store.atomic_file", "store.schema", "store.image_batches", "store.shown", "store.contents",
-    "store.recovered_groups",
+    "store.recovered_groups", "range_file",
 }  # fmt: skip
 """What training may import of pipelines."""
 DOORS: dict[str, set[str]] = {
@@ -22,7 +22,8 @@ DOORS: dict[str, set[str]] = {
     "pipelines.console": set(),
     "pipelines.declared": set(),
     "pipelines.local_paths": set(),
-    "pipelines.places": {"errors", "local_paths"},
+    "pipelines.range_file": set(),
+    "pipelines.places": {"errors", "local_paths", "range_file"},
     "pipelines.added_later": set(),
     "pipelines.layers": {"declared", "errors"},
     "pipelines.described_keys": {"declared", "yaml_lines"},

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipelines.noise import Image
-from pipelines.places import Place, open_to_read
+from pipelines.places import Place, open_to_read, refusing_store_errors
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.store.atomic_file import put
 from pipelines.store.schema import CLEAN, Cell, Manifest, Split
@@ -22,7 +22,13 @@ __all__ = ["draw_figures", "noise_levels"]
 
 def draw_figures(root: Place, settings: NoisyDatasets) -> list[Place]:
     """Draws the paper's Figure 4 (noises and levels), Figure 5 (images per class) and one sample per class, at the
-    largest size, in root/geometry=…/_figures. Parquet readers skip folders whose names begin with an underscore."""
+    largest size, in root/geometry=…/_figures. Parquet readers skip folders whose names begin with an underscore. Raises
+    StoreError if an object store cannot be read or written."""
+    with refusing_store_errors(root):
+        return _drawn(root, settings)
+
+
+def _drawn(root: Place, settings: NoisyDatasets) -> list[Place]:
     size_px = max(settings.sizes_px)
     folders = {variant: Cell(settings.geometry.kind, size_px, variant).folder(root) for variant in settings.chosen}
     reference = CLEAN if CLEAN in folders else next(iter(folders))

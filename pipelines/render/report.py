@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipelines.commands import as_typed
 from pipelines.datasets import SyntheticSigns
-from pipelines.places import Place
+from pipelines.places import Place, refusing_store_errors
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.settings import to_yaml
 from pipelines.store.schema import Cell, Manifest, Split
@@ -86,7 +86,8 @@ def announce_replacements(
         folder = cell.folder(root)
         manifest = Manifest.read(folder)
         if manifest is None:
-            found = "no readable manifest" if folder.is_dir() else None
+            with refusing_store_errors(folder):
+                found = "no readable manifest" if folder.is_dir() else None
         else:
             found = find_damage(folder, manifest, verify) if manifest.fingerprint == fingerprint else None
         if found:

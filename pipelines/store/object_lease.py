@@ -2,9 +2,11 @@
 dies.
 
 A lease is an object, _lease.<number>; the highest number is the current one. It is created only if there is none of
-that name (If-None-Match on S3), so of several writers that want the next number, one gets it, and it is renewed by its
-holder alone. Where a file system cannot create conditionally, a writer looks again after it has created its lease,
-which leaves a gap of one request. The machines' clocks must agree to within half of the time that a lease lasts."""
+that name (If-None-Match), so of several writers that want the next number, one gets it, and it is renewed by its holder
+alone. For a server that ignores the condition, a writer looks again after it has created its lease, which leaves a gap
+of one request. The machines' clocks must agree to within half of the time that a lease lasts.
+
+training/retraining/lease.py does the same with files of a disk."""
 
 import json
 import os

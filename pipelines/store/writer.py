@@ -111,7 +111,8 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
     """Writes the CellRows that `make_expand` makes from the frame's rows, and publishes every cell of the plan.
 
     `frame` has the columns image_id, label, group, split, part and part_in_split, and is sorted by part within its
-    partitions (frames.partition_by_part). Raises StoreError; in that case no visible dataset has changed.
+    partitions (frames.partition_by_part). Raises StoreError; in that case no visible dataset has changed, or in an
+    object store each is whole, the older or the newer version.
     """
 
     class PlannedSource(DataSource):
@@ -128,7 +129,10 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
             plan.staging.mkdir(parents=True)
         frame.write.format("roadsign_datasets").mode("append").save()
     except (PySparkException, OSError) as error:
-        raise StoreError(f"{plan.root}: nothing was changed there; {cause_of(error)}") from error
+        kept = (
+            "nothing was changed there" if isinstance(plan.root, Path) else "every dataset there is whole, old or new"
+        )
+        raise StoreError(f"{plan.root}: {kept}; {cause_of(error)}") from error
     finally:
         _clear(plan)
 

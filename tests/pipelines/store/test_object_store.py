@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,13 +23,18 @@ from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.errors import StoreError
 from pipelines.places import Place, below, read_place
 from pipelines.render import report
+from pipelines.render.figures import draw_figures
+from pipelines.render.noisy_datasets import NoisyDatasets
+from pipelines.settings import load
 from pipelines.store import object_lease, object_store, staging, writer
 from pipelines.store.cell_rows import NoisyRows
+from pipelines.store.contents import check_files
 from pipelines.store.object_lease import Lease, leased
 from pipelines.store.schema import FORMAT_VERSION, MANIFEST_NAME, Cell, Manifest
 from pipelines.store.shown import Shown
 from training.streams.stream import Data, open_stream
 
+CONFIG = Path(__file__).parents[3] / "conf" / "make_noisy_datasets.yaml"
 SIZE_PX = 8
 CELLS = [Cell("crop_or_pad", SIZE_PX, variant) for variant in ("clean", "gaussian-max")]
 PART = re.compile(r"split=train/part-0000\d-[0-9a-f]{12}\.parquet")
@@ -274,6 +280,40 @@ def test_tables_figures_and_reports_work_there(root: UPath) -> None:
     part.write_bytes(part.read_bytes()[:-1])
     report.announce_replacements(console, root, plan_of(root).fingerprints)
     assert re.search(r"will be made again: s3://.*\.parquet: \d+ bytes, but the manifest says", text.getvalue())
+
+
+def test_a_store_that_fails_while_it_is_read_again_is_named_and_nothing_else_raised(
+    server: Server, use: Callable[[str], None], root: UPath
+) -> None:
+    write(root)
+    manifest = manifest_of(root)
+    folder = CELLS[0].folder(root)
+    assert writer.find_damage(folder, manifest, verify=True) is None
+    use("http://127.0.0.1:9")
+    gone = read_place(str(folder))
+    with pytest.raises(ValueError, match=r"parquet: .*onnect"):
+        check_files(gone, manifest)
+    settings = load(NoisyDatasets, CONFIG, [f"output_root={root}"])
+    with pytest.raises(StoreError, match=r"s3://.*cannot be read or written \(.*onnect"):
+        draw_figures(read_place(str(root)), settings)
+    with pytest.raises(StoreError, match=r"s3://.*cannot be read or written \(.*onnect"):
+        report.announce_replacements(Console(file=io.StringIO()), read_place(str(root)), plan_of(root).fingerprints)
+
+
+@pytest.mark.parametrize("scheme", ["gs", "abfss", "hdfs", "http", "memory"])
+def test_a_store_that_its_lock_was_not_tested_on_is_refused(scheme: str) -> None:
+    with pytest.raises(ValueError, match=f"^{scheme}: is not supported yet"):
+        read_place(f"{scheme}://bucket/x")
+
+
+def test_s3_is_read_as_hadoop_writes_it_and_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(read_place("S3A://bucket/x/")) == "s3://bucket/x"
+    for text in ("s3://bucket", "s3://"):
+        with pytest.raises(ValueError, match="names no folder inside the bucket; use s3://bucket/folder"):
+            read_place(text)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(ValueError, match="s3: needs the package s3fs; install it: uv sync --extra s3"):
+        read_place("s3://bucket/x")
 
 
 def test_no_file_has_credentials(root: UPath) -> None:
