@@ -1,6 +1,8 @@
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipelines.noise.contract import Image, Noise, Strength
@@ -33,10 +35,24 @@ class Periodic(Noise):
         return bool(rng.random() < 0.5)
 
     def apply(self, image: Image, draw: bool) -> Image:
-        vertical = draw if self.pattern == "either" else self.pattern == "vertical"
-        length = image.shape[1 if vertical else 0]
-        x = 2 * np.pi * np.arange(length) / self.period_px
-        wave = np.rint(self.amplitude * self.amplitude_grey * (np.sin(x) + np.cos(x))).clip(-255, 255).astype(np.int16)
+        vertical = self.vertical(draw)
+        wave = self.wave(image.shape[1 if vertical else 0])
         noisy = image + (wave[None, :, None] if vertical else wave[:, None, None])
         clipped: Image = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         return clipped
+
+    def vertical(self, draw: bool) -> bool:
+        """Whether the stripes of an image with this draw are vertical."""
+        return draw if self.pattern == "either" else self.pattern == "vertical"
+
+    def wave(self, length_px: int) -> NDArray[np.int16]:
+        """What is added at each position along a side of the image."""
+        return _wave(length_px, self.amplitude * self.amplitude_grey, self.period_px)
+
+
+@lru_cache(maxsize=1024)
+def _wave(length_px: int, amplitude_grey: float, period_px: float) -> NDArray[np.int16]:
+    x = 2 * np.pi * np.arange(length_px) / period_px
+    wave: NDArray[np.int16] = np.rint(amplitude_grey * (np.sin(x) + np.cos(x))).clip(-255, 255).astype(np.int16)
+    wave.flags.writeable = False  # shared by all images of this length
+    return wave

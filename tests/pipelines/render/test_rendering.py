@@ -20,11 +20,20 @@ from pipelines.noise.periodic import Periodic
 from pipelines.noise.random import Random
 from pipelines.noise.salt_pepper import SaltPepper
 from pipelines.noise.speckle import Speckle
+from pipelines.render import rendering
 from pipelines.render.rendering import Original, Rendering
 from pipelines.store.cell_rows import NoisyRows
 from pipelines.store.schema import Cell
 
 SIZES = (28, 40, 75)
+
+
+@pytest.fixture(autouse=True, params=["plain", "compiled"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here holds for both."""
+    monkeypatch.setattr(rendering, "MIN_IMAGES_COMPILED", 0 if request.param == "compiled" else 10**9)
+
+
 EVERY_GEOMETRY = CropOrPad(), Resize(), RoiResize(), JitteredRoiResize(jitter_fraction=0.3)
 VARIANTS: dict[str, Noise | None] = {
     "clean": None,
