@@ -1,9 +1,10 @@
-"""Where datasets are: a folder of this machine, or one of an object store, by its URL.
+"""Where raw images and datasets are: a folder of this machine, or one of an object store, by its URL.
 
 Path and UPath (universal-pathlib) have the same methods, so most code need not know which of them it has. Credentials
 and addresses come from the environment, as for any program of that store; none are in a Place."""
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,10 @@ from pipelines.errors import RoadsignError, StoreError
 from pipelines.local_paths import read_path, scheme_of
 from pipelines.range_file import RangeFile
 
-__all__ = ["Place", "Remote", "below", "full_name", "open_to_read", "read_place", "refusing_store_errors"]
+__all__ = [
+    "Place", "Remote", "absolute_name", "below", "full_name", "is_remote", "open_to_read", "read_place", "read_remote",
+    "refusing_store_errors", "stamps",
+]  # fmt: skip
 
 Remote = UPath
 Place = Path | UPath
@@ -37,6 +41,37 @@ def read_place(given: object) -> Place:
     if not rest.partition("/")[2]:
         raise ValueError(f"names no folder inside the bucket; use {scheme}://{rest or 'bucket'}/folder")
     return UPath(f"s3://{rest}", use_listings_cache=False)  # other programs write there too
+
+
+def read_remote(url: str) -> Remote:
+    """The file or folder of an object store that a URL names. Raises ValueError."""
+    place = read_place(url)
+    assert isinstance(place, Remote), url
+    return place
+
+
+def is_remote(name: str) -> bool:
+    """Whether a file's name is a URL of an object store."""
+    return scheme_of(name) in S3
+
+
+def absolute_name(name: str) -> str:
+    """A file's name as it holds on another machine, whose working folder is another one; URLs are so already."""
+    return name if name.startswith("/") or is_remote(name) else str(Path(name).absolute())
+
+
+def stamps(names: Iterable[str]) -> dict[str, str]:
+    """Of files in an object store: size and ETag by name, which change whenever the file does; "missing" without a
+    file. One listing of the folder that has all of them. Raises StoreError."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return {}
+    above = posixpath.commonpath([posixpath.dirname(name.partition("://")[2]) for name in wanted])
+    folder = read_remote(f"s3://{above}")
+    with refusing_store_errors(folder):
+        found = folder.fs.find(folder.path, detail=True)
+    listed = {f"s3://{path}": f"{info['size']} {info['ETag']}" for path, info in found.items()}
+    return {name: listed.get(name, "missing") for name in wanted}
 
 
 def below(folder: Place) -> dict[str, int]:
@@ -76,7 +111,7 @@ def refusing_store_errors(place: Place) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     what = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, FileNotFoundError):
-        return f"there is no such bucket ({what}); create it, or choose another output_root"
+        return f"there is no such bucket or file ({what}); check its name, or create it"
     if isinstance(error, PermissionError) or "redentials" in what:
         return f"access is denied ({what}); check the credentials in the environment, and what they permit"
     return f"cannot be read or written ({what}); check the address and the network, then run the same command again"

@@ -19,6 +19,7 @@ from pipelines.datasets.recognition import recognize
 from pipelines.datasets.svhn import Svhn
 from pipelines.datasets.synthetic_signs import SyntheticSigns
 from pipelines.datasets.tiny_imagenet_200 import TinyImagenet200
+from pipelines.places import read_place
 
 __all__ = [
     "DATASETS",
@@ -54,5 +55,5 @@ def detect_kind(settings: dict[str, Any]) -> str:
     default root exists, otherwise synthetic_signs. Raises SourceError, which lists what is in the root, if no source or
     several sources recognize it."""
     if root := settings.get("root"):
-        return recognize(Path(str(root)).expanduser(), DATASETS).kind
+        return recognize(read_place(root), DATASETS).kind
     return "gtsrb" if Path(Gtsrb.model_fields["root"].default).is_dir() else "synthetic_signs"

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipelines.datasets.card import Split
 from pipelines.datasets.files import unpack_hint
 from pipelines.datasets.listing import Listing, Rejected
 from pipelines.errors import SourceError
+from pipelines.places import Place, below
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -26,7 +27,7 @@ _SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "val"
 _MAX_NAMES = 5
 
 
-def split_folders(root: Path) -> dict[Split | None, Path]:
+def split_folders(root: Place) -> dict[Split | None, Place]:
     """The split folders of `root` by split, if they contain class folders; otherwise `root` itself, under None.
 
     Raises SourceError if the layout is ambiguous, or has split folders without train or without test."""
@@ -51,12 +52,12 @@ def split_folders(root: Path) -> dict[Split | None, Path]:
     return {_SPLITS[name]: folder for name, folder in named.items()}
 
 
-def class_folders(base: Path) -> dict[str, Path]:
+def class_folders(base: Place) -> dict[str, Place]:
     """The folders in `base` by name, sorted. Raises SourceError if `base` cannot be listed."""
     return {folder.name: folder for folder in _entries(base) if folder.is_dir() and _is_data(folder.name)}
 
 
-def class_names(root: Path, by_split: Mapping[Split | None, Mapping[str, Path]]) -> tuple[str, ...]:
+def class_names(root: Place, by_split: Mapping[Split | None, Mapping[str, Place]]) -> tuple[str, ...]:
     """The class names of train, or of the only folder. Raises SourceError if another split has further classes, or if
     there are fewer than two."""
     names = tuple(by_split["train"] if "train" in by_split else by_split[None])
@@ -72,25 +73,21 @@ def class_names(root: Path, by_split: Mapping[Split | None, Mapping[str, Path]])
     return names
 
 
-def images_in(folder: Path, listing: Listing) -> Iterator[Path]:
+def images_in(folder: Place, listing: Listing) -> Iterator[Place]:
     """The images of a class, in subfolders too. Other files are counted in `listing`; links to folders are not
     followed, since they may form a cycle. Raises SourceError if there is no image."""
     others: list[str] = []
     found = False
-    for parent, folders, names in os.walk(folder):
-        skipped = {name for name in folders if not _is_data(name) or Path(parent, name).is_symlink()}
-        others += [f"{parent}/{name}/" for name in sorted(skipped)]
-        folders[:] = sorted(set(folders) - skipped)
-        for path in (Path(parent, name) for name in sorted(names)):
-            _refuse_undecodable(path)
-            if is_image(path):
-                found = True
-                yield path
-            elif path.suffix.lower() in OTHER_IMAGE_SUFFIXES:
-                reason = f"the format {path.suffix} is not supported; convert it to PNG"
-                listing.rejected.append(Rejected(str(path), reason))
-            else:
-                others.append(str(path))
+    for path in _files(folder, others) if isinstance(folder, Path) else _remote_files(folder, others):
+        _refuse_undecodable(path)
+        if is_image(path):
+            found = True
+            yield path
+        elif path.suffix.lower() in OTHER_IMAGE_SUFFIXES:
+            reason = f"the format {path.suffix} is not supported; convert it to PNG"
+            listing.rejected.append(Rejected(str(path), reason))
+        else:
+            others.append(str(path))
     if not found:
         raise SourceError(
             f"{folder}: contains no image ({', '.join(IMAGE_SUFFIXES)}); add images or remove this class folder"
@@ -99,21 +96,39 @@ def images_in(folder: Path, listing: Listing) -> Iterator[Path]:
         listing.left_out.append(f"{folder}: ignored {_shown(others)}: not images by their names")
 
 
-def note_loose_files(base: Path, listing: Listing) -> None:
+def _files(folder: Path, skipped: list[str]) -> Iterator[Path]:
+    """The files of a folder and its subfolders; the names of folders that are left out are added to `skipped`."""
+    for parent, folders, names in os.walk(folder):
+        left_out = {name for name in folders if not _is_data(name) or Path(parent, name).is_symlink()}
+        skipped += [f"{parent}/{name}/" for name in sorted(left_out)]
+        folders[:] = sorted(set(folders) - left_out)
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _remote_files(folder: Place, skipped: list[str]) -> Iterator[Place]:
+    for name in sorted(below(folder)):
+        hidden = next((part for part in PurePosixPath(name).parts[:-1] if not _is_data(part)), None)
+        if hidden is None:
+            yield folder / name
+        else:
+            skipped.append(str(folder / name))
+
+
+def note_loose_files(base: Place, listing: Listing) -> None:
     """Counts in `listing` the files that are not in a class folder."""
     loose = [path.name for path in _entries(base) if not path.is_dir() or not _is_data(path.name)]
     if loose:
         listing.left_out.append(f"{base}: ignored {_shown(loose)}: not in a class folder")
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: Place) -> bool:
     """Decides by name; names with a leading dot are not images (macOS stores metadata of photo.jpg in ._photo.jpg)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def _entries(base: Path) -> list[Path]:
+def _entries(base: Place) -> list[Place]:
     try:
-        entries = sorted(base.iterdir())
+        entries: list[Place] = sorted(base.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
         raise SourceError(f"{base}: cannot be listed ({error.strerror}); set dataset.root to a folder") from None
     for entry in entries:
@@ -126,11 +141,11 @@ def _is_data(name: str) -> bool:
     return not name.startswith((".", "__MACOSX"))
 
 
-def _refuse_undecodable(path: Path) -> None:
+def _refuse_undecodable(path: Place) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise SourceError(f"{os.fsencode(path)!r}: its name is not UTF-8; rename it") from None
+        raise SourceError(f"{str(path).encode(errors='surrogateescape')!r}: its name is not UTF-8; rename it") from None
 
 
 def _shown(names: list[str]) -> str:

@@ -13,7 +13,7 @@ from pipelines.datasets.listing import Listing, Location
 from pipelines.datasets.published import Published
 from pipelines.errors import SourceError
 from pipelines.noise.contract import Image
-from pipelines.settings import LocalPath, Settings
+from pipelines.settings import Settings, StorePath
 
 __all__ = ["Containers", "ImageSource", "Images"]
 
@@ -22,11 +22,14 @@ Images = NDArray[np.uint8]
 
 
 class ImageSource(Settings):
-    """A data set on disk. `kind` is its key in DATASETS."""
+    """A data set on disk, or in an object store where the member's own `root` allows it. `kind` is its key in
+    DATASETS."""
 
     published: ClassVar[Published | None] = None
+    in_object_stores: ClassVar[bool] = False
+    """Whether `root` may be a folder of an object store."""
     kind: str
-    root: LocalPath
+    root: StorePath
 
     @property
     @abstractmethod

@@ -1,28 +1,39 @@
 """One interface to files in folders and in zips that have not been unpacked."""
 
 import os
+import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from pipelines.datasets.listing import Location, Rejected
 from pipelines.errors import SourceError
+from pipelines.places import Place, below, is_remote, open_to_read, read_remote, refusing_store_errors
 
 __all__ = ["FileReader", "SourceFiles", "unpack_hint"]
 
 MAX_BYTES = 256 * 2**20
 """Far more than any image of a data set has; a zip member that claims more is not unpacked."""
+COPIED_BYTES = 2**24
+"""Of a zip in an object store at a time."""
 
 
 class FileReader:
     """Reads locations, and opens each zip once. Raises whatever file systems and damaged zips raise, and ValueError for
-    a file that is larger than `max_bytes` or not a regular file: pipes and devices never block it."""
+    a file that is larger than `max_bytes` or not a regular file: pipes and devices never block it. Raises StoreError
+    where an object store does not answer, which says nothing about the file.
+
+    A zip in an object store is first copied to a temporary file without a name: to read its members there would take
+    two requests for each image."""
 
     def __init__(self) -> None:
         self._archives: dict[str, zipfile.ZipFile] = {}
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -30,14 +41,15 @@ class FileReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for archive in self._archives.values():
-            archive.close()
+        self._opened.close()
 
     def read(self, location: Location, max_bytes: int = MAX_BYTES) -> bytes:
         if not location.archive:
-            return _read_file(location.path, max_bytes)
+            read = _read_remote_file if is_remote(location.path) else _read_file
+            return read(location.path, max_bytes)
         if location.archive not in self._archives:
-            self._archives[location.archive] = zipfile.ZipFile(location.archive)
+            file = self._opened.enter_context(_open_archive(location.archive))
+            self._archives[location.archive] = self._opened.enter_context(zipfile.ZipFile(file))
         archive = self._archives[location.archive]
         _refuse_huge(archive.getinfo(location.path).file_size, max_bytes)
         return archive.read(location.path)  # stops at that size and checks the CRC
@@ -55,10 +67,12 @@ class SourceFiles:
         self.ignored: list[str] = []
         self.unusable: list[Rejected] = []
 
-    def add_folder(self, root: Path, name: str) -> None:
+    def add_folder(self, root: Place, name: str) -> None:
         """Adds everything under root/name, as name/…. Links are followed, except those to a folder that contains them.
         Raises SourceError for a folder that cannot be listed and for a broken link to a folder."""
-        if (root / name).is_dir():
+        if not isinstance(root, Path):
+            self._add_remote_folder(root / name, name)
+        elif (root / name).is_dir():
             above = Path(os.path.realpath(root / name)).parents
             self._add_folder(str(root / name), name, frozenset(map(str, above)))
 
@@ -87,6 +101,13 @@ class SourceFiles:
         if not seen:
             self.empty_folders.append(relative)
 
+    def _add_remote_folder(self, folder: Place, relative: str) -> None:
+        for path in sorted(below(folder)):
+            if any(map(_is_ignored, PurePosixPath(path).parts)):
+                self.ignored.append(str(folder / path))
+            else:
+                self.by_path[f"{relative}/{path}"] = Location("", str(folder / path))
+
     @property
     def remarks(self) -> list[str]:
         """One sentence about the ignored names, if there are any."""
@@ -94,11 +115,11 @@ class SourceFiles:
             return []
         return [f"{len(self.ignored):,} names that begin with a dot, or __MACOSX, are ignored: {self.ignored[0]}, …"]
 
-    def add_archive(self, archive: Path, prefix: str = "") -> None:
+    def add_archive(self, archive: Place, prefix: str = "") -> None:
         """Adds every member of the zip, with `prefix` removed; \\ is read as /. Raises SourceError for a member whose
         path leaves the archive, or that occurs twice."""
         try:
-            with zipfile.ZipFile(archive) as opened:
+            with open_to_read(archive) as file, zipfile.ZipFile(file) as opened:
                 names = opened.namelist()
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from None
@@ -125,10 +146,10 @@ class SourceFiles:
         self.empty_folders += [folder.removeprefix(prefix) for folder in sorted(folders - filled)]
 
 
-def unpack_hint(folder: Path, readable: Collection[str] = ()) -> str:
+def unpack_hint(folder: Place, readable: Collection[str] = ()) -> str:
     """A remedy to append to an error if `folder` has zips, up to two levels deep, that are not named `readable`."""
-    found = (path for pattern in ("*.zip", "*/*.zip", "*/*/*.zip") for path in sorted(folder.glob(pattern)))
-    zips = [path.relative_to(folder).as_posix() for path in found if path.name not in readable]
+    found = [path for pattern in ("*.zip", "*/*.zip", "*/*/*.zip") for path in sorted(map(str, folder.glob(pattern)))]
+    zips = [path.removeprefix(f"{folder}/") for path in found if PurePosixPath(path).name not in readable]
     if len(zips) > 1:
         return f"; unpack the {len(zips)} zips in it, such as {zips[0]}"
     return f"; unpack {zips[0]}" if zips else ""
@@ -144,6 +165,29 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _open_archive(name: str) -> IO[bytes]:
+    if not is_remote(name):
+        return Path(name).open("rb")
+    place, copy = read_remote(name), tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    with refusing_store_errors(place), place.fs.open(place.path, "rb", block_size=COPIED_BYTES) as remote:
+        shutil.copyfileobj(remote, copy, COPIED_BYTES)
+    return copy
+
+
+def _read_remote_file(name: str, max_bytes: int) -> bytes:
+    """Raises FileNotFoundError where there is no such file, and StoreError where the store does not answer."""
+    place = read_remote(name)
+    with refusing_store_errors(place):
+        try:
+            data = bytes(place.fs.cat_file(place.path, start=0, end=max_bytes + 1))
+        except FileNotFoundError:
+            data = None
+    if data is None:
+        raise FileNotFoundError(f"{name} does not exist")
+    _refuse_huge(len(data), max_bytes)
+    return data
 
 
 def _read_file(path: str, max_bytes: int) -> bytes:

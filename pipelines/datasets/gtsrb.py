@@ -18,7 +18,8 @@ from pipelines.datasets.gtsrb_published import GTSRB_PUBLISHED
 from pipelines.datasets.listing import Listing, Location, Rejected, SourceImage
 from pipelines.datasets.published import Published
 from pipelines.errors import SourceError
-from pipelines.settings import LocalPath
+from pipelines.places import Place, refusing_store_errors
+from pipelines.settings import StorePath
 
 __all__ = ["Gtsrb"]
 
@@ -49,8 +50,9 @@ class Gtsrb(ImageSource):
     A copy that lacks one of the 43 classes is refused, unless `allow_missing_classes` is set."""
 
     published: ClassVar[Published] = GTSRB_PUBLISHED
+    in_object_stores: ClassVar[bool] = True
     kind: Literal["gtsrb"] = "gtsrb"
-    root: LocalPath = Path("data/raw/GTSRB")
+    root: StorePath = Path("data/raw/GTSRB")
     allow_missing_classes: bool = False
 
     card: ClassVar[DatasetCard] = GTSRB_CARD
@@ -61,14 +63,15 @@ class Gtsrb(ImageSource):
 
     def listing(self) -> Listing:
         """Every annotated image. Raises SourceError if GTSRB is missing or incomplete."""
-        listing = self._listing()
+        with refusing_store_errors(self.root):
+            listing = self._listing()
         missing = listing.missing_classes()
         if missing and not self.allow_missing_classes:
             raise SourceError(f"{listing.found}: {_missing_classes_message(missing, listing.rejected)}")
         return listing
 
     @classmethod
-    def recognize(cls, root: Path) -> str | None:
+    def recognize(cls, root: Place) -> str | None:
         """Recognizes the official archives and folders, torchvision's download and Kaggle's tables, in `root` or a
         folder GTSRB in it."""
         for base in (root, root / "GTSRB", root / "gtsrb", root / "gtsrb" / "GTSRB"):
@@ -109,7 +112,7 @@ def _missing_classes_message(missing: Mapping[Split, list[int]], rejected: list[
     )
 
 
-def _contents(folder: Path) -> str:
+def _contents(folder: Place) -> str:
     if not folder.is_dir():
         return f"the folder {folder} does not exist"
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -118,7 +121,7 @@ def _contents(folder: Path) -> str:
     return f"found {', '.join(names[:5]) or 'nothing'}{more}{unpack_hint(folder, _ARCHIVES)}"
 
 
-def _official_files(base: Path) -> SourceFiles:
+def _official_files(base: Place) -> SourceFiles:
     """The official files in `base` and in its folder GTSRB, to which the archives unpack; torchvision puts
     GT-final_test.csv next to that folder."""
     files = SourceFiles()
@@ -135,7 +138,7 @@ def _official_files(base: Path) -> SourceFiles:
     return files
 
 
-def _list_official(base: Path, files: SourceFiles) -> Listing:
+def _list_official(base: Place, files: SourceFiles) -> Listing:
     training = sorted(path for path in files.by_path if _TRAIN_ANNOTATIONS.fullmatch(path))
     test = next((path for path in _TEST_ANNOTATIONS if path in files.by_path), None)
     if test is None:
@@ -156,7 +159,7 @@ def _image_folder(annotations: str) -> str:
     return "Final_Test/Images/" if "final_test" in annotations else annotations.rpartition("/")[0] + "/"
 
 
-def _list_kaggle(base: Path) -> Listing:
+def _list_kaggle(base: Place) -> Listing:
     if not (base / "Test.csv").is_file():
         raise SourceError(f"{base}: has Kaggle's Train.csv but no Test.csv; {_HELP}; {_contents(base)}")
     files = SourceFiles()

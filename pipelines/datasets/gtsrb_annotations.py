@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipelines.datasets.files import FileReader
 from pipelines.datasets.listing import Location
-from pipelines.errors import SourceError
+from pipelines.errors import RoadsignError, SourceError
 
 __all__ = ["Annotation", "AnnotationFile", "read_annotations"]
 
@@ -50,7 +50,7 @@ def read_annotations(reader: FileReader, files: Iterable[AnnotationFile]) -> Ite
                 if lines > MAX_LINES:
                     raise SourceError(f"{file.location}: more than {MAX_LINES:,} lines; GTSRB has 51,839")
                 yield annotation
-        except SourceError:
+        except RoadsignError:
             raise
         except Exception as error:  # noqa: BLE001 - file systems, zips and csv raise many exception types
             raise SourceError(f"{file.location}: not readable as CSV: {type(error).__name__}: {error}") from None

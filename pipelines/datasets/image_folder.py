@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from pathlib import PurePosixPath
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -20,7 +20,8 @@ from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.group_split import groups_across_splits, test_groups
 from pipelines.datasets.listing import Listing, SourceImage
 from pipelines.errors import SettingsError, SourceError
-from pipelines.settings import LocalPath
+from pipelines.places import Place, refusing_store_errors
+from pipelines.settings import StorePath
 
 __all__ = ["ImageFolder"]
 
@@ -30,7 +31,7 @@ Mirror = Literal["none", "all"] | dict[str, str]
 class _File(NamedTuple):
     """An image, its class and split (from its folders), and its group."""
 
-    path: Path
+    path: Place
     class_name: str
     split: Split | None
     group: str
@@ -48,8 +49,9 @@ class ImageFolder(ImageSource):
     `hflip` and `vflip`: "all" if mirroring never changes the class, or a mapping from each class to the class it
     becomes; classes that are not in the mapping are not mirrored. With `channels` = 1 images are converted to grey."""
 
+    in_object_stores: ClassVar[bool] = True
     kind: Literal["image_folder"] = "image_folder"
-    root: LocalPath
+    root: StorePath
     name: str | None = Field(default=None, pattern=f"^{NAME_PATTERN}$")
     channels: Literal[1, 3] = 3
     group_pattern: str | None = None
@@ -80,6 +82,10 @@ class ImageFolder(ImageSource):
         return name
 
     def listing(self) -> Listing:
+        with refusing_store_errors(self.root):
+            return self._listing()
+
+    def _listing(self) -> Listing:
         bases = split_folders(self.root)
         classes = {split: class_folders(base) for split, base in bases.items()}
         names = class_names(self.root, classes)
@@ -99,7 +105,7 @@ class ImageFolder(ImageSource):
         return listing
 
     @classmethod
-    def recognize(cls, root: Path) -> str | None:
+    def recognize(cls, root: Place) -> str | None:
         try:
             base = split_folders(root).get("train", root)
             folders = class_folders(base)
@@ -137,7 +143,7 @@ class ImageFolder(ImageSource):
             )
         return given
 
-    def _group(self, path: Path) -> str:
+    def _group(self, path: Place) -> str:
         if self.group_pattern is None:
             return self._id(path)
         match = re.search(self.group_pattern, path.name)
@@ -148,8 +154,8 @@ class ImageFolder(ImageSource):
             )
         return match["group"]
 
-    def _id(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+    def _id(self, path: Place) -> str:
+        return PurePosixPath(str(path)).relative_to(str(self.root)).as_posix()
 
 
 def _label_map(key: str, mirror: Mirror, names: tuple[str, ...]) -> dict[int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.datasets.card import DatasetCard, Split
+from pipelines.places import is_remote, stamps
 
 __all__ = ["Listing", "Location", "Rejected", "SourceImage"]
 
@@ -95,12 +96,15 @@ class Listing:
         return {split: labels for split, labels in missing.items() if labels}
 
     def state(self) -> str:
-        """A digest of the listing and of every file's size and modification time; it changes whenever one of them
-        does."""
+        """A digest of the listing and of every file's size and modification time (in an object store, its ETag); it
+        changes whenever one of them does. Raises StoreError."""
         digest = hashlib.sha256(self.card.model_dump_json().encode())
         for entry in (*self.images, *self.rejected):
             digest.update(f"{entry}\n".encode())
-        for path in sorted({image.archive or image.path for image in self.images}):
+        paths = {image.archive or image.path for image in self.images}
+        for path, stamp in stamps(filter(is_remote, paths)).items():
+            digest.update(f"{path} {stamp}\n".encode())
+        for path in sorted(path for path in paths if not is_remote(path)):
             try:
                 status = Path(path).stat()
                 digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())

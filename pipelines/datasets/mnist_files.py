@@ -10,6 +10,7 @@ from pipelines.datasets.contract import Images, ImageSource
 from pipelines.datasets.idx import check_idx, read_idx
 from pipelines.datasets.listing import Listing, Rejected, SourceImage
 from pipelines.errors import SourceError
+from pipelines.settings import LocalPath
 
 __all__ = ["MnistFiles"]
 
@@ -25,6 +26,7 @@ class MnistFiles(ImageSource):
     """Reads {train,t10k}-{images-idx3,labels-idx1}-ubyte, each with or without .gz, in `root` or in torchvision's
     folder below it. If a file exists in both forms, the one without .gz is read."""
 
+    root: LocalPath
     card: ClassVar[DatasetCard]
     torchvision_folder: ClassVar[str]
 

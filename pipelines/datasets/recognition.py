@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pipelines.datasets.contract import ImageSource
 from pipelines.datasets.files import unpack_hint
 from pipelines.errors import SourceError
+from pipelines.places import Place, refusing_store_errors
 
 __all__ = ["Recognized", "recognize"]
 
@@ -22,15 +23,21 @@ class Recognized(NamedTuple):
     evidence: str
 
 
-def recognize(root: Path, sources: Mapping[str, type[ImageSource]]) -> Recognized:
+def recognize(root: Place, sources: Mapping[str, type[ImageSource]]) -> Recognized:
     """The source that recognizes the folder. Raises SourceError, which lists the contents of the folder, if no source
-    or several sources recognize it."""
+    or several sources recognize it, and StoreError for an object store that does not answer."""
+    if not isinstance(root, Path):
+        sources = {kind: source for kind, source in sources.items() if source.in_object_stores}
     try:
-        claims = [
-            Recognized(kind, evidence) for kind, source in sources.items() if (evidence := source.recognize(root))
-        ]
+        with refusing_store_errors(root):
+            return _recognized(root, sources)
     except OSError as error:
         raise SourceError(f"{error.filename}: {error.strerror}; change its permissions, or set dataset.root") from None
+
+
+def _recognized(root: Place, sources: Mapping[str, type[ImageSource]]) -> Recognized:
+    local = cast(Path, root)  # sources that do not read object stores are not asked about them
+    claims = [Recognized(kind, evidence) for kind, source in sources.items() if (evidence := source.recognize(local))]
     if len(claims) > 1:
         claims = [claim for claim in claims if claim.kind != FALLBACK]
     if len(claims) == 1:
@@ -47,9 +54,9 @@ def recognize(root: Path, sources: Mapping[str, type[ImageSource]]) -> Recognize
     )
 
 
-def _contents(root: Path) -> str:
+def _contents(root: Place) -> str:
     try:
-        entries = sorted(root.iterdir())
+        entries: list[Place] = sorted(root.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
         return f"cannot be listed ({error.strerror})"
     folders = [entry.name for entry in entries if entry.is_dir()]

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
@@ -11,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines.datasets import ImageSource, Listing, Rejected, SourceImage
 from pipelines.datasets.splits import Duplicates, find_duplicates, training_groups, validation_groups
 from pipelines.errors import SourceError, StoreError
-from pipelines.places import Place, refusing_store_errors
+from pipelines.places import Place, absolute_name, refusing_store_errors
 from pipelines.render.noisy_datasets import NoisyDatasets
 from pipelines.spark.frames import ReaderFactory, partition_by_part, rows_frame, with_pixel_digest
 from pipelines.store.schema import MANIFEST_NAME, SPLITS, Manifest, Split
@@ -102,7 +101,7 @@ class Source(NamedTuple):
             "duplicates_across_splits": self.duplicates.across_splits,
             "remarks": self.listing.remarks,
             "kind": self.readers.source.kind,
-            "root": str(self.readers.source.root.absolute()),
+            "root": absolute_name(str(self.readers.source.root)),
         }
 
 
@@ -110,9 +109,7 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     """Opens every listed image on the executors, and assigns a place to each usable one."""
     images = [_with_absolute_path(image) for image in listing.images]
     readers = ReaderFactory(settings.dataset, listing.card.channels)
-    scanned = with_pixel_digest(rows_frame(spark, SourceImage, images), readers).toArrow().to_pylist()
-    reasons = {row["image_id"]: row["reason"] for row in scanned if row["reason"] is not None}
-    digests = {row["image_id"]: row["pixel_digest"] for row in scanned if row["reason"] is None}
+    digests, reasons = _scanned(with_pixel_digest(rows_frame(spark, SourceImage, images), readers), images)
     usable = sorted((image for image in images if image.image_id in digests), key=lambda image: image.image_id)
     unreadable = [
         Rejected(str(image.location), reasons[image.image_id]) for image in listing.images if image.image_id in reasons
@@ -120,9 +117,9 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     duplicates = find_duplicates(usable, digests)
     validation = validation_groups(usable, settings.validation_fraction, settings.seed, never=duplicates.shared)
     training = training_groups(usable, settings.train_fraction, settings.seed, validation)
-    chosen = [image for image in usable if image.split != "train" or image.unit in training | validation]
+    kept = training | validation
+    chosen = [image for image in usable if image.split != "train" or image.unit in kept]
     placed = _place(chosen, validation, settings)
-    assert len(usable) + len(unreadable) == len(listing.images), "an image was neither read nor rejected"
     digest = _source_digest(usable, digests)
     lost = {(image.split, image.label) for image in listing.images} - {(image.split, image.label) for image in usable}
     lost_classes = [f"{split} {label}" for split, label in sorted(lost)]
@@ -130,6 +127,21 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
         listing, readers, digest, len(usable), len(usable) - len(chosen), placed, listing.rejected + unreadable,
         duplicates, lost_classes,
     )  # fmt: skip
+
+
+def _scanned(frame: DataFrame, images: Sequence[SourceImage]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """By image_id: the digests of the readable images, and why the others are unreadable."""
+    digests = dict.fromkeys((image.image_id for image in images), b"")  # keys of the listing: a million ids, once
+    reasons = {}
+    for batch in frame.toArrow().to_batches(max_chunksize=10_000):
+        for image_id, digest, reason in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if reason is None:
+                digests[image_id] = bytes.fromhex(digest)
+            else:
+                reasons[image_id] = reason
+                del digests[image_id]
+    assert all(digests.values()), "an image was neither read nor rejected"
+    return digests, reasons
 
 
 def is_unchanged(listing: Listing, settings: NoisyDatasets) -> bool:
@@ -157,7 +169,7 @@ def refuse_other_dataset(root: Place, source: ImageSource, listing: Listing) -> 
         if manifest is None or "kind" not in manifest.source:
             continue
         about = manifest.source
-        moved = about["root"] != str(source.root.absolute())
+        moved = about["root"] != absolute_name(str(source.root))
         if about["kind"] != source.kind or (moved and manifest.card.class_names != listing.card.class_names):
             raise StoreError(
                 f"{root}: contains {about['kind']} {manifest.card.name} from {about['root']}, a different data set "
@@ -194,15 +206,17 @@ def parts_frame(spark: SparkSession, source: Source, partitions: int | None) -> 
 def _with_absolute_path(image: SourceImage) -> SourceImage:
     """The image with an absolute path, since the executors of a cluster run in other folders."""
     if image.archive:
-        return image._replace(archive=str(Path(image.archive).absolute()))
-    return image._replace(path=str(Path(image.path).absolute()))
+        archive = absolute_name(image.archive)
+        return image if archive == image.archive else image._replace(archive=archive)
+    path = absolute_name(image.path)
+    return image if path == image.path else image._replace(path=path)
 
 
-def _source_digest(images: Sequence[SourceImage], digests: Mapping[str, str]) -> str:
+def _source_digest(images: Sequence[SourceImage], digests: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
     for image in images:
         roi = (image.roi_x1, image.roi_y1, image.roi_x2, image.roi_y2)
-        row = (image.image_id, image.label, image.split, image.group, roi, digests[image.image_id])
+        row = (image.image_id, image.label, image.split, image.group, roi, digests[image.image_id].hex())
         digest.update(f"{row}\n".encode())
     return digest.hexdigest()
 

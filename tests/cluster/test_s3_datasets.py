@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fake_gtsrb
@@ -63,7 +63,7 @@ def run(job: str, *arguments: str) -> str:
     return out
 
 
-def noisy(raw: Path, output_root: str | Path, *more: str) -> tuple[str, ...]:
+def noisy(raw: str | Path, output_root: str | Path, *more: str) -> tuple[str, ...]:
     return (
         "make_noisy_datasets.py", f"dataset.root={raw}", f"output_root={output_root}", *fake_gtsrb.ITS_CLASSES, *SMALL,
         *more,
@@ -110,6 +110,19 @@ def test_the_bucket_has_the_digests_of_a_disk_and_every_job_reads_it(server: Ser
     there, here = digests(f"{BUCKET}/gtsrb"), digests(tmp_path / "disk" / "gtsrb")
     assert there == here
     assert len(there) == 8
+
+
+@pytest.mark.parametrize("write", [fake_gtsrb.write_official, fake_gtsrb.write_zips])
+def test_raw_images_in_the_bucket_give_the_digests_of_a_disk(
+    server: Server, write: Callable[[Path, list[fake_gtsrb.FakeImage]], None], tmp_path: Path
+) -> None:
+    """So that nothing need be on a disk that the machines share."""
+    write(tmp_path / "raw", fake_gtsrb.make_images(frames=20, tests=30))
+    s3fs.S3FileSystem().put(f"{tmp_path}/raw/", "bucket/raw/", recursive=True)
+    run(*noisy(tmp_path / "raw", tmp_path / "disk"))
+    assert "6 datasets made" in run(*noisy("s3://bucket/raw", BUCKET))
+    assert digests(f"{BUCKET}/gtsrb") == digests(tmp_path / "disk" / "gtsrb")
+    assert "0 datasets made, 6 were there already" in run(*noisy("s3://bucket/raw", BUCKET))
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def _as_made(filesystem: AbstractFileSystem, root: str, path: str) -> list[str]:
     manifest = _any_manifest(filesystem, path)
     made = [] if manifest is None else [*_source(manifest), *_own_settings(manifest)]
     if "://" not in root and (output := Path(root).absolute().parent) != Path("data/datasets").absolute():
-        made.append(f"output_root={_from_here(output)}")
+        made.append(f"output_root={_from_here(str(output))}")
     return made
 
 
@@ -88,7 +88,7 @@ def _source(manifest: Manifest) -> list[str]:
     if not raw or (kind == "gtsrb" and Path(raw) == Path("data/raw/GTSRB").absolute()):
         return []
     named = [f"dataset.kind={kind}", f"dataset.name={manifest.card.name}"] if kind == "image_folder" else []
-    return [*named, f"dataset.root={_from_here(Path(raw))}"]
+    return [*named, f"dataset.root={_from_here(raw)}"]
 
 
 def _own_settings(manifest: Manifest) -> list[str]:
@@ -98,5 +98,6 @@ def _own_settings(manifest: Manifest) -> list[str]:
     return changed if tuple(splits) == tuple(SPLITS) else [*changed, f"'splits=[{','.join(splits)}]'"]
 
 
-def _from_here(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def _from_here(name: str) -> str:
+    """A path relative to the working folder, if it is in it; a URL stays."""
+    return name.removeprefix(f"{Path.cwd()}/")
