@@ -22,10 +22,16 @@ class Duplicates(NamedTuple):
 
 def find_duplicates(images: Sequence[SourceImage], pixel_digests: Mapping[str, bytes]) -> Duplicates:
     """Finds sets of `images` with equal pixels, given the digest of the pixels by image_id."""
+    seen: set[bytes] = set()
+    repeated: set[bytes] = set()
+    for image in images:
+        digest = pixel_digests[image.image_id]
+        (repeated if digest in seen else seen).add(digest)
     by_digest: defaultdict[bytes, list[SourceImage]] = defaultdict(list)
     for image in images:
-        by_digest[pixel_digests[image.image_id]].append(image)
-    same = [found for found in by_digest.values() if len(found) > 1]
+        if (digest := pixel_digests[image.image_id]) in repeated:
+            by_digest[digest].append(image)
+    same = list(by_digest.values())
     across_splits = sorted(
         sorted(image.image_id for image in found) for found in same if len({image.split for image in found}) > 1
     )

@@ -12,7 +12,7 @@ from pyspark import SparkFiles, TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.datasets import Containers, FileReader, ImageSource, Location, UnreadableImageError, decode
-from pipelines.errors import SourceError
+from pipelines.errors import RoadsignError, SourceError
 from pipelines.geometry import Roi
 from pipelines.noise import Image
 from pipelines.places import Place, full_name, open_to_read, read_place
@@ -36,8 +36,8 @@ _DIGEST_SCHEMA = pa.schema([("image_id", pa.string()), ("pixel_digest", pa.strin
 def rows_frame(spark: SparkSession, row_type: type[NamedTuple], rows: Sequence[Any]) -> DataFrame:
     """Named tuples of `row_type` as a frame; int becomes int32, everything else string, None null."""
     types = {name: pa.int32() if _is_int(hint) else pa.string() for name, hint in get_type_hints(row_type).items()}
-    columns = zip(*rows, strict=True) if rows else ([] for _ in types)
-    return spark.createDataFrame(pa.table([pa.array(column) for column in columns], schema=pa.schema(types.items())))
+    columns = [pa.array([row[number] for row in rows], kind) for number, kind in enumerate(types.values())]
+    return spark.createDataFrame(pa.table(columns, schema=pa.schema(types.items())))
 
 
 def _is_int(hint: object) -> bool:
@@ -111,6 +111,8 @@ def read_image(reader: FileReader, location: Location, channels: int = 3) -> Ima
     """The pixels of a source image. Raises UnreadableImageError with the reason for any failure."""
     try:
         data = reader.read(location)
+    except RoadsignError:
+        raise  # a store that does not answer says nothing about the image
     except Exception as error:  # noqa: BLE001 - file systems and zips raise many exception types
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from None
     return decode(data, channels)
