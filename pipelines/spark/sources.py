@@ -19,6 +19,7 @@ from pipelines.store.writer import is_current
 __all__ = [
     "PlacedImage",
     "Source",
+    "arranged",
     "is_unchanged",
     "parts_frame",
     "prepare_source",
@@ -110,6 +111,15 @@ def prepare_source(spark: SparkSession, listing: Listing, settings: NoisyDataset
     images = [_with_absolute_path(image) for image in listing.images]
     readers = ReaderFactory(settings.dataset, listing.card.channels)
     digests, reasons = _scanned(with_pixel_digest(rows_frame(spark, SourceImage, images), readers), images)
+    return arranged(listing, images, digests, reasons, settings)
+
+
+def arranged(
+    listing: Listing, images: Sequence[SourceImage], digests: Mapping[str, bytes], reasons: Mapping[str, str],
+    settings: NoisyDatasets,
+) -> Source:  # fmt: skip
+    """Finds duplicates and assigns a place to each image that has a digest; the others have reasons."""
+    readers = ReaderFactory(settings.dataset, listing.card.channels)
     usable = sorted((image for image in images if image.image_id in digests), key=lambda image: image.image_id)
     unreadable = [
         Rejected(str(image.location), reasons[image.image_id]) for image in listing.images if image.image_id in reasons
