@@ -12,7 +12,6 @@ wrote something else.
 
 import argparse
 import importlib.util
-import math
 import os
 import platform
 import shutil
@@ -163,9 +162,12 @@ class Pace(NamedTuple):
     whole_s: float
 
     @classmethod
-    def through(cls, times: Times) -> "Pace":
+    def through(cls, times: Times) -> "Pace | None":
+        """None if more images took no more time, so that there is no such line."""
         (small, small_s), (large, large_s) = sorted((count, statistics.median(runs)) for count, runs in times.items())
-        rate = (large - small) / (large_s - small_s) if large_s > small_s else math.inf
+        if large_s <= small_s:
+            return None
+        rate = (large - small) / (large_s - small_s)
         return cls(large_s - large / rate, rate, large_s)
 
 
@@ -183,6 +185,13 @@ def race(names: Sequence[str], samples: Sequence[Sample], runs: int, work: Path)
                 times[name][sample.written].append(seconds)
                 tell(f"{name}, {sample.written:,} images: {seconds:.1f} s")
     return times
+
+
+def paces_of(times: Mapping[str, Times]) -> dict[str, Pace]:
+    paces = {name: Pace.through(runs) for name, runs in times.items()}
+    if unknown := [name for name, pace in paces.items() if pace is None]:
+        tell(f"{', '.join(unknown)}: all images took no longer than a quarter of them; take more --images or --runs")
+    return {name: pace for name, pace in paces.items() if pace is not None}
 
 
 def tell(line: str) -> None:
@@ -231,7 +240,7 @@ def main() -> None:
         times = race(names, samples, arguments.runs, work)
     cores = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}"
     print(f"{cores}, Python {platform.python_version()}, {WORKERS} workers, medians of {arguments.runs} runs\n")
-    print(table_of({name: Pace.through(runs) for name, runs in times.items()}, samples[-1].written))
+    print(table_of(paces_of(times), samples[-1].written))
 
 
 if __name__ == "__main__":

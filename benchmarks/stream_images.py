@@ -1,17 +1,19 @@
 """Images per second into torch, compared with the fastest known reader of the same files; measured, never asserted.
 
     python benchmarks/stream_images.py DATASET_ROOT [--size-px 40] [--variant clean] [--runs 5] [--image-folder]
-        [--remote s3://bucket/datasets/gtsrb]
+        [--peers] [--remote s3://bucket/datasets/gtsrb]
 
 `--image-folder` also writes the images as PNGs into a temporary folder, once, and reads them in the usual way:
-torchvision's ImageFolder and a DataLoader with 2 workers, shuffled, uint8. Measurements are interleaved, in one
-process, after one epoch that warms the file cache; figures are medians of whole epochs. Start-up, until the first
-batch, is separate. The default is also measured as in a first epoch, the only one that compares page checksums, and
+torchvision's ImageFolder and a DataLoader with 2 workers, shuffled, uint8. `--peers` does so too, and also reads them
+with SPDL and LitData (stream_peers.py). Measurements are interleaved, in one process, after one epoch that warms the
+file cache; figures are medians of whole epochs. Start-up, until the first batch, is separate. The default is also
+measured as in a first epoch, the only one that compares page checksums, and
 without any checks. `--remote` is the same data set in an object store, which is read beside the local one.
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from PIL import Image
+from stream_peers import PEERS, Epoch, missing
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
@@ -42,9 +45,6 @@ FIRST = "stream, thread pool, workers=2, cache=none, first epoch"
 UNCHECKED = "stream, thread pool, workers=2, cache=none, unchecked"
 REMOTE = "object store, thread pool, workers=2, cache="
 USUAL = "ImageFolder, DataLoader, 2 workers"
-
-Epoch = Callable[[int], Iterator[int]]
-"""The sizes of the batches of an epoch, as they come."""
 
 
 def read_unshuffled(folder: Path, size_px: int, _: int) -> Iterator[int]:
@@ -121,10 +121,18 @@ def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[
     if arguments.remote:
         for cache in ("none", "host"):
             ways[REMOTE + cache] = partial(open_way, "thread", 2, cache, read_stream, arguments.remote)
-    if arguments.image_folder:
+    if arguments.image_folder or arguments.peers:
         data = Data(root=str(arguments.root), size_px=size_px, mixture={arguments.variant: 1.0})
         write_pngs(open_stream(data, split, seed=0, batch_size=1000), pngs)
         ways[USUAL] = partial(open_image_folder, pngs, batch_size)
+    if arguments.peers:
+        if packages := missing():
+            print(f"not installed: {', '.join(packages)}; type: uv sync --inexact --group peers", file=sys.stderr)
+        ways |= {
+            name: partial(open_peer, pngs, batch_size)
+            for name, (package, open_peer) in PEERS.items()
+            if package not in packages
+        }
     return ways
 
 
@@ -150,17 +158,22 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--image-folder", action="store_true")
+    parser.add_argument("--peers", action="store_true")
     parser.add_argument("--remote")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as pngs:
-        ways = {name: start_up(name, open_way) for name, open_way in open_ways(arguments, Path(pngs)).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        pngs = Path(folder) / "pngs"
+        pngs.mkdir()
+        ways = {name: start_up(name, open_way) for name, open_way in open_ways(arguments, pngs).items()}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         images = 0
         for run in range(1, arguments.runs + 1):
             for name, epoch in ways.items():
                 start = time.perf_counter()
-                images = sum(epoch(run))
+                read = sum(epoch(run))
                 seconds[name].append(time.perf_counter() - start)
+                if read != (images := images or read):
+                    raise SystemExit(f"{name} has read {read:,} images, the others {images:,}")
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     print(f"\n{images} images, {arguments.size_px} px, batches of {arguments.batch_size}, {arguments.runs} runs")
     for name, median in medians.items():
