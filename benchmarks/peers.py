@@ -12,6 +12,7 @@ wrote something else.
 
 import argparse
 import importlib.util
+import math
 import os
 import platform
 import shutil
@@ -39,11 +40,8 @@ REPOSITORY = Path(__file__).parents[1]
 CONFIG = REPOSITORY / "conf" / "make_noisy_datasets.yaml"
 SCRIPTS = Path(__file__).with_suffix("")
 WORKERS = 2
-IMAGES_PER_TASK = 250
-SETTINGS = (
-    "sizes_px=[40]", "validation_fraction=0", f"images_per_part={IMAGES_PER_TASK}",
-    f"images_per_row_group={IMAGES_PER_TASK}",
-)  # fmt: skip
+TASKS, LARGEST_TASK = 8, 1000
+SETTINGS = ("sizes_px=[40]", "validation_fraction=0", "dataset.kind=image_folder", "dataset.name=signs")
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0",
 }  # fmt: skip
@@ -54,24 +52,23 @@ COLUMNS = pa.schema([("image_id", pa.string()), ("label", pa.int32()), ("path", 
 
 
 class Tool(NamedTuple):
-    """A contestant: what it is called, and the distribution that it needs and whose version is shown."""
+    """A contestant: what it is called, and the package that it needs and whose version is shown."""
 
     title: str
     package: str
-    module: str
 
     @property
     def installed(self) -> bool:
-        return importlib.util.find_spec(self.module) is not None
+        return importlib.util.find_spec(self.package) is not None
 
 
 OURS = "make_noisy_datasets"
 TOOLS = {
-    OURS: Tool("**this project's job on Spark, `local[2]`**", "pyspark", "pyspark"),
-    "ray_data": Tool("Ray Data, `map_batches`", "ray", "ray"),
-    "hugging_face": Tool("Hugging Face datasets, `map`", "datasets", "datasets"),
-    "plain_script": Tool("plain script, pool and PyArrow", "pyarrow", "pyarrow"),
-    "albumentations_pool": Tool("albumentations, pool and PyArrow", "albumentations", "albumentations"),
+    OURS: Tool("**this project's job on Spark, `local[2]`**", "pyspark"),
+    "ray_data": Tool("Ray Data, `map_batches`", "ray"),
+    "hugging_face": Tool("Hugging Face datasets, `map`", "datasets"),
+    "plain_script": Tool("plain script, pool and PyArrow", "pyarrow"),
+    "albumentations_pool": Tool("albumentations, pool and PyArrow", "albumentations"),
 }
 
 
@@ -86,6 +83,11 @@ class Sample(NamedTuple):
     def written(self) -> int:
         """The number of images that come out."""
         return len(self.expected.labels) * len(self.expected.changes)
+
+    @property
+    def images_per_task(self) -> int:
+        """As many tasks for each worker, whether there are more images or fewer."""
+        return min(LARGEST_TASK, math.ceil(len(self.expected.labels) / TASKS))
 
 
 class RefusedError(Exception):
@@ -111,7 +113,7 @@ def make_sample(images: Sequence[SourceImage], folder: Path) -> Sample:
         link = folder / split / f"{image.label:05d}" / f"{image.image_id.replace('/', '-')}{Path(image.path).suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(Path(image.path).absolute())
-    settings = load(NoisyDatasets, CONFIG, [f"dataset.root={folder}", "dataset.kind=image_folder", *SETTINGS])
+    settings = load(NoisyDatasets, CONFIG, [f"dataset.root={folder}", *SETTINGS])
     listed = settings.dataset.listing().images
     table = folder.with_suffix(".parquet")
     pq.write_table(
@@ -122,10 +124,11 @@ def make_sample(images: Sequence[SourceImage], folder: Path) -> Sample:
 
 def command_of(name: str, sample: Sample, output: Path) -> list[str]:
     if name != OURS:
-        return [sys.executable, str(SCRIPTS / f"{name}.py"), str(sample.table), str(output)]
-    submit = ["spark-submit", "--master", f"local[{WORKERS}]"]
-    settings = ["dataset.kind=image_folder", f"dataset.root={sample.folder}", "dataset.name=signs", *SETTINGS]
-    return [*submit, str(REPOSITORY / "jobs" / f"{OURS}.py"), f"output_root={output}", *settings]
+        script = str(SCRIPTS / f"{name}.py")
+        return [sys.executable, script, str(sample.table), str(output), str(sample.images_per_task)]
+    submit = ["spark-submit", "--master", f"local[{WORKERS}]", str(REPOSITORY / "jobs" / f"{OURS}.py")]
+    rows = f"images_per_row_group={sample.images_per_task}", f"images_per_part={sample.images_per_task}"
+    return [*submit, f"dataset.root={sample.folder}", f"output_root={output}", *SETTINGS, *rows]
 
 
 def seconds_of(name: str, sample: Sample, work: Path) -> float:
@@ -225,17 +228,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4000, help="how many are read; ten times as many are written")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", action="append", choices=list(TOOLS), help="may be given more than once")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="a folder of its own in there is removed at the end; by default the system's temporary one",
-    )
+    parser.add_argument("--output", type=Path, help="where to write; by default the system's temporary folder")
     arguments = parser.parse_args()
     names = contestants(arguments.only)
     images = load(NoisyDatasets, CONFIG, [f"dataset.root={arguments.root}"]).dataset.listing().images
     chosen = [spread(images, count) for count in (arguments.images // 4, arguments.images)]
     with tempfile.TemporaryDirectory(dir=arguments.output) as folder:
-        work = Path(folder)
+        work = Path(folder).resolve()
         samples = [make_sample(some, work / f"images-{len(some)}") for some in chosen]
         times = race(names, samples, arguments.runs, work)
     cores = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}"

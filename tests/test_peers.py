@@ -121,9 +121,9 @@ def test_a_tool_that_is_refused_runs_no_more_and_has_no_figure(
 def test_a_tool_that_is_not_installed_is_named_with_what_to_type(
     peers: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(peers.TOOLS, "ray_data", peers.Tool("Ray Data", "ray", "no_such_module"))
+    monkeypatch.setitem(peers.TOOLS, "ray_data", peers.Tool("Ray Data", "no_such_package"))
     assert peers.contestants(["ray_data", "plain_script"]) == ["plain_script"]
-    assert capsys.readouterr().err == "not installed: ray; type: uv sync --inexact --group peers\n"
+    assert capsys.readouterr().err == "not installed: no_such_package; type: uv sync --inexact --group peers\n"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import albumentations
 import cv2
 import pyarrow as pa
-from recipe import SIZE_PX, VARIANTS, WORKERS, Noise, Pixels, called, rows_of, tasks_of, write_part
+from recipe import SIZE_PX, VARIANTS, WORKERS, Noise, Pixels, called, rows_of, write_part
 
 STDS_GREY = {"gaussian-min": 5, "gaussian-avg": 25, "gaussian-max": 50}
 
@@ -50,7 +50,8 @@ def use_one_thread() -> None:
 
 
 if __name__ == "__main__":
-    images, folder = called()
+    call = called()
+    write = partial(write_part, folder=call.folder, make=make_rows)
     with multiprocessing.Pool(WORKERS, use_one_thread) as pool:
-        for _ in pool.imap_unordered(partial(write_part, folder=folder, make=make_rows), enumerate(tasks_of(images))):
+        for _ in pool.imap_unordered(write, enumerate(call.tasks)):
             pass

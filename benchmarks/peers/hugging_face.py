@@ -4,20 +4,20 @@ Its Parquet files are always of snappy; what else costs time and serves only the
 indexes, statistics) is switched off."""
 
 import datasets
-from recipe import IMAGES_PER_TASK, SCHEMA, VARIANTS, WORKERS, called, make_rows
+from recipe import SCHEMA, VARIANTS, WORKERS, called, make_rows
 
 if __name__ == "__main__":
-    images, folder = called()
+    call = called()
     datasets.disable_progress_bars()
     rows = (
-        datasets.Dataset(images)
+        datasets.Dataset(call.images)
         .with_format("arrow")
         .map(
-            make_rows, batched=True, batch_size=IMAGES_PER_TASK, num_proc=WORKERS,
-            remove_columns=images.column_names, features=datasets.Features.from_arrow_schema(SCHEMA),
+            make_rows, batched=True, batch_size=call.images_per_task, num_proc=WORKERS,
+            remove_columns=call.images.column_names, features=datasets.Features.from_arrow_schema(SCHEMA),
         )
     )  # fmt: skip
     rows.to_parquet(
-        folder / "rows.parquet", batch_size=len(VARIANTS) * IMAGES_PER_TASK,
+        call.folder / "rows.parquet", batch_size=len(VARIANTS) * call.images_per_task,
         use_content_defined_chunking=False, write_page_index=False, write_statistics=False,
     )  # fmt: skip

@@ -3,10 +3,11 @@
 import multiprocessing
 from functools import partial
 
-from recipe import WORKERS, called, make_rows, tasks_of, write_part
+from recipe import WORKERS, called, make_rows, write_part
 
 if __name__ == "__main__":
-    images, folder = called()
+    call = called()
+    write = partial(write_part, folder=call.folder, make=make_rows)
     with multiprocessing.Pool(WORKERS) as pool:
-        for _ in pool.imap_unordered(partial(write_part, folder=folder, make=make_rows), enumerate(tasks_of(images))):
+        for _ in pool.imap_unordered(write, enumerate(call.tasks)):
             pass

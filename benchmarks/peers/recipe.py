@@ -23,7 +23,6 @@ Render = Callable[[str], Iterable[tuple[str, Pixels]]]
 
 SIZE_PX = 40
 WORKERS = 2
-IMAGES_PER_TASK = 250
 PARQUET: dict[str, Any] = {
     "compression": "zstd", "compression_level": -5, "use_dictionary": False, "write_statistics": False,
 }  # fmt: skip
@@ -31,15 +30,22 @@ SCHEMA = pa.schema([("image_id", pa.string()), ("label", pa.int32()), ("variant"
 
 
 class Call(NamedTuple):
-    """The arguments of a peer's script: a table (image_id, label, path), and the folder for its Parquet files."""
+    """The arguments of a peer's script: a table (image_id, label, path), the folder for its Parquet files, and how many
+    images a worker takes at a time."""
 
     images: pa.Table
     folder: Path
+    images_per_task: int
+
+    @property
+    def tasks(self) -> list[pa.Table]:
+        starts = range(0, len(self.images), self.images_per_task)
+        return [self.images.slice(start, self.images_per_task) for start in starts]
 
 
 def called() -> Call:
-    images, folder = sys.argv[1:]
-    return Call(pq.read_table(images), Path(folder))
+    images, folder, images_per_task = sys.argv[1:]
+    return Call(pq.read_table(images), Path(folder), int(images_per_task))
 
 
 def read_rgb(path: str) -> Pixels:
@@ -120,10 +126,6 @@ def rows_of(images: pa.Table, variants_of: Render) -> pa.Table:
 
 def make_rows(images: pa.Table) -> pa.Table:
     return rows_of(images, partial(render, rng=np.random.default_rng()))
-
-
-def tasks_of(images: pa.Table) -> list[pa.Table]:
-    return [images.slice(start, IMAGES_PER_TASK) for start in range(0, len(images), IMAGES_PER_TASK)]
 
 
 def write_part(task: tuple[int, pa.Table], folder: Path, make: Callable[[pa.Table], pa.Table]) -> None:
