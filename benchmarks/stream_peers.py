@@ -52,7 +52,7 @@ def open_litdata(pngs: Path, batch_size: int) -> Epoch:
     import litdata
 
     chunks = pngs.with_name(f"{pngs.name}-litdata")
-    if not chunks.exists():
+    if not (chunks / "index.json").exists():
         samples = datasets.ImageFolder(str(pngs)).samples
         litdata.optimize(raw_pixels, samples, str(chunks), chunk_bytes="64MB", num_workers=WORKERS, verbose=False)
     images = litdata.StreamingDataset(str(chunks), shuffle=True, seed=0)
