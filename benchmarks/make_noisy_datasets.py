@@ -91,7 +91,7 @@ def measure_job(arguments: argparse.Namespace) -> Figures:
             settings.dataset_folder, source.listing.card, fingerprints, source.counts, source.summary(), made_by(),
             settings.images_per_row_group, settings.compression,
         )  # fmt: skip
-        render = make_renderer(settings.rendering(source.listing.card.channels), source.reading)
+        render = make_renderer(settings.rendering(source.listing.card.channels), source.readers)
         writer.write_datasets(parts_frame(spark, source, settings.partitions), render, plan)
         times.append(time.perf_counter())
     written = sum(path.stat().st_size for path in settings.dataset_folder.rglob("*.parquet"))

@@ -218,7 +218,7 @@ def contestants(only: Sequence[str] | None) -> list[str]:
     """Those that are installed; of the others one line says how to install them."""
     names = [name for name in TOOLS if not only or name in only]
     if missing := [TOOLS[name].package for name in names if not TOOLS[name].installed]:
-        tell(f"not installed: {', '.join(missing)}; type: uv sync --inexact --group peers")
+        tell(f"not installed: {', '.join(missing)}; type: uv pip install -r benchmarks/peers/requirements.txt")
     return [name for name in names if TOOLS[name].installed]
 
 
