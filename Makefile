@@ -63,6 +63,7 @@ check: environment java | $(UV) ## style and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(RUN) mypy benchmarks
 
 .PHONY: check-gpu
 check-gpu: environment | $(UV) ## the tests marked gpu, and the figures of one GPU in docs/performance.md

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.places import read_place
 from pipelines.settings import describe
 from pipelines.spark import session
 from pipelines.spark.frames import make_attacker, row_groups_frame
@@ -65,11 +67,20 @@ def bare_loop(plan: AttackPlan, folder: Path | None) -> None:
                 pq.write_table(written, folder / f"{snr_db}-{number}.parquet", compression="none", use_dictionary=False)
 
 
-def job(spark: SparkSession, settings: AdversarialDatasets, plan: AttackPlan, file: str, compression: str) -> None:
+def job(
+    spark: SparkSession,
+    settings: AdversarialDatasets,
+    plan: AttackPlan,
+    file: str,
+    compression: Literal["none", "zstd"],
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         attack = ShippedAttack(file, describe(settings.attack), settings.strengths, 0, settings.batch_size)
-        output = writer.Plan(Path(folder) / "signs", plan.fingerprints, plan.counts, {}, {}, 1, compression)
-        writer.write_datasets(row_groups_frame(spark, plan.row_groups, None), make_attacker(attack), output)
+        output = writer.Plan(
+            Path(folder) / "signs", plan.manifest.card, plan.fingerprints, plan.counts, plan.about(), {}, 1, compression
+        )
+        frame = row_groups_frame(spark, read_place(settings.data.root), plan.row_groups, None)
+        writer.write_datasets(frame, make_attacker(attack), output)
 
 
 def seconds(way: Callable[[], None]) -> float:

@@ -28,7 +28,7 @@ from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.settings import load
 from pipelines.store import staging, writer
 from pipelines.store.cell_rows import NoisyRows
-from pipelines.store.schema import FORMAT_VERSION, Cell
+from pipelines.store.schema import FORMAT_VERSION, Cell, Split
 from pipelines.store.shown import Shown
 from training.attacks import LabelledImages, SnrDb
 from training.attacks.fgsm import Fgsm
@@ -69,7 +69,7 @@ def write_random(root: Path, geometry: str, size_px: int, images: int) -> None:
     """A clean data set of random images with all classes of GTSRB, a tenth of it for validation."""
     cell = Cell(geometry, size_px, "clean")
     fingerprint = {"format_version": FORMAT_VERSION, "size_px": size_px, **Shown().facts}
-    counts = {"train": images - images // 10, "validation": images // 10}
+    counts: dict[Split, int] = {"train": images - images // 10, "validation": images // 10}
     plan = writer.Plan(root, GTSRB_CARD, {cell: fingerprint}, counts, {}, {}, PER_ROW_GROUP, "none")
     draw = np.random.default_rng(0)
 
@@ -183,7 +183,10 @@ def measure(arguments: argparse.Namespace) -> list[Row]:
     rows: list[Row] = []
     for precision in ("float32", "bfloat16"):
         with ranks_on(arguments.device, precision) as ranks:
-            rows += [classifier_row(ranks, arguments, *model, precision) for model in arguments.models]
+            rows += [
+                classifier_row(ranks, arguments, name, geometry, size_px, precision)
+                for name, geometry, size_px in arguments.models
+            ]
             if precision == "float32":
                 rows += [gan_row(ranks, arguments), fgsm_row(ranks.device, arguments)]
                 rows += [] if arguments.skip_compile else compile_rows(ranks.device, arguments)

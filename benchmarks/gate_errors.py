@@ -182,7 +182,8 @@ def main() -> None:
     def swapped() -> tuple[Floats, Floats]:
         (both,) = recipe.batch(2)
         swap = recipe.random.random(given.signs) < 0.5
-        return np.where(swap, *both)[None], np.where(swap, *both[::-1])[None]
+        first, second = both
+        return np.where(swap, first, second)[np.newaxis], np.where(swap, second, first)[np.newaxis]
 
     def drawn(design: Design, gain: float = 0.0) -> Draw:
         def draw() -> tuple[Floats, Floats]:

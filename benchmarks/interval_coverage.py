@@ -102,7 +102,7 @@ def recipe(random: np.random.Generator, cell: Cell, sd: float, seeds: int, signs
     accuracies = np.clip(cell.accuracy + sd * random.normal(size=(seeds, 1)), 0.001, 0.999)
     scale = (1 - cell.correlation) / cell.correlation
     right = beta.ppf(norm.cdf(scores), accuracies * scale, (1 - accuracies) * scale)
-    return random.random((seeds, signs, FRAMES)).reshape(seeds, -1) < right.repeat(FRAMES, axis=1)
+    return np.asarray(random.random((seeds, signs, FRAMES)).reshape(seeds, -1) < right.repeat(FRAMES, axis=1))
 
 
 def print_recipes(random: np.random.Generator, draws: int) -> None:

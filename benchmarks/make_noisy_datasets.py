@@ -96,7 +96,7 @@ def measure_job(arguments: argparse.Namespace) -> Figures:
         times.append(time.perf_counter())
     written = sum(path.stat().st_size for path in settings.dataset_folder.rglob("*.parquet"))
     seconds = [later - earlier for earlier, later in itertools.pairwise(times)]
-    shutil.rmtree(settings.dataset_folder)
+    shutil.rmtree(str(settings.dataset_folder))
     return {
         "images": len(source.placed) * len(settings.cells),
         **dict(zip(("session_s", "index_s", "make_s"), seconds, strict=True)),
@@ -115,7 +115,10 @@ def measure_kernel(arguments: argparse.Namespace) -> Figures:
         start = time.perf_counter()
         pixels = [read_image(reader, Location(image.archive, image.path)) for image in images]
         decode_s = time.perf_counter() - start
-    originals = [Original(image.image_id, array, Roi(*image[-4:])) for image, array in zip(images, pixels, strict=True)]
+    originals = [
+        Original(image.image_id, array, Roi(0, 0, array.shape[1] - 1, array.shape[0] - 1))
+        for image, array in zip(images, pixels, strict=True)
+    ]
     ids, labels = [image.image_id for image in images], [image.label for image in images]
     kernel_s = tally_s = 0.0
     count = 0
@@ -124,7 +127,7 @@ def measure_kernel(arguments: argparse.Namespace) -> Figures:
         for block in rendering.cell_rows(originals):
             kernel_s += (time.perf_counter() - start) * (repeat > 0)
             start = time.perf_counter()
-            Tally(3).add("train", ids, labels, block.pixels, block.signal, block.noise)
+            Tally(3).add("train", ids, labels, block.pixels, block.signal, block.noise, block.sums)
             tally_s += (time.perf_counter() - start) * (repeat > 0)
             count += len(block.pixels) * (repeat > 0)
             start = time.perf_counter()

@@ -118,7 +118,7 @@ def kendall(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.
 def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of centred values; NaN where all are equal."""
     with np.errstate(invalid="ignore"):
-        return (one * other).sum(-1) / np.sqrt((one**2).sum(-1) * (other**2).sum(-1))
+        return np.asarray((one * other).sum(-1) / np.sqrt((one**2).sum(-1) * (other**2).sum(-1)))
 
 
 def print_ranks(recipes: Recipes, papers: Sequence[str], codes: NDArray[np.int64]) -> None:

@@ -126,7 +126,7 @@ def print_ablation(recipes: Recipes, validation: Split, base: str, names: Sequen
 
     def mean_right(name: str) -> Floats:
         rights = [network.found["validation/clean"] == validation.labels for network in recipes[name]]
-        return np.mean(rights, axis=0, dtype=np.float64)
+        return np.asarray(np.mean(rights, axis=0, dtype=np.float64))
 
     def changed(name: str) -> str:
         kinds = ("stress", "shadow", "low_resolution")

@@ -127,7 +127,10 @@ def open_ways(arguments: argparse.Namespace, pngs: Path) -> dict[str, Callable[[
         ways[USUAL] = partial(open_image_folder, pngs, batch_size)
     if arguments.peers:
         if packages := missing():
-            print(f"not installed: {', '.join(packages)}; type: uv pip install -r benchmarks/peers/requirements.txt", file=sys.stderr)
+            print(
+                f"not installed: {', '.join(packages)}; type: uv pip install -r benchmarks/peers/requirements.txt",
+                file=sys.stderr,
+            )
         ways |= {
             name: partial(open_peer, pngs, batch_size)
             for name, (package, open_peer) in PEERS.items()

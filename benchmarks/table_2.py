@@ -74,10 +74,10 @@ def print_readings(files: Files) -> None:
     print("|:--|:--|:--|--:|--:|--:|--:|")
     for noise in DEFAULT_READING:
         print(f"| {noise} | the paper | | {' | '.join(f'{PAPER[noise, level]:.1f}' for level in LEVELS)} | |")
-        for of, name, distance, reading, levels in sorted(rows, key=lambda row: row[2]):
+        for of, name, distance, reading, found in sorted(rows, key=lambda row: row[2]):
             if of == noise:
-                values = " | ".join(f"{levels[level]:.1f}" for level in LEVELS)
-                print(f"| | {_in_words(reading)} | {name} | {values} | {distance:.1f} |")
+                cells = " | ".join(f"{found[level]:.1f}" for level in LEVELS)
+                print(f"| | {_in_words(reading)} | {name} | {cells} | {distance:.1f} |")
 
 
 def _in_words(reading: str) -> str:

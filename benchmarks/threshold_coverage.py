@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pipelines.noise import NOISES
+from pipelines.noise.gaussian import Gaussian
 from training.evaluation.classifiers.predicting import Predictions
 from training.evaluation.intervals.psychometric import Fits
 from training.evaluation.robustness.ladders import Ladder, Rung
@@ -60,7 +60,7 @@ def simulated(
     def at(strength: float, seed: int) -> Predictions:
         failed = np.log(max(strength, 1e-30) / truth.middle) > own + shift[seed]
         right = ~lapses & (~failed | guesses)
-        noise = None if strength == 0 else NOISES["gaussian"](std_grey=strength)
+        noise = None if strength == 0 else Gaussian(std_grey=strength)
         return Predictions(names, labels, np.where(right, 0, 1), probabilities, "", groups=names, noise=noise)
 
     return [[at(strength, seed) for seed in range(seeds)] for strength in STRENGTHS]

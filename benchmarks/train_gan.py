@@ -72,7 +72,8 @@ class Minimal:
         """In one pass if that is equivalent, like the project's loop: a tenth of the time of `conditional`."""
         if has_batch_norm(self.discriminator):
             return self.discriminator(real, labels), self.discriminator(made, labels)
-        return self.discriminator(torch.cat([real, made]), labels.repeat(2)).chunk(2)
+        judged: torch.Tensor = self.discriminator(torch.cat([real, made]), labels.repeat(2))
+        return judged.chunk(2)
 
 
 def resident(training: GanTraining, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
