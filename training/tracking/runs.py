@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,8 +173,10 @@ def _recorded(folder: Path, experiment: str, name: str, run_id: str | None) -> I
                 f"send them first: {sync_command(folder)}"
             )
         server = Server(uri)
-        run_id = _known(server, run_id) if run_id else server.create_run(experiment, name).info.run_id
-        spool.about = {"uri": uri, "run_id": run_id}
+        if run_id:
+            spool.about = {"uri": uri, "run_id": _known(server, run_id)}
+        else:
+            run_id = _created(server, spool, experiment, name)
         sender = Sender(spool, server)
         sender.start()
         try:
@@ -181,6 +184,20 @@ def _recorded(folder: Path, experiment: str, name: str, run_id: str | None) -> I
         finally:
             sender.close(PATIENCE_S)
             _warn(sender, spool, folder)
+
+
+def _created(server: Server, spool: Spool, experiment: str, name: str) -> str:
+    """A new run, or the one that an earlier process has requested for this folder and never knew: it was killed, or the
+    answer was lost. Otherwise that run would be RUNNING for ever."""
+    before = spool.about
+    known = before.get("uri") == server.uri and "request" in before
+    run_id = server.requested(experiment, before["request"]) if known else None
+    about = {"uri": server.uri, "request": before["request"] if run_id else uuid.uuid4().hex}
+    if run_id is None:
+        spool.about = {**about, "run_id": before.get("run_id", "")}
+        run_id = server.create_run(experiment, name, about["request"]).info.run_id
+    spool.about = {**about, "run_id": run_id}
+    return run_id
 
 
 def _known(server: Server, run_id: str) -> str:

@@ -26,6 +26,8 @@ __all__ = ["MODEL", "Server", "local_path", "tracking_uri"]
 Item = TypeVar("Item")
 
 MODEL = "model"
+REQUEST = "request"
+"""The tag by which a run is found again whose id never arrived."""
 CHECK_TIMEOUT_S = 3
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100
 LONGEST_TAG = 8000
@@ -63,11 +65,21 @@ class Server:
         if answer.status_code >= 500:
             raise unreachable(self.uri, f"status {answer.status_code}")
 
-    def create_run(self, experiment: str, name: str) -> Run:
-        """A new run. Raises UnreachableError, TrackingError."""
+    def create_run(self, experiment: str, name: str, request: str = "") -> Run:
+        """A new run, which `requested` finds by the id `request`. Raises UnreachableError, TrackingError."""
+        self.check()
+        tags = {REQUEST: request} if request else {}
+        with self.asked():
+            return self.client.create_run(self._experiment_id(experiment), run_name=name, tags=tags)
+
+    def requested(self, experiment: str, request: str) -> str | None:
+        """The id of the run that was created with this request and has not ended. Raises UnreachableError,
+        TrackingError."""
         self.check()
         with self.asked():
-            return self.client.create_run(self._experiment_id(experiment), run_name=name)
+            where = f"tags.{REQUEST} = '{request}' and attributes.status = 'RUNNING'"
+            found = self.client.search_runs([self._experiment_id(experiment)], where)
+        return str(found[0].info.run_id) if found else None
 
     def run(self, run_id: str) -> Run:
         """The run. Raises UnreachableError, UnknownError if it does not exist, TrackingError."""

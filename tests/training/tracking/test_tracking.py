@@ -27,6 +27,7 @@ from training.tracking import (
     tracked_run,
 )
 from training.tracking.runs import flattened
+from training.tracking.server import Server
 
 DIGEST = "0123456789abcdef" * 4
 DATASET = DatasetUsed(
@@ -197,6 +198,34 @@ def test_a_run_whose_process_was_killed_is_marked_as_ended(client: MlflowClient,
     for run_id in (deleted, "0" * 32):  # a batch must not fail for what somebody has tidied away
         end_run(run_id)
     assert client.get_run(deleted).info.status == "RUNNING"
+
+
+def test_a_run_whose_id_never_arrived_is_taken_up_by_the_next_process(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the request was lost, or the process was killed before it had noted the id."""
+    create = Server.create_run
+
+    def lost(*given: str) -> Run:
+        create(*given)
+        raise UnreachableError("no answer")
+
+    for step, (owner, name, replacement) in enumerate(
+        [(Server, "create_run", lost), (TrackedRun, "_begin", lambda *_: 1 / 0)]
+    ):
+        folder, experiment = tmp_path / str(step), f"lost {step}"
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, replacement)
+            with pytest.raises((UnreachableError, ZeroDivisionError)), begin(folder, experiment=experiment):
+                pass
+        for again in range(2):  # a finished run is not taken up
+            with begin(folder, experiment=experiment) as run:
+                run.log_metrics({"loss": 0.5})
+            there = client.get_experiment_by_name(experiment)
+            assert there is not None
+            runs = client.search_runs([there.experiment_id])
+            assert [one.info.status for one in runs] == ["FINISHED"] * (again + 1)
+            assert client.get_run(run.run_id).data.params["lr"] == "0.01"
 
 
 def test_a_model_is_loaded_without_our_code_and_predicts_the_same(client: MlflowClient, tmp_path: Path) -> None:
