@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipelines.errors import RoadsignError
@@ -20,6 +21,7 @@ Event = dict[str, Any]
 """Plain data: `do` is the kind of event, `run_id` its run, `file` (if present) the name of a copy in the spool."""
 
 JOURNAL, FILES = "journal.jsonl", "files"
+COPY = re.compile("[0-9a-f]{32}")
 EVENTS_PER_BATCH = 100
 
 
@@ -35,7 +37,8 @@ class Spool:
     """A folder: journal.jsonl (one event per line), files/ (copies that events refer to), `sent` (how many bytes of the
     journal have been sent), about.json (the run and the server), refused.jsonl (events that the server rejected).
 
-    A line is on disk when `append` returns. A line that was cut by a kill is dropped when the spool is opened again."""
+    A line is on disk when `append` returns. A line that was cut by a kill is dropped when the spool is opened again, as
+    are copies that no unsent event names."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,6 +53,7 @@ class Spool:
             with lock_folder(folder):
                 spool = cls(folder)
                 spool._drop_cut_line()
+                spool._drop_left_copies()
                 yield spool
         except FolderError as error:
             if error.busy:
@@ -194,6 +198,18 @@ class Spool:
         if path.exists():
             whole = path.read_bytes().rfind(b"\n") + 1
             os.truncate(path, whole)
+
+    def _drop_left_copies(self) -> None:
+        """Of a process that was killed before it had told of them, or when they had just been sent."""
+        files = self.folder / FILES
+        try:
+            named = {PurePosixPath(str(event.get("file"))).parts[1:2] for event, _ in self._read()}
+        except TrackingError:  # whoever sends the events reports it
+            return
+        for path in [] if files.is_symlink() or not files.is_dir() else files.iterdir():
+            ours = path.is_dir() and not path.is_symlink() and COPY.fullmatch(path.name)
+            if ours and (path.name,) not in named:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _replace(self, name: str, text: str) -> None:
         with self._written(), atomic_file(self.folder / name) as partial:

@@ -271,3 +271,22 @@ def test_a_full_disk_is_reported_for_every_write(tmp_path: Path, monkeypatch: py
         sender.start()
         sender.close(patience_s=20)
         assert not sender._thread.is_alive()
+
+
+def test_copies_that_a_killed_process_has_left_are_removed_and_unsent_ones_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"weights")
+    with Spool.opened(tmp_path / "spool") as spool:
+        unsent = spool.keep(tmp_path / "model")
+        spool.append(do="file", run_id="r", file=unsent, folder="")
+        never_told = spool.keep(tmp_path / "model")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = spool.folder / "files" / "link"
+    link.symlink_to(elsewhere)
+    with Spool.opened(spool.folder):
+        assert (spool.folder / unsent).read_bytes() == b"weights"
+        assert not (spool.folder / never_told).parent.exists()
+        assert link.is_symlink() and elsewhere.is_dir()
+    spool.folder.joinpath("journal.jsonl").write_text("not an event\n")
+    with Spool.opened(spool.folder):
+        assert (spool.folder / unsent).exists(), "a journal that cannot be read says nothing"
