@@ -46,7 +46,7 @@ test: check | $(UV) ## checks and every test that takes no more than seconds
 	$(RUN) pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 .PHONY: test-slow
-test-slow: environment java | $(UV) ## the slow tests: faults, cluster, learning
+test-slow: environment java | $(UV) ## the slow tests: faults, cluster, learning, a short soak
 	$(RUN) pytest -m slow
 
 .PHONY: test-real
@@ -57,6 +57,16 @@ test-real: environment java | $(UV) ## the tests on the real GTSRB in the folder
 .PHONY: fuzz
 fuzz: environment | $(UV) ## damaged inputs for everything that reads files; inputs=20000 seed=0
 	$(RUN) python tests/fuzz/fuzz.py --inputs $(or $(inputs),20000) --seed $(or $(seed),0)
+
+# As the tests; a folder for each seed, in which the same command goes on.
+soak soak-short: export SPARK_SUBMIT_OPTS := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC
+.PHONY: soak
+soak: environment java | $(UV) ## random kills, full disks, dead servers … over the jobs, in data/soak; hours=8 seed=0
+	$(RUN) python tests/soak/soak.py --hours $(or $(hours),8) --seed $(or $(seed),0) --folder data/soak/seed-$(or $(seed),0)
+
+.PHONY: soak-short
+soak-short: environment java | $(UV) ## five minutes of it, of the jobs that take seconds; seed=0
+	$(RUN) python tests/soak/soak.py --jobs short --minutes 5 --seed $(or $(seed),0) --folder data/soak/short-$(or $(seed),0) --anew
 
 .PHONY: check
 check: environment java | $(UV) ## style and types

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Fault = Literal["reset", "503", "expired", "slow"] | None
+Fault = Literal["reset", "lost", "503", "expired", "slow"] | None
+"""reset: the request is not forwarded; lost: it is, and its answer never arrives."""
 ANSWERS = {
     "503": (503, "SlowDown", "Please reduce your request rate."),
     "expired": (400, "ExpiredToken", "The provided token has expired."),
@@ -45,6 +46,10 @@ class FaultyProxy:
                 forward.request(self.command, self.path, body, dict(self.headers))
                 answer = forward.getresponse()
                 data = answer.read()
+                if fault == "lost":
+                    self.close_connection = True
+                    self.connection.close()
+                    return
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in ("transfer-encoding", "connection", "content-length"):
