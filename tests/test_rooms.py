@@ -35,7 +35,7 @@ DOORS: dict[str, set[str]] = {
     },
     "pipelines.noise": {"settings"},
     "pipelines.geometry": {"noise", "settings"},
-    "pipelines.datasets": {"console", "errors", "local_paths", "noise", "settings"},
+    "pipelines.datasets": {"console", "errors", "local_paths", "noise", "places", "settings"},
     "pipelines.store": {"datasets", "errors", "places"},
     "pipelines.tracks": {"datasets", "errors", "settings", "store"},
     "pipelines.render": {"commands", "datasets", "errors", "geometry", "noise", "places", "settings", "store"},
