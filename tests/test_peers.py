@@ -123,7 +123,9 @@ def test_a_tool_that_is_not_installed_is_named_with_what_to_type(
 ) -> None:
     monkeypatch.setitem(peers.TOOLS, "ray_data", peers.Tool("Ray Data", "no_such_package"))
     assert peers.contestants(["ray_data", "plain_script"]) == ["plain_script"]
-    assert capsys.readouterr().err == "not installed: no_such_package; type: uv pip install -r benchmarks/peers/requirements.txt\n"
+    assert capsys.readouterr().err == (
+        "not installed: no_such_package; type: uv pip install -r benchmarks/peers/requirements.txt\n"
+    )
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
 """Renders images of any size to every size and variant; each noise is drawn once per image."""
 
 import importlib
-import importlib.util
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from pipelines.store.schema import CLEAN, Cell
 from pipelines.store.statistics import Energies
 
 __all__ = ["Original", "Rendering"]
+
+LOG = logging.getLogger(__name__)
 
 MIN_IMAGES_COMPILED = 200
 """Loading the compiled functions takes longer than they save on fewer images."""
@@ -95,8 +98,15 @@ def _rows(variant: str, made: Iterator[Placed], signal: Mapping[int, Energies]) 
 
 
 def _kernel(images: int) -> ModuleType:
-    """pipelines.render.compiled for many images, where Numba is installed; otherwise pipelines.render.plain, which
-    makes the same bytes."""
-    if images < MIN_IMAGES_COMPILED or importlib.util.find_spec("numba") is None:
+    """pipelines.render.compiled for many images, where Numba works; otherwise pipelines.render.plain, which makes the
+    same bytes."""
+    return plain if images < MIN_IMAGES_COMPILED else _compiled_or_plain()
+
+
+@cache
+def _compiled_or_plain() -> ModuleType:
+    try:
+        return importlib.import_module("pipelines.render.compiled")
+    except ImportError as error:  # also raised by a Numba that does not know this NumPy
+        LOG.warning("warning: Numba cannot be used (%s); NumPy makes the same images, but more slowly", error)
         return plain
-    return importlib.import_module("pipelines.render.compiled")

@@ -1,6 +1,5 @@
 """The compiled kernel against NumPy's, byte by byte."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -100,12 +99,18 @@ def test_the_largest_sums_are_exact() -> None:
     assert clean.sums.tolist() == [[2 * values // 3 * 255] * 3, [2 * values // 3 * 255**2] * 3]
 
 
-def test_few_images_and_machines_without_numba_use_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither imports Numba."""
+def test_few_images_and_machines_without_numba_use_numpy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where Numba is missing or does not work, a warning says so, once."""
     few, many = rendering.MIN_IMAGES_COMPILED - 1, rendering.MIN_IMAGES_COMPILED
     assert (rendering._kernel(few), rendering._kernel(many)) == (plain, compiled)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert rendering._kernel(many) is plain
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "pipelines.render.compiled")
+    rendering._compiled_or_plain.cache_clear()
+    assert rendering._kernel(few) is rendering._kernel(many) is rendering._kernel(many) is plain
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == ["warning: Numba cannot be used"]
+    rendering._compiled_or_plain.cache_clear()
 
 
 def test_rows_of_both_kernels_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
