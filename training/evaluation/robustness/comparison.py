@@ -87,9 +87,9 @@ def shown_comparison(found: Comparison) -> list[Table | str]:
     rows = found.table.to_pylist()
     if not rows:
         return list(found.sentences)
-    shown = Table(title="accuracy, points: second minus first", box=SIMPLE_HEAD)
+    shown = Table(title="accuracy in %, and second minus first in points (95 %)", box=SIMPLE_HEAD)
     shown.add_column("variant", no_wrap=True)
-    for name in ("first, %", "second, %", "difference (95 %)", "second is"):
+    for name in ("first", "second", "difference", "second is"):
         shown.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         first, second, difference, low, high = (

@@ -135,8 +135,11 @@ def test_images_whose_objects_are_unknown_are_not_compared_and_it_says_what_to_d
 
 
 def test_the_console_shows_whole_words_on_80_columns() -> None:
-    console = Console(width=80, file=StringIO())
-    console.print(*shown_comparison(compared({NOISY: [drawn(0.3, 0)]}, {NOISY: [drawn(0.9, 1)]})), sep="\n")
+    """With the longest name and the widest numbers."""
+    console, salt = Console(width=80, file=StringIO()), Shown("salt_pepper", "min")
+    first = {NOISY: [drawn(0.3, 0)], salt: [drawn(0.9, 0)]}
+    second = {NOISY: [drawn(0.9, 1)], salt: [drawn(0.9, 1)]}
+    console.print(*shown_comparison(compared(first, second)), sep="\n")
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "b0 is safer than a0" in text
-    assert "gaussian-max" in text and "better" in text and "…" not in text
+    assert "salt_pepper-min" in text and "better" in text and "not shown" in text and "…" not in text
