@@ -318,7 +318,7 @@ def test_a_server_that_does_not_answer_and_a_missing_bucket_are_named(
     server: Server, use: Callable[[str], None]
 ) -> None:
     use(server.url)
-    with pytest.raises(StoreError, match=r"s3://nowhere/x: there is no such bucket .*; create it"):
+    with pytest.raises(StoreError, match=r"s3://nowhere/x: there is no such bucket or file .*, or create it"):
         write(read_place("s3://nowhere/x"))
     use("http://127.0.0.1:9")
     with pytest.raises(StoreError, match=r"s3://bucket/x: cannot be read or written \(.*onnect.*\); check the address"):

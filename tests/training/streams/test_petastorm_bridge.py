@@ -196,7 +196,10 @@ def test_the_last_row_group_is_lost_without_the_guard_and_never_with_it(
         monkeypatch.setattr(petastorm.reader, "ThreadPool", ThreadPool)
         monkeypatch.setattr(petastorm.reader, "DummyPool", DummyPool)
     found = [len(ids(folder, reader_pool_type=pool, workers_count=1)) for _ in range(10)]
-    assert found == [ROWS if guarded else ROWS - 5] * 10
+    if guarded:
+        assert found == [ROWS] * 10
+    else:  # a busy machine may be slower than the 20 ms, now and then
+        assert set(found) <= {ROWS - 5, ROWS} and ROWS - 5 in found
 
 
 @pytest.mark.parametrize("pool", ["thread", "dummy"])
