@@ -130,7 +130,8 @@ def _entries(base: Place) -> list[Place]:
     try:
         entries: list[Place] = sorted(base.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
-        raise SourceError(f"{base}: cannot be listed ({error.strerror}); set dataset.root to a folder") from None
+        why = error.strerror or "there is no such folder"  # s3fs does not say
+        raise SourceError(f"{base}: cannot be listed ({why}); set dataset.root to a folder") from None
     for entry in entries:
         _refuse_undecodable(entry)
     return entries

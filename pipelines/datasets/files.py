@@ -1,5 +1,6 @@
 """One interface to files in folders and in zips that have not been unpacked."""
 
+import errno
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from typing import IO, Self
 
 from pipelines.datasets.listing import Location, Rejected
 from pipelines.errors import SourceError
-from pipelines.places import Place, below, is_remote, open_to_read, read_remote, refusing_store_errors
+from pipelines.places import Place, Remote, below, is_remote, open_to_read, read_remote, refusing_store_errors
 
 __all__ = ["FileReader", "SourceFiles", "unpack_hint"]
 
@@ -117,11 +118,13 @@ class SourceFiles:
 
     def add_archive(self, archive: Place, prefix: str = "") -> None:
         """Adds every member of the zip, with `prefix` removed; \\ is read as /. Raises SourceError for a member whose
-        path leaves the archive, or that occurs twice."""
+        path leaves the archive, or that occurs twice, and StoreError where an object store does not answer."""
         try:
             with open_to_read(archive) as file, zipfile.ZipFile(file) as opened:
                 names = opened.namelist()
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            if not isinstance(archive, Path):
+                _first_bytes(archive, 1)  # if the store fails, zipfile calls that a damaged zip
             raise SourceError(f"{archive}: not a readable zip ({error}); download it again") from None
         files: dict[str, str] = {}
         folders: set[str] = set()
@@ -171,23 +174,36 @@ def _open_archive(name: str) -> IO[bytes]:
     if not is_remote(name):
         return Path(name).open("rb")
     place, copy = read_remote(name), tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    with refusing_store_errors(place), place.fs.open(place.path, "rb", block_size=COPIED_BYTES) as remote:
-        shutil.copyfileobj(remote, copy, COPIED_BYTES)
+    try:
+        with refusing_store_errors(place), place.fs.open(place.path, "rb", block_size=COPIED_BYTES) as remote:
+            shutil.copyfileobj(remote, copy, COPIED_BYTES)
+    except BaseException:
+        copy.close()
+        raise
     return copy
 
 
 def _read_remote_file(name: str, max_bytes: int) -> bytes:
     """Raises FileNotFoundError where there is no such file, and StoreError where the store does not answer."""
     place = read_remote(name)
-    with refusing_store_errors(place):
-        try:
-            data = bytes(place.fs.cat_file(place.path, start=0, end=max_bytes + 1))
-        except FileNotFoundError:
-            data = None
+    data = _first_bytes(place, max_bytes + 1)
     if data is None:
         raise FileNotFoundError(f"{name} does not exist")
     _refuse_huge(len(data), max_bytes)
     return data
+
+
+def _first_bytes(place: Remote, count: int) -> bytes | None:
+    """At most `count`; None if there is no such file. Raises StoreError."""
+    with refusing_store_errors(place):
+        try:
+            return bytes(place.fs.cat_file(place.path, start=0, end=count))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # of an empty file, which has no such range
+                raise
+            return b""
 
 
 def _read_file(path: str, max_bytes: int) -> bytes:

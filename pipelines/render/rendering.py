@@ -59,9 +59,10 @@ class Rendering(NamedTuple):
         for row, stages in enumerate(placements):
             for placement in stages:
                 clean.place(row, placement.image, placement)
-        signal = {placed.size_px: placed.energy for placed in clean.placed(clean)}
+        originals_placed = list(clean.placed(clean))
+        signal = {placed.size_px: placed.energy for placed in originals_placed}
         if CLEAN in self.variants:
-            yield from _rows(CLEAN, clean.placed(clean), signal)
+            yield from _rows(CLEAN, originals_placed, signal)
         for levels in self._levels_by_kind():
             blocks = {variant: kernel.Block(len(originals), self.sizes_px, self.channels) for variant in levels}
             for row, original in enumerate(originals):
@@ -90,7 +91,7 @@ class Rendering(NamedTuple):
         return list(kinds.values())
 
 
-def _rows(variant: str, made: Iterator[Placed], signal: Mapping[int, Energies]) -> Iterator[NoisyRows]:
+def _rows(variant: str, made: Iterable[Placed], signal: Mapping[int, Energies]) -> Iterator[NoisyRows]:
     for placed in made:
         yield NoisyRows(
             placed.size_px, variant, placed.pixels, signal[placed.size_px], placed.difference, placed.sums
