@@ -1,5 +1,6 @@
 """Finds trained models by reference: latest, a run, a registered name, a file."""
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -21,6 +22,8 @@ CHECKPOINT = "checkpoint/model.pt"
 REGISTERED = "models:/"
 RUNS_LISTED = 10
 FILES = (".pt", ".pt2", ".onnx")
+RUN_FOLDER = re.compile(r"\d{8}-\d{6}(?:\.\d+)?-(.+)-[0-9a-f]{6}")
+"""As training.loop.run_folder names them; the group is the name of the run."""
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -41,6 +44,7 @@ def find_models(
 ) -> list[FoundModel]:
     """A reference is `latest` (of the FINISHED runs of the experiment that have a checkpoint, the one that ended last),
     a run id, `models:/name@alias`, `models:/name/version` or the path of a checkpoint.
+    The model.pt of a run folder has the name of its run, any other file its own.
 
     Checkpoints are downloaded to `folder`, by default a new temporary one. Raises TrackingError, which lists the
     available models, and UnreachableError."""
@@ -49,7 +53,7 @@ def find_models(
     for reference in references:
         path = Path(reference)
         if _is(reference, Path.is_file):
-            found.append(FoundModel(reference, path.stem, None, path))
+            found.append(FoundModel(reference, _name(path), None, path))
             continue
         if path.suffix in FILES or _is(reference, Path.is_dir):
             raise TrackingError(
@@ -71,6 +75,12 @@ def find_file(run_id: str, name: str, folder: Path) -> Path | None:
         if name not in [file.path for file in there]:
             return None
         return Path(server.client.download_artifacts(run_id, name, str(folder)))
+
+
+def _name(file: Path) -> str:
+    """The run's name for the model in a run folder, else the file's own."""
+    folder = RUN_FOLDER.fullmatch(file.absolute().parent.name)
+    return folder[1] if folder and file.name == Path(CHECKPOINT).name else file.stem
 
 
 def _is(reference: str, kind: Callable[[Path], bool]) -> bool:

@@ -1,6 +1,7 @@
 """Runs in a real MLflow store: a database, and a real server that is killed and restarted."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlflow_server import MlflowServer
 from torch import nn
 
 from pipelines.errors import RoadsignError
+from training.loop.run_folder import hold_run_folder
 from training.models import MODELS
 from training.tracking import (
     DatasetUsed,
@@ -271,6 +273,17 @@ def test_models_are_found_by_run_name_alias_and_path(client: MlflowClient, tmp_p
         assert unknown in str(error.value)
         assert f"{runs[1]}  first try  FINISHED" in str(error.value)
         assert "models:/found/2, models:/found@champion" in str(error.value)
+
+
+def test_the_model_of_a_run_folder_is_named_as_its_run(tmp_path: Path) -> None:
+    with hold_run_folder(tmp_path, "never", "sign_net-48px-seed0", "0a" * 32, "command") as folder:
+        shutil.copyfile(__file__, folder.model)
+        other = folder.path / "other.pt"
+        shutil.copyfile(__file__, other)
+        moved = tmp_path / "model.pt"
+        shutil.copyfile(__file__, moved)
+        found = find_models([str(folder.model), str(other), str(moved)])
+    assert [model.name for model in found] == ["sign_net-48px-seed0", "other", "model"]
 
 
 def test_latest_needs_a_checkpoint(client: MlflowClient, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.report.contract import Block, Grid, Picture, Section
-from training.evaluation.report.style import inline_svg
+from training.evaluation.report.style import bounds, inline_svg
 
 __all__ = ["write_files", "write_page"]
 
@@ -43,9 +43,10 @@ def write_files(folder: Path, sections: Sequence[Section]) -> None:
     """figures/<name>.svg and .png, tables/<name>.csv and .parquet. Raises EvaluationError."""
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Picture):
+            shown = bounds(block.figure)
             for suffix in ("svg", "png"):
                 with replacing(folder / "figures" / f"{block.name}.{suffix}") as partial:
-                    block.figure.savefig(partial, format=suffix, dpi=FILE_DPI, bbox_inches="tight", facecolor="white")
+                    block.figure.savefig(partial, format=suffix, dpi=FILE_DPI, bbox_inches=shown, facecolor="white")
         elif isinstance(block, Grid) and block.data is not None:
             with replacing(folder / "tables" / f"{block.name}.parquet") as partial:
                 pq.write_table(block.data, partial)
@@ -64,7 +65,7 @@ def _picture(block: Block) -> Markup:
 
 def _png(figure: Figure) -> bytes:
     file = BytesIO()
-    figure.savefig(file, format="png", dpi=PAGE_DPI, bbox_inches="tight", facecolor="white")
+    figure.savefig(file, format="png", dpi=PAGE_DPI, bbox_inches=bounds(figure), facecolor="white")
     return file.getvalue()
 
 

@@ -8,8 +8,9 @@ from io import StringIO
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
-__all__ = ["COLOURS", "MARKERS", "figure_style", "grid_of_axes", "inline_svg"]
+__all__ = ["COLOURS", "MARKERS", "bounds", "figure_style", "grid_of_axes", "inline_svg"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """M. Okabe, K. Ito, "Color universal design", 2008: told apart with deuteranopia, on white and on black."""
@@ -28,6 +29,7 @@ def figure_style() -> Iterator[None]:
             "xtick.color": INK, "ytick.color": INK, "figure.facecolor": "none", "axes.facecolor": "none",
             "savefig.facecolor": "none", "legend.frameon": False, "grid.color": FAINT, "axes.spines.top": False,
             "axes.spines.right": False, "font.size": 9.0, "axes.titlesize": 10.0, "svg.fonttype": "none",
+            "axes.titley": 1.0,  # without, each drawing measures all tick labels in case they are above the panel
         }
     ):  # fmt: skip
         yield
@@ -46,12 +48,21 @@ def grid_of_axes(
     return figure, axes[:panels]
 
 
+def bounds(figure: Figure) -> Bbox:
+    """What savefig(bbox_inches="tight") would show, in inches. The layout is computed at the first call and then kept:
+    savefig computes it again for each file."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure.get_tightbbox().padded(float(mpl.rcParams["savefig.pad_inches"]))
+
+
 def inline_svg(figure: Figure, name: str) -> str:
     """The figure as an element of a page: no file header, ids that only this figure has, and ink in the page's
     colour. The same figure gives the same text."""
     text = StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(text, format="svg", bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(text, format="svg", bbox_inches=bounds(figure), metadata={"Date": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     used = set(re.findall(r'#([\w.-]+)["\)]', svg))
