@@ -18,6 +18,9 @@ from pipelines.store.writer import cause_of
 
 __all__ = ["distribute", "java_encoding", "started"]
 
+QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Python does the work of these jobs; Java would optimize its own code for longer than the optimized code saves."""
+
 
 @contextmanager
 def started(name: str) -> Iterator[SparkSession]:
@@ -40,6 +43,7 @@ def started(name: str) -> Iterator[SparkSession]:
 def _start(name: str) -> SparkSession:
     if "PYSPARK_GATEWAY_PORT" not in os.environ:  # otherwise spark-submit has started Java
         check_environment()
+        os.environ.setdefault("SPARK_SUBMIT_OPTS", QUICK_START)
         if os.environ.get("LC_ALL") in ("C", "POSIX"):  # Java would read and write paths in ASCII
             os.environ["LC_ALL"] = "C.UTF-8"
     builder: SparkSession.Builder = SparkSession.builder

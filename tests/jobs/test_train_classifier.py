@@ -10,6 +10,7 @@ import torch
 from small_runs import write_dataset
 
 from training.classifiers.trained import Classifier
+from training.loop.run_folder import RunFolder
 
 SMALL = ["data.size_px=8", "epochs=2", "batch_size=16", "device=cpu", "cache=none", "tracking.system_metrics_every_s=0"]
 
@@ -45,6 +46,33 @@ def only_run(cwd: Path) -> mlflow.entities.Run:
     (experiment,) = [found for found in client(cwd).search_experiments() if found.name == "classifiers"]
     (run,) = client(cwd).search_runs([experiment.experiment_id])
     return run
+
+
+class KilledError(BaseException):
+    """What a kill is to the code that it ends."""
+
+
+def test_a_run_killed_before_it_is_marked_as_finished_has_ended_and_is_taken_up_again(
+    train_classifier: ModuleType, root: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    add = RunFolder.add_to_record
+
+    def kill_at_the_mark(folder: RunFolder, **facts: object) -> None:
+        if "finished" in facts:
+            raise KilledError
+        add(folder, **facts)
+
+    arguments = [f"data.root={root}", "tracking.register_as=signs", "resume=auto", *SMALL]
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(RunFolder, "add_to_record", kill_at_the_mark)
+        train_classifier.main(arguments)
+    assert only_run(here).info.status == "FINISHED"
+    (folder,) = map(RunFolder, (here / "data" / "runs").iterdir())
+    assert not folder.finished
+    assert train_classifier.main(arguments) == 0
+    assert only_run(here).info.status == "FINISHED" and folder.finished
+    assert len(client(here).search_model_versions("name = 'signs'")) == 1
 
 
 def test_the_model_is_in_the_runs_folder(cwd: Path, root: Path) -> None:

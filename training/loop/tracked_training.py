@@ -148,21 +148,16 @@ def run_training(settings: Recipe, command: Command, open_training: Callable[[Ra
         tracked.console = make_console(quiet=not ranks.is_first)
         tracked.console.print(tracked.describe())
         tracked.check_precision()
-        with (
-            run_folder(settings, ranks, tracked.name, tracked.digests, command) as tracked.folder,
-            tracked_by_first(
-                settings,
-                ranks,
-                tracked.name,
-                tracked.streams,
-                tracked.folder,
-                command._replace(facts={**command.facts, **tracked.facts}),
-            ) as tracked.run,
-        ):
-            tracked.resume()
-            tracked.train()
-            if tracked.run:
-                tracked.finish(tracked.run)
+        with run_folder(settings, ranks, tracked.name, tracked.digests, command) as tracked.folder:
+            facts = {**command.facts, **tracked.facts}
+            with tracked_by_first(
+                settings, ranks, tracked.name, tracked.streams, tracked.folder, command._replace(facts=facts)
+            ) as tracked.run:
+                tracked.resume()
+                tracked.train()
+                if tracked.run:
+                    tracked.finish(tracked.run)
+            if tracked.run:  # its last status is on disk: a kill before it leaves a run that can be resumed
                 tracked.folder.add_to_record(finished=True)
                 tracked.console.print(f"model: {tracked.folder.model}\nrun:   {tracked.run.run_id}")
 

@@ -1,5 +1,9 @@
 """The console script: its list of commands, and completion in a real shell."""
 
+import contextlib
+import os
+import pty
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -81,6 +85,42 @@ def test_the_script_for_zsh_has_every_command_and_key() -> None:
     script = completion("zsh")
     assert all(name in script for name in jobs())
     assert "augmentation.rotation_deg=" in script and "compdef _roadsign roadsign" in script
+
+
+def called_by_zsh(typed: str, folder: Path) -> str:
+    """The arguments with which an interactive zsh calls roadsign after `typed`, the tabulator and return."""
+    (folder / "roadsign.zsh").write_text(completion("zsh"))
+    lines = [
+        "autoload -Uz compinit; compinit -u -D", f". {folder}/roadsign.zsh",
+        f'roadsign() {{ print -r -- "$*" >{folder}/arguments }}', f"{typed}\t", "exit", "",
+    ]  # fmt: skip
+    terminal, of_zsh = pty.openpty()
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"], stdin=of_zsh, stdout=of_zsh, stderr=of_zsh, env={**os.environ, "TERM": "dumb"},
+        start_new_session=True,
+    ):  # fmt: skip
+        os.close(of_zsh)
+        os.write(terminal, "\n".join(lines).encode())
+        with contextlib.suppress(OSError):  # the terminal ends with zsh
+            while os.read(terminal, 4096):
+                pass
+        os.close(terminal)
+    return (folder / "arguments").read_text().strip()
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("roadsign train-c", "train-classifier"),
+        ("roadsign train-classifier augmentation.ro", "train-classifier augmentation.rotation_deg="),
+        ("roadsign train-classifier --dr", "train-classifier --dry-run"),
+        ("roadsign train-classifier model=inc", "train-classifier model=inception_v3"),
+        ("roadsign make-noisy-datasets seed=1 noise=pa", "make-noisy-datasets seed=1 noise=paper"),
+    ],
+)
+def test_zsh_completes_commands_keys_and_names_of_menus(typed: str, expected: str, tmp_path: Path) -> None:
+    assert called_by_zsh(typed, tmp_path) == expected
 
 
 def test_calls_of_jobs_run_as_they_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
