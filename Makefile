@@ -22,12 +22,12 @@ demo: java | $(UV) ## noisy datasets of drawn signs in data/demo, a training on 
 	@echo "1/4 installing into .venv (the first time a large download)"; $(UV) sync --frozen --inexact --quiet
 	@mkdir -p $(DEMO)
 	$(call demo_job,2/4 drawing signs and making noisy datasets,datasets,jobs/make_noisy_datasets.py \
-	  dataset.kind=synthetic_signs dataset.root=$(DEMO)/raw dataset.tracks_per_class=20 output_root=$(DEMO) \
-	  'sizes_px=[40]' >$(DEMO)/datasets.txt)
-	$(call demo_job,3/4 training,training,jobs/train_classifier.py \
-	  data.root=$(DEMO_SIGNS) runs_root=$(DEMO)/runs epochs=4 batch_size=32)
+	  dataset.kind=synthetic_signs dataset.root=$(DEMO)/raw dataset.tracks_per_class=10 output_root=$(DEMO) \
+	  geometry=roi_resize 'sizes_px=[40]' >$(DEMO)/datasets.txt)
+	$(call demo_job,3/4 training,training,jobs/train_classifier.py model=sign_net_tiny \
+	  data.root=$(DEMO_SIGNS) data.size_px=40 runs_root=$(DEMO)/runs epochs=3 batch_size=64)
 	$(call demo_job,4/4 showing it every noise,report,jobs/report_robustness.py \
-	  models=latest data.root=$(DEMO_SIGNS) output_root=$(DEMO)/reports >$(DEMO)/report.txt)
+	  models=latest data.root=$(DEMO_SIGNS) data.geometry=roi_resize output_root=$(DEMO)/reports >$(DEMO)/report.txt)
 	@grep -v '^report: ' $(DEMO)/report.txt
 	@page=$$(sed -n 's/^report: //p' $(DEMO)/report.txt); \
 	echo "page:                $$page"; echo "figure:              $$(dirname $$page)/figures/thresholds.png"

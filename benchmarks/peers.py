@@ -44,6 +44,7 @@ TASKS, LARGEST_TASK = 8, 1000
 SETTINGS = ("sizes_px=[40]", "validation_fraction=0", "dataset.kind=image_folder", "dataset.name=signs")
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "NO_ALBUMENTATIONS_UPDATE": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0",
+    "PYSPARK_SUBMIT_ARGS": f"--master local[{WORKERS}] pyspark-shell",
 }  # fmt: skip
 """Two processes of one thread each; and no tool asks its publisher for news."""
 
@@ -126,17 +127,16 @@ def command_of(name: str, sample: Sample, output: Path) -> list[str]:
     if name != OURS:
         script = str(SCRIPTS / f"{name}.py")
         return [sys.executable, script, str(sample.table), str(output), str(sample.images_per_task)]
-    submit = ["spark-submit", "--master", f"local[{WORKERS}]", str(REPOSITORY / "jobs" / f"{OURS}.py")]
+    job = [sys.executable, str(REPOSITORY / "jobs" / f"{OURS}.py")]
     rows = f"images_per_row_group={sample.images_per_task}", f"images_per_part={sample.images_per_task}"
-    return [*submit, f"dataset.root={sample.folder}", f"output_root={output}", *SETTINGS, *rows]
+    return [*job, f"dataset.root={sample.folder}", f"output_root={output}", *SETTINGS, *rows]
 
 
 def seconds_of(name: str, sample: Sample, work: Path) -> float:
     """Of one process of the tool. Raises RefusedError."""
     output = work / name
     output.mkdir()
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # spark-submit asks it for python
-    environment = os.environ | ENVIRONMENT | {"HF_HOME": str(work / "hugging_face_cache"), "PATH": path}
+    environment = os.environ | ENVIRONMENT | {"HF_HOME": str(work / "hugging_face_cache")}
     start = time.perf_counter()
     done = subprocess.run(
         command_of(name, sample, output), env=environment, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
