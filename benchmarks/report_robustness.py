@@ -1,18 +1,17 @@
-"""Seconds of a robustness report beside those of its bare forward passes, in turns:
+"""Seconds of a robustness report beside those that its networks took for their predictions, in the same run:
 
-    python benchmarks/report_robustness.py 'models=[…]' data.root=… [key=value of jobs/report_robustness.py]
-
-The bare passes are of random images: as many as the report predicts, of the same size and in the same batches.
+python benchmarks/report_robustness.py 'models=[…]' data.root=… [key=value of jobs/report_robustness.py]
 """
 
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pipelines.console import make_console
 from pipelines.settings import load
@@ -26,17 +25,22 @@ CONFIG = Path(__file__).parents[1] / "conf" / "report_robustness.yaml"
 ROUNDS = 3
 
 
-def bare(models: Mapping[str, EvaluatedModel], images: int, batch_size: int, device: torch.device) -> float:
-    """Seconds to predict `images` with each of the models."""
-    began = time.perf_counter()
-    with torch.inference_mode():
-        for model in models.values():
-            shape = model.classifier.shape
-            batch = torch.rand(batch_size, shape.channels, shape.size_px, shape.size_px, device=device)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            for first in range(0, images, batch_size):
-                model.classifier.network(batch[: images - first]).argmax(1).cpu()
-    return time.perf_counter() - began
+class Forward:
+    """The seconds that networks have spent on predictions, in inference mode; saliency maps are not predictions."""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        for network in networks:
+            network.register_forward_pre_hook(self._begin)
+            network.register_forward_hook(self._end)
+
+    def _begin(self, *_: object) -> None:
+        self._began = time.perf_counter()
+
+    def _end(self, *_: object) -> None:
+        if torch.is_inference_mode_enabled():
+            self.seconds += time.perf_counter() - self._began
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,8 +48,9 @@ def main(arguments: Sequence[str]) -> None:
     device, data = torch_device(settings.device), settings.data
     opened = named(open_models(settings.models, device, stored(data.root, data.geometry, data.size_px), console))
     models = {name: EvaluatedModel(one.classifier, one.found.run_id) for name, one in opened.items()}
-    ratios = []
+    forward, ratios = Forward(model.classifier.network for model in models.values()), []
     for _ in range(ROUNDS):
+        forward.seconds = 0.0
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             report = make_report(settings, models, device, console)
@@ -54,10 +59,9 @@ def main(arguments: Sequence[str]) -> None:
             megabytes = page.stat().st_size / 1e6
         first = next(iter(models))
         images = sum(len(one.labels) for (name, _), one in report.result.predictions.items() if name == first)
-        alone = bare(models, images, settings.batch_size, device)
-        ratios.append(whole / alone)
+        ratios.append(whole / forward.seconds)
         print(
-            f"{len(models)} models × {images:,} images: report {whole:.1f} s, forward passes {alone:.1f} s, ratio "
+            f"{len(models)} models × {images:,} images: report {whole:.1f} s, networks {forward.seconds:.1f} s, ratio "
             f"{ratios[-1]:.2f}; page {megabytes:.2f} MB",
             flush=True,
         )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from pipelines.datasets.gtsrb_card import GTSRB_CARD
 from pipelines.errors import StreamError
 from training.streams.manifests import AGAIN
 from training.streams.open_split import OpenSplit, RowGroup
@@ -23,15 +24,12 @@ def read_columns(source: OpenSplit, variant: str, names: Sequence[str]) -> pa.Ta
 
 def read_groups(source: OpenSplit, variant: str) -> np.ndarray[tuple[int], np.dtype[np.str_]] | None:
     """The group of each image (N,), in order of the images' ids; None if the card says that those of the split are
-    unknown. Raises StreamError.
-
-    A card that knows the groups of train, but was written before cards had `unknown_groups`, says it where each image
-    has its own group."""
-    if source.split in source.card.unknown_groups:
+    unknown, as that of GTSRB does; it had no `unknown_groups` when older datasets were made. Raises StreamError."""
+    card = source.card
+    unknown = card.unknown_groups or (GTSRB_CARD.unknown_groups if card.group == GTSRB_CARD.group else ())
+    if source.split in unknown:
         return None
     table = read_columns(source, variant, ["image_id", "group"])
-    if source.card.expected_groups is not None and table["group"].equals(table["image_id"]):
-        return None
     return np.array(table["group"].to_pylist(), np.str_)
 
 

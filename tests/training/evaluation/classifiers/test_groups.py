@@ -9,6 +9,7 @@ import torch
 from attacked_predictions import write_attacked
 from small_datasets import CARD, Small, Tracks
 
+from pipelines.datasets.gtsrb_card import GTSRB_CARD, SYNTHETIC_SIGNS_CARD
 from training.classifiers.trained import Classifier, Shape
 from training.evaluation.classifiers.predicting import Predictions, predict
 from training.models.baseline_cnn import BaselineCnn
@@ -42,12 +43,18 @@ def test_groups_stay_unknown_if_the_card_says_so(tmp_path: Path) -> None:
     assert predictions(root, "clean", "validation").groups is not None
 
 
-def test_groups_are_unknown_if_an_old_card_has_none_and_the_rows_neither(tmp_path: Path) -> None:
-    """As GTSRB's card without unknown_groups: its train groups are published, its test images have their own ids."""
-    card = CARD.model_copy(update={"expected_groups": 1307})
-    small = Small({"test": [[5]]}, size_px=8, card=card)
-    assert predictions(small.write(tmp_path / "one"), "clean").groups is None
-    assert predictions(replace(SMALL, card=card).write(tmp_path / "tracks"), "clean").groups is not None
+def test_groups_are_unknown_if_an_old_card_of_gtsrb_does_not_say_so(tmp_path: Path) -> None:
+    card = GTSRB_CARD.model_copy(update={"unknown_groups": ()})
+    root = Small({"test": [[5]], "validation": [[5]]}, size_px=8, card=card).write(tmp_path)
+    assert predictions(root, "clean").groups is None
+    assert predictions(root, "clean", "validation").groups is not None
+
+
+def test_each_drawn_test_image_is_a_sign_of_its_own(tmp_path: Path) -> None:
+    card = SYNTHETIC_SIGNS_CARD.model_copy(update={"expected_groups": 430})
+    found = predictions(Small({"test": [[5]]}, size_px=8, card=card).write(tmp_path), "clean")
+    assert found.groups is not None and found.groups.tolist() == found.image_ids.tolist()
+    assert found.units.unit == "image"
 
 
 def test_adversarial_images_have_the_groups_of_their_rows(tmp_path: Path) -> None:
