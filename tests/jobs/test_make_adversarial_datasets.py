@@ -278,6 +278,7 @@ def test_the_command_as_typed_and_a_second_run(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_an_executor_without_torch_says_so(repository: Path, tmp_path: Path) -> None:
     root = write_signs(tmp_path / "signs")
     classifier().write(tmp_path / "model.pt")
