@@ -1,6 +1,8 @@
 """Seconds of a robustness report beside those that its networks took for their predictions, in the same run:
 
-python benchmarks/report_robustness.py 'models=[…]' data.root=… [key=value of jobs/report_robustness.py]
+    python benchmarks/report_robustness.py 'models=[…]' data.root=… [key=value of jobs/report_robustness.py]
+
+For a processor: on a GPU the networks' seconds would be those of starting its kernels.
 """
 
 import statistics

@@ -1,5 +1,7 @@
 """One line for each problem that prevents Spark from starting."""
 
+import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from pipelines.spark import session
 from pipelines.spark.environment import SparkError, check_environment, check_master, check_worker_python
 from pipelines.store.writer import cause_of
 
@@ -142,3 +145,19 @@ def test_an_unusable_python_is_named(
 )
 def test_the_line_with_the_cause_is_found(text: str, cause: str) -> None:
     assert cause_of(ValueError(text)) == cause
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, session.QUICK_START), ("-Xmx2g", "-Xmx2g")])
+def test_a_job_that_starts_java_does_so_without_its_optimizing_compiler_unless_told_otherwise(
+    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYSPARK_GATEWAY_PORT"}
+    environment.pop("SPARK_SUBMIT_OPTS", None)
+    monkeypatch.setattr(os, "environ", environment if given is None else {**environment, "SPARK_SUBMIT_OPTS": given})
+
+    def no_java() -> None:
+        raise OSError(os.environ["SPARK_SUBMIT_OPTS"])
+
+    monkeypatch.setattr(pyspark.SparkContext, "_ensure_initialized", no_java)
+    with pytest.raises(SparkError, match=re.escape(f"cannot be started: {used}")), session.started("job"):
+        pass

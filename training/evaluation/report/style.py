@@ -8,6 +8,7 @@ from io import StringIO
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
 __all__ = ["COLOURS", "MARKERS", "bounds", "figure_style", "grid_of_axes", "inline_svg"]
@@ -51,7 +52,7 @@ def grid_of_axes(
 def bounds(figure: Figure) -> Bbox:
     """What savefig(bbox_inches="tight") would show, in inches. The layout is computed at the first call and then kept:
     savefig computes it again for each file."""
-    if figure.get_layout_engine() is not None:
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     return figure.get_tightbbox().padded(float(mpl.rcParams["savefig.pad_inches"]))
