@@ -53,30 +53,25 @@ def fit(wrong: Floats, images: Floats, strengths: Floats) -> Fits:
     Binomial likelihood, maximized by Fisher's scoring with Levenberg's and Marquardt's damping, over the logits of
     limit and of lapse's share of it, ln(middle), and ln(slope) within SLOPES. Images of one object are alike, which the
     estimate does not mind; its interval must come from resampling objects."""
-    parameters, logs = _start(wrong, images, strengths), _log(strengths)
+    logs = _log(strengths)
+    parameters = _start(wrong, images, strengths)
     loss, damping = _loss(parameters, wrong, images, logs), np.full(len(wrong), DAMPING[0])
-    going = np.arange(len(wrong))
     for _ in range(STEPS):
-        rows = parameters[going], wrong[going], images[going]
-        tried = _stepped(*rows, logs, damping[going])
-        new_loss = _loss(tried, *rows[1:], logs)
-        better = new_loss <= loss[going]
-        gain = loss[going] - new_loss
-        parameters[going[better]], loss[going[better]] = tried[better], new_loss[better]
-        damping[going] = np.clip(damping[going] * np.where(better, 1 / 5, 5), *DAMPING[1:])
-        done = (better & (gain < CONVERGED * (1 + loss[going]))) | (damping[going] >= DAMPING[2])
-        if done.all():
+        gradient, information = _score(parameters, wrong, images, logs)
+        diagonal = np.einsum("bii->bi", information)
+        ridge = damping[:, None, None] * np.eye(4) * (diagonal[:, None, :] + LEAST_WEIGHT)
+        step = np.linalg.solve(information + ridge, gradient[..., None])[..., 0]
+        tried = _bounded(parameters + step)
+        new_loss = _loss(tried, wrong, images, logs)
+        better = new_loss <= loss
+        gain = np.where(better, loss - new_loss, np.inf)
+        parameters = np.where(better[:, None], tried, parameters)
+        loss = np.where(better, new_loss, loss)
+        damping = np.clip(np.where(better, damping / 5, damping * 5), *DAMPING[1:])
+        if (((gain < CONVERGED * (1 + loss)) & better) | (damping >= DAMPING[2])).all():
             break
-        going = going[~done]
     lapse, top, middle, slope = _natural(parameters)
     return Fits(lapse, top, middle, slope)
-
-
-def _stepped(parameters: Floats, wrong: Floats, images: Floats, logs: Floats, damping: Floats) -> Floats:
-    gradient, information = _score(parameters, wrong, images, logs)
-    diagonal = np.einsum("bii->bi", information)
-    ridge = damping[:, None, None] * np.eye(4) * (diagonal[:, None, :] + LEAST_WEIGHT)
-    return _bounded(parameters + np.linalg.solve(information + ridge, gradient[..., None])[..., 0])
 
 
 def _log(strengths: Floats) -> Floats:
