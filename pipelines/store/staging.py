@@ -1,4 +1,4 @@
-"""The files of one run until they are visible: tasks write them on executors, and the commit publishes them."""
+"""The files of one run until they are visible: tasks write them on executors, and the driver publishes them."""
 
 import contextlib
 import shutil
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from pyspark.sql.datasource import DataSourceArrowWriter, WriterCommitMessage
 
 from pipelines.datasets import DatasetCard
 from pipelines.errors import StoreError
@@ -64,15 +63,15 @@ class Plan:
 
 
 @dataclass
-class Written(WriterCommitMessage):
+class Written:
     """The files that one task wrote to the staging folder, and their sums."""
 
     parts: list[tuple[Cell, Part, str]] = field(default_factory=list)
     tallies: dict[tuple[Cell, Split], Tally] = field(default_factory=dict)
 
 
-class StagingWriter(DataSourceArrowWriter):
-    """`write` runs on executors, once per task; `commit` runs on the driver."""
+class StagingWriter:
+    """Writes files on executors: `write` is called once per task."""
 
     def __init__(self, plan: Plan, make_expand: MakeExpand) -> None:
         self.plan = plan
@@ -127,9 +126,6 @@ class StagingWriter(DataSourceArrowWriter):
                 part = object_store.upload(self.plan.root, self.plan.run, cell, part, file.path)
                 file.path.unlink()
             written.parts.append((cell, part, str(file.path)))
-
-    def commit(self, messages: list[WriterCommitMessage | None]) -> None:
-        publish(self.plan, [message for message in messages if isinstance(message, Written)])
 
 
 def publish(plan: Plan, messages: Sequence[Written]) -> None:

@@ -1,21 +1,21 @@
 """Writes datasets so that each becomes visible in one step. The only writer of datasets.
 
-Executors write to a hidden staging folder through a Spark data source; its commit, on the driver, moves complete
-variants into place. A killed run leaves files only in the staging folder, and the next run removes them. For an object
-store see object_store.py."""
+Executors write to a hidden staging folder and return what they wrote; the driver then moves complete variants into
+place. A killed run leaves files only in the staging folder, and the next run removes them. For an object store see
+object_store.py."""
 
 import contextlib
 import csv
+import pickle
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
-from pyspark.sql.datasource import DataSource, DataSourceArrowWriter
-from pyspark.sql.types import StructType
 
 from pipelines.datasets import Rejected
 from pipelines.errors import StoreError
@@ -26,7 +26,7 @@ from pipelines.store.contents import check_files
 from pipelines.store.folders import lock_folder, staging_folder
 from pipelines.store.object_lease import Lease, leased
 from pipelines.store.schema import Cell, Manifest
-from pipelines.store.staging import MakeExpand, Plan, StagingWriter
+from pipelines.store.staging import MakeExpand, Plan, StagingWriter, Written, publish
 
 __all__ = [
     "Plan",
@@ -114,20 +114,10 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
     partitions (frames.partition_by_part). Raises StoreError; in that case no visible dataset has changed, or in an
     object store each is whole, the older or the newer version.
     """
-
-    class PlannedSource(DataSource):
-        @classmethod
-        def name(cls) -> str:
-            return "roadsign_datasets"
-
-        def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
-            return StagingWriter(plan, make_expand)
-
-    frame.sparkSession.dataSource.register(PlannedSource)
     try:
         if isinstance(plan.root, Path):
             plan.staging.mkdir(parents=True)
-        frame.write.format("roadsign_datasets").mode("append").save()
+        publish(plan, _written(frame, StagingWriter(plan, make_expand)))
     except (PySparkException, OSError) as error:
         kept = (
             "nothing was changed there" if isinstance(plan.root, Path) else "every dataset there is whole, old or new"
@@ -135,6 +125,17 @@ def write_datasets(frame: DataFrame, make_expand: MakeExpand, plan: Plan) -> Non
         raise StoreError(f"{plan.root}: {kept}; {cause_of(error)}") from error
     finally:
         _clear(plan)
+
+
+def _written(frame: DataFrame, writer: StagingWriter) -> list[Written]:
+    """What the tasks have written, one entry for each partition. Spark uses the result of one attempt of a task, so
+    the files of the others are not among them."""
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"written": [pickle.dumps(writer.write(batches))]})
+
+    written = frame.mapInArrow(write, "written binary").toArrow()
+    return [pickle.loads(row) for row in written["written"].to_pylist()]  # noqa: S301 - this run's own tasks made it
 
 
 def _clear(plan: Plan) -> None:
