@@ -1,6 +1,5 @@
 """Console output of a running training."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.loop.training import Training
 
-__all__ = ["EpochProgress", "losses_line", "pace_line", "time_of_day"]
+__all__ = ["EpochProgress", "losses_line", "pace_line"]
 
 _NOTABLE = 0.1
 
@@ -60,8 +59,3 @@ def pace_line(metrics: Mapping[str, float]) -> str:
     """Waiting for data is said where it costs time."""
     waiting = f", {metrics['data_wait_share']:.0%} waiting for data" if metrics["data_wait_share"] >= _NOTABLE else ""
     return f"{metrics['images_per_s']:,.0f} images/s{waiting}"
-
-
-def time_of_day(console: Console) -> str:
-    """For lines that go to a file, where nobody sees how fast they come; nothing on a terminal."""
-    return "" if console.is_terminal else time.strftime("%H:%M:%S ")

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
-from pipelines.console import make_console
+from pipelines.console import make_console, time_of_day
 from pipelines.store.schema import Split
 from training.loop.checkpoints import Checkpoint, fitting
 from training.loop.machine import machine_facts
-from training.loop.progress import EpochProgress, time_of_day
+from training.loop.progress import EpochProgress
 from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.loop.run_folder import RunFolder, hold_run_folder
 from training.loop.training import Training

@@ -1,12 +1,11 @@
 import io
-import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from small_runs import recipe, training, write_dataset
 
-from training.loop.progress import EpochProgress, losses_line, pace_line, time_of_day
+from training.loop.progress import EpochProgress, losses_line, pace_line
 
 
 def test_the_bar_has_rate_loss_and_waiting_and_every_step_is_taken(tmp_path: Path) -> None:
@@ -29,11 +28,6 @@ def test_nothing_is_drawn_where_there_is_no_terminal(tmp_path: Path) -> None:
     to_train, screen = training(recipe(write_dataset(tmp_path))), io.StringIO()
     assert sum(1 for _ in EpochProgress(Console(file=screen, force_terminal=False), to_train, epochs=2).steps()) == 6
     assert screen.getvalue() == ""
-
-
-def test_a_line_has_the_time_where_there_is_no_terminal() -> None:
-    assert time_of_day(Console(file=io.StringIO(), force_terminal=True)) == ""
-    assert re.fullmatch(r"\d\d:\d\d:\d\d ", time_of_day(Console(file=io.StringIO(), force_terminal=False)))
 
 
 def test_losses_named_like_markup_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from rich.console import Console
-from rich.progress import track
 
+from pipelines.console import followed
 from pipelines.settings import decisive_values, to_yaml
 from pipelines.store import recovered_groups
 from pipelines.store.schema import CLEAN
@@ -139,7 +139,7 @@ def _outcomes(plan: Plan, device: torch.device, console: Console) -> list[Outcom
     data = plan.settings.data_at(plan.model.classifier.shape.size_px).model_copy(update={"verify": False})
     wanted = [name for start in missing for name in ids[start : start + BLOCK]]
     stored = images_by_id(data, plan.settings.split, CLEAN, wanted)
-    for start in track(missing, "images", console=console, transient=True):
+    for start in followed(missing, f"blocks of {BLOCK} images", console):
         rows = slice(start, start + BLOCK)
         images = torch.from_numpy(np.stack([stored[name] for name in ids[rows]])).permute(0, 3, 1, 2)
         labels = torch.from_numpy(plan.chosen.labels[rows]).to(device)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import torch
 from rich.console import Console
-from rich.progress import track
 
+from pipelines.console import followed
 from pipelines.settings import to_yaml
 from pipelines.store import recovered_groups
 from pipelines.store.recovered_groups import RecoveredGroups
@@ -71,7 +71,7 @@ def evaluate(
         shown, left_out = settings.variants_in(data)
         if left_out:
             console.print(f"left out, since they have no {settings.split} images: {', '.join(left_out)}")
-        variants = track(shown, f"{data.size_px} px", console=console, transient=True)
+        variants = followed(shown, f"variants of {data.size_px} px", console)
         found = predict(classifiers, data, settings.split, variants, device, settings.batch_size)
         found = grouped(found, classifiers, data, recovered, device, settings.batch_size)
         for (name, _), one in found.items():
