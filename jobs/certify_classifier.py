@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
+from pipelines.store.remote_copy import kept, shown
 from training.classifiers.opening import open_models, stored
 from training.evaluation.certification.run import CertifiedModel, Plan, certify, prepare
 from training.evaluation.certification.settings import CertifyClassifier
@@ -50,10 +51,11 @@ def run(arguments: Sequence[str]) -> None:
             "run: nothing was made"
         )
         return
-    table, _ = certify(plan, device, console)
-    console.print(console_table(table))
-    track(plan, tracked_metrics(table))
-    console.print(f"tables and figure: {plan.folder}")
+    with kept(settings.output_root, last="certification.yaml"):
+        table, _ = certify(plan, device, console)
+        console.print(console_table(table))
+        track(plan, tracked_metrics(table))
+    console.print(f"tables and figure: {shown(plan.folder)}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from rich.console import Console
 from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
+from pipelines.store.remote_copy import kept, shown
 from training.classifiers.opening import named, open_models, stored
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.classifiers.reports import accuracies
@@ -58,18 +59,17 @@ def run(arguments: Sequence[str]) -> None:
         console.print(to_yaml(settings))
         console.print(f"{', '.join(models)} would be evaluated on {device}; dry run: nothing was made")
         return
-    result = evaluation.evaluate(settings, models, device, console)
-    console.print(accuracies(result.table))
-    for recipe in shown_recipes(result.recipes):
-        console.print(recipe)
-    if result.comparison:
-        console.print(*shown_comparison(result.comparison), sep="\n")
-    for flag in result.flags:
-        console.print(f"unreliable: {flag}")
-    folder = evaluation.write_result(settings, models, result)
-    write_insides(settings, models, result, folder, console)
-    track(models, result, folder)
-    console.print(f"tables, figures and reports: {folder}")
+    with kept(settings.output_root, last="evaluation.yaml"):
+        result = evaluation.evaluate(settings, models, device, console)
+        compared = shown_comparison(result.comparison) if result.comparison else ()
+        for said in (accuracies(result.table), *shown_recipes(result.recipes), *compared):
+            console.print(said)
+        for flag in result.flags:
+            console.print(f"unreliable: {flag}")
+        folder = evaluation.write_result(settings, models, result)
+        write_insides(settings, models, result, folder, console)
+        track(models, result, folder)
+    console.print(f"tables, figures and reports: {shown(folder)}")
 
 
 def main(arguments: Sequence[str]) -> int:

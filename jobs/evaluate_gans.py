@@ -16,6 +16,7 @@ from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.render.noise_images import NoiseLevels
 from pipelines.settings import parse_arguments, to_yaml
+from pipelines.store.remote_copy import kept, shown
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.gans.evaluation import EvaluatedGan, GanEvaluation, GanResult, evaluate_gans, write_gan_result
@@ -59,17 +60,16 @@ def run(arguments: Sequence[str]) -> None:
     (found,) = find_models([settings.classifier])
     extractors = settings.extractors(Classifier.read(found.path, device), found.name, device)
     if dry_run:
-        console.print(to_yaml(settings))
         names = ", ".join(extractor.name for extractor in extractors)
-        console.print(f"{', '.join(gans)} would be evaluated by {names} on {device}; dry run: nothing was made")
+        would = f"{', '.join(gans)} would be evaluated by {names} on {device}; dry run: nothing was made"
+        console.print(to_yaml(settings), would, sep="\n")
         return
-    result = evaluate_gans(settings, gans, extractors, device, console)
-    console.print(shown_scores(result.table))
-    for flag in result.flags:
-        console.print(f"flag: {flag}")
-    folder = write_gan_result(settings, gans, result)
-    track(gans, result, folder)
-    console.print(f"table and pictures: {folder}")
+    with kept(settings.output_root, last="gan_evaluation.yaml"):
+        result = evaluate_gans(settings, gans, extractors, device, console)
+        console.print(shown_scores(result.table), *(f"flag: {flag}" for flag in result.flags), sep="\n")
+        folder = write_gan_result(settings, gans, result)
+        track(gans, result, folder)
+    console.print(f"table and pictures: {shown(folder)}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
+from pipelines.store import remote_copy
 from training.classifiers.opening import named, open_models, stored
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.robustness.evaluation import folder_name
@@ -41,14 +42,15 @@ def run(arguments: Sequence[str]) -> None:
         console.print(to_yaml(settings))
         console.print(f"{name} would be measured on {device}; dry run: nothing was made")
         return
-    result = measure_stability(settings, name, found.run_id, classifier, device)
-    console.print(shown(result.rows))
-    for sentence in said(result.measured, result.rows):
-        console.print(sentence)
-    folder = write_stability(settings, folder_name(name), classifier, result)
-    if found.run_id is not None:
-        track(result, found.run_id, folder)
-    console.print(f"tables and figures: {folder}")
+    with remote_copy.kept(settings.output_root, last="stability.yaml"):
+        result = measure_stability(settings, name, found.run_id, classifier, device)
+        console.print(shown(result.rows))
+        for sentence in said(result.measured, result.rows):
+            console.print(sentence)
+        folder = write_stability(settings, folder_name(name), classifier, result)
+        if found.run_id is not None:
+            track(result, found.run_id, folder)
+    console.print(f"tables and figures: {remote_copy.shown(folder)}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from pipelines.console import make_console
 from pipelines.job.run import run_job
 from pipelines.settings import parse_arguments, to_yaml
 from pipelines.store.provenance import code_version
+from pipelines.store.remote_copy import kept, shown
 from training.classifiers.opening import named, open_models, stored
 from training.evaluation.classifiers.predicting import torch_device
 from training.evaluation.report.run import make_report, write_report
@@ -39,7 +40,7 @@ def say(console: Console, answer: Sequence[str], broken: Sequence[str], page: Pa
         console.print(sentence)
     for sentence in broken:
         console.print(f"check: {sentence}", style="red")
-    console.print(f"report: {page}", soft_wrap=True)
+    console.print(f"report: {shown(page)}", soft_wrap=True)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -53,9 +54,10 @@ def run(arguments: Sequence[str]) -> None:
         console.print(to_yaml(settings))
         console.print(f"{', '.join(models)} would be reported on, on {device}; dry run: nothing was made")
         return
-    report = make_report(settings, models, device, console)
-    page = write_report(settings, report, code_version())
-    track(models, page)
+    with kept(settings.output_root, last="report.html"):
+        report = make_report(settings, models, device, console)
+        page = write_report(settings, report, code_version())
+        track(models, page)
     say(console, report.answer, [sentence for gate in report.gates for sentence in gate.broken], page)
 
 

@@ -14,6 +14,7 @@ from hypothesis import settings
 from pyspark.sql import SparkSession
 from run_here import RunHere
 
+pytest_plugins = ["s3_bucket"]
 REPOSITORY = Path(__file__).parents[1]
 settings.register_profile("tests", deadline=None)  # the time of an example depends on what else the machine does
 settings.load_profile("tests")

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from pipelines.errors import StoreError
 from pipelines.places import Remote, refusing_store_errors
 
-__all__ = ["Lease", "leased"]
+__all__ = ["BusyError", "Lease", "leased"]
 
 Clock = Callable[[], float]
 """Seconds since 1970; time.time."""
@@ -29,6 +29,10 @@ BEGINNING = "_lease."
 LASTS_S = 60.0
 RENEWALS = 4
 """How often a lease is renewed while it lasts."""
+
+
+class BusyError(StoreError):
+    """Another process holds the lease."""
 
 
 class Held(NamedTuple):
@@ -107,18 +111,16 @@ def _take(root: Remote, clock: Clock) -> Lease:
     number = _newest(root)
     held = _read(root, number) if number else None
     if held and held.expires > clock():
-        raise StoreError(
+        raise BusyError(
             f"{root}: another run is writing here ({held.owner}); wait, or if it has died, try again in "
-            f"{held.expires - clock():.0f} s, or choose another output_root"
+            f"{held.expires - clock():.0f} s, or choose another folder"
         )
     owner = f"process {os.getpid()} on {socket.gethostname()}, {uuid.uuid4().hex[:8]}"
     lease = Lease(root, number + 1, owner)
     try:
         lease.create(clock)
     except FileExistsError:
-        raise StoreError(
-            f"{root}: another run has just started to write here; wait, or choose another output_root"
-        ) from None
+        raise BusyError(f"{root}: another run has just started to write here; wait, or choose another folder") from None
     for older in _numbers(root):
         if older < lease.number:
             lease._replace(number=older).release()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, choose, decisive_values, describe
+from pipelines.settings import AddedLater, PathOrName, Settings, StorePath, choose, decisive_values, describe
 from training.augmentation.augmentation import Augmentation
 from training.classifiers.optimization import Optimization
 from training.models import MODELS, Model
@@ -42,7 +42,7 @@ class TrainingRun(Settings):
     precision: Literal["float32", "bfloat16"] = "float32"
     launcher: Literal["here", "spark"] = "here"
     processes: int = Field(default=1, ge=1)
-    runs_root: LocalPath
+    runs_root: StorePath
     resume: PathOrName = "never"
     checkpoint_every_steps: int = Field(default=0, ge=0, description="0: only at the end of each epoch")
     tracking: Tracking

@@ -14,6 +14,7 @@ from pipelines.errors import RoadsignError
 from pipelines.settings import to_yaml
 from pipelines.store import recovered_groups
 from pipelines.store.recovered_groups import RecoveredGroups
+from pipelines.store.remote_copy import here
 from pipelines.store.schema import CLEAN
 from pipelines.store.shown import Shown
 from training.classifiers.run import TrackedClassifier, describe_run
@@ -119,7 +120,7 @@ def _trained(settings: TrainClassifier, trainings: Trainings, row: str, command:
         return opened[-1]
 
     fingerprint = settings.fingerprint(_digests(settings.data), world_size=1)
-    for folder in find_runs(settings.runs_root, f"*-{fingerprint[:6]}"):
+    for folder in find_runs(here(settings.runs_root), f"*-{fingerprint[:6]}"):
         if folder.finished and folder.record.get("fingerprint") == fingerprint:
             return folder
     line = shlex.join(["python", "jobs/train_classifier.py", *trainings.overrides(row, settings.seed)])

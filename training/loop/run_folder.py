@@ -1,4 +1,6 @@
-"""The folder of a run on disk: its checkpoint and model, its lock, and how an interrupted run is found."""
+"""The folder of a run: its checkpoint and model, its lock, and how an interrupted run is found.
+
+A folder in an object store has a copy on this machine, which is sent there with each checkpoint."""
 
 import errno
 import json
@@ -6,13 +8,16 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
+from pipelines.places import Place, Remote, is_remote, read_remote
 from pipelines.store.atomic_file import atomic_file
+from pipelines.store.object_lease import leased
+from pipelines.store.remote_copy import RemoteCopy, here, shown
 from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["RunError", "RunFolder", "find_runs", "hold_run_folder"]
@@ -32,6 +37,8 @@ class RunFolder:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
         self.model = path / "model.pt"
+        self.copy = RemoteCopy.of(path, last=RECORD)
+        """If the folder is in an object store: only one process sends files there, that of the first rank."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -39,11 +46,15 @@ class RunFolder:
         try:
             found = json.loads((self.path / RECORD).read_text())
         except FileNotFoundError:
-            raise RunError(f"{self.path}: not a run folder; resume takes never, auto, or the folder of a run") from None
+            raise RunError(
+                f"{shown(self.path)}: not a run folder; resume takes never, auto, or the folder of a run"
+            ) from None
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.path / RECORD}: not readable ({error}); use resume=never to start again") from None
+            raise RunError(
+                f"{shown(self.path / RECORD)}: not readable ({error}); use resume=never to start again"
+            ) from None
         if not isinstance(found, dict):
-            raise RunError(f"{self.path / RECORD}: not the record of a run; use resume=never to start again")
+            raise RunError(f"{shown(self.path / RECORD)}: not the record of a run; use resume=never to start again")
         return found
 
     @property
@@ -81,16 +92,33 @@ def find_runs(root: Path, pattern: str) -> list[RunFolder]:
 
 
 @contextmanager
-def hold_run_folder(runs_root: Path, resume: str, name: str, fingerprint: str, command: str) -> Iterator[RunFolder]:
+def hold_run_folder(runs_root: Place, resume: str, name: str, fingerprint: str, command: str) -> Iterator[RunFolder]:
     """A new folder, or that of the run that `resume` asks for (settings.TrainingRun), locked until the end of the
-    block: no other process can resume the same run. Raises RunError."""
-    folder = _to_resume(runs_root, resume, fingerprint) or _new(runs_root, name, fingerprint, command)
+    block: no other process can resume the same run. Raises RunError, and StoreError if it is in an object store that
+    does not answer."""
+    if isinstance(runs_root, Remote):
+        RemoteCopy(runs_root).fetch(f"*-{fingerprint[:6]}/{RECORD}")
+    resume = _local(resume)
+    folder = _to_resume(here(runs_root), resume, fingerprint) or _new(here(runs_root), name, fingerprint, command)
     try:
-        with lock_folder(folder.path):
-            yield folder
+        with lock_folder(folder.path), leased(folder.copy.place) if folder.copy else nullcontext():
+            if folder.copy:
+                folder.copy.fetch()
+                folder.copy.send()  # a new run is there from its start, so that others find it
+            with folder.copy.sent() if folder.copy else nullcontext():
+                yield folder
     except FolderError as error:
         why = "this run is being trained by another process; wait for it, or stop it" if error.busy else error.reason
         raise RunError(f"{folder.path}: {why}") from None
+
+
+def _local(resume: str) -> str:
+    """The copy of the run folder that `resume` names, if it is a URL."""
+    if not is_remote(resume):
+        return resume
+    place = read_remote(resume)
+    RemoteCopy(place).fetch(RECORD)
+    return str(here(place))
 
 
 def _new(runs_root: Path, name: str, fingerprint: str, command: str) -> RunFolder:
@@ -129,11 +157,11 @@ def _to_resume(runs_root: Path, resume: str, fingerprint: str) -> RunFolder | No
         folder = RunFolder(_named(runs_root, resume))
         if folder.record.get("fingerprint") != fingerprint:
             raise RunError(
-                f"{resume}: has other settings, another number of ranks or other data; use the settings that it "
-                "was started with (its run.json has the command), or resume=never"
+                f"{shown(folder.path)}: has other settings, another number of ranks or other data; use the settings "
+                "that it was started with (its run.json has the command), or resume=never"
             )
         if folder.finished:
-            raise RunError(f"{resume}: is finished; its model is {folder.model}")
+            raise RunError(f"{shown(folder.path)}: is finished; its model is {shown(folder.model)}")
         return folder
     unfinished = [
         folder

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pipelines.console import make_console, time_of_day
+from pipelines.places import Place, Remote
+from pipelines.store.remote_copy import RemoteCopy, here, shown
 from pipelines.store.schema import Split
 from training.loop.checkpoints import Checkpoint, fitting
 from training.loop.machine import machine_facts
@@ -47,7 +49,7 @@ class Recipe(Protocol):
     @property
     def cache(self) -> Cache: ...
     @property
-    def runs_root(self) -> Path: ...
+    def runs_root(self) -> Place: ...
     @property
     def resume(self) -> str: ...
     @property
@@ -131,12 +133,14 @@ class TrackedTraining(ABC):
             with fitting(self.folder.checkpoint, "this training; use resume=never to start again"):
                 self.training.load_state(found.state)
             place = f"epoch {self.training.epoch}, step {self.training.step}"
-            self.console.print(f"resuming {self.folder.path} after {place}")
+            self.console.print(f"resuming {shown(self.folder.path)} after {place}")
 
     def save_checkpoint(self) -> None:
         state = self.training.state()
         if self.training.ranks.is_first:
             Checkpoint({"kind": self.kind}, state).write(self.folder.checkpoint)
+            if self.folder.copy:
+                self.folder.copy.send_later()
 
 
 def run_training(settings: Recipe, command: Command, open_training: Callable[[Ranks], TrackedTraining]) -> None:
@@ -159,7 +163,7 @@ def run_training(settings: Recipe, command: Command, open_training: Callable[[Ra
                     tracked.finish(tracked.run)
             if tracked.run:  # its last status is on disk: a kill before it leaves a run that can be resumed
                 tracked.folder.add_to_record(finished=True)
-                tracked.console.print(f"model: {tracked.folder.model}\nrun:   {tracked.run.run_id}")
+                tracked.console.print(f"model: {shown(tracked.folder.model)}\nrun:   {tracked.run.run_id}")
 
 
 def describe_training(settings: Recipe, open_training: Callable[[Ranks], TrackedTraining]) -> str:
@@ -191,13 +195,22 @@ def run_folder(
 ) -> Iterator[RunFolder]:
     """The run folder, locked by rank 0 and known to all ranks."""
     if not ranks.is_first:
-        yield RunFolder(ranks.from_first(Path()))
+        yield _of_first(settings.runs_root, ranks)
         return
     name = _run_name(settings, kind)
     fingerprint = settings.fingerprint(digests, ranks.world_size)
     with hold_run_folder(settings.runs_root, settings.resume, name, fingerprint, command.line) as folder:
         ranks.from_first(folder.path)
         yield folder
+
+
+def _of_first(runs_root: Place, ranks: Ranks) -> RunFolder:
+    """The folder of rank 0; a copy of it, where it is in an object store."""
+    path = ranks.from_first(Path())
+    if isinstance(runs_root, Remote):
+        path = here(runs_root) / path.name
+        RemoteCopy(runs_root / path.name).fetch()
+    return RunFolder(path)
 
 
 def _run_name(settings: Recipe, kind: str) -> str:

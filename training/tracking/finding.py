@@ -11,6 +11,8 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from pipelines.places import is_remote
+from pipelines.store.remote_copy import fetched
 from training.tracking.asking import shown
 from training.tracking.server import Server, local_path, tracking_uri
 from training.tracking.spool import TrackingError
@@ -43,7 +45,7 @@ def find_models(
     references: Sequence[str], experiment: str = "classifiers", folder: Path | None = None
 ) -> list[FoundModel]:
     """A reference is `latest` (of the FINISHED runs of the experiment that have a checkpoint, the one that ended last),
-    a run id, `models:/name@alias`, `models:/name/version` or the path of a checkpoint.
+    a run id, `models:/name@alias`, `models:/name/version`, or the path or s3:// URL of a checkpoint.
     The model.pt of a run folder has the name of its run, any other file its own.
 
     Checkpoints are downloaded to `folder`, by default a new temporary one. Raises TrackingError, which lists the
@@ -51,11 +53,11 @@ def find_models(
     store: _Store | None = None
     found = []
     for reference in references:
-        path = Path(reference)
-        if _is(reference, Path.is_file):
+        path = fetched(reference) if is_remote(reference) else Path(reference)
+        if reference and _is(path, Path.is_file):
             found.append(FoundModel(reference, _name(path), None, path))
             continue
-        if path.suffix in FILES or _is(reference, Path.is_dir):
+        if path.suffix in FILES or _is(path, Path.is_dir):
             raise TrackingError(
                 f"{reference}: no such file; use a checkpoint (<run folder>/model.pt), a run id, latest or "
                 "models:/name@alias"
@@ -83,9 +85,9 @@ def _name(file: Path) -> str:
     return folder[1] if folder and file.name == Path(CHECKPOINT).name else file.stem
 
 
-def _is(reference: str, kind: Callable[[Path], bool]) -> bool:
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        return bool(reference) and kind(Path(reference))
+        return kind(path)
     except (OSError, ValueError):  # too long for a path, or with an invalid character
         return False
 

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import Field
 
 from pipelines.settings import Settings
+from pipelines.store.remote_copy import shown
 from training.tracking.asking import UnknownError
 from training.tracking.datasets import DatasetUsed
 from training.tracking.registry import ModelName
@@ -211,7 +212,7 @@ def _warn(sender: Sender, spool: Spool, folder: Path) -> None:
     if unsent := spool.unsent():
         log.warning(
             "warning: the tracking server is unreachable; %d events of this run are in %s. Send them later with: %s",
-            unsent, spool.folder, sync_command(folder),
+            unsent, shown(spool.folder), sync_command(folder),
         )  # fmt: skip
     if sender.refused:
         log.warning(
@@ -220,7 +221,7 @@ def _warn(sender: Sender, spool: Spool, folder: Path) -> None:
 
 
 def sync_command(folder: Path) -> str:
-    return f"uv run python jobs/sync_tracking.py runs_root={folder}"
+    return f"uv run python jobs/sync_tracking.py runs_root={shown(folder)}"
 
 
 def flattened(settings: Mapping[str, Any], within: str = "") -> dict[str, str]:

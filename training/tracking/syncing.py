@@ -1,12 +1,16 @@
 """Sends the events that a run kept while its server was unreachable."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from pipelines.store.object_lease import BusyError, leased
+from pipelines.store.remote_copy import RemoteCopy
 from training.tracking.asking import shown
 from training.tracking.sender import Sender
 from training.tracking.server import Server
-from training.tracking.spool import Event, Spool, TrackingError
+from training.tracking.spool import Event, Spool, SpoolBusyError, TrackingError
 
 __all__ = ["Sent", "send_kept"]
 
@@ -26,7 +30,7 @@ def send_kept(spool: Spool) -> Sent:
 
     Raises SpoolBusyError if the run is still in progress, UnreachableError, and TrackingError if the server does not
     know the run."""
-    with Spool.opened(spool.folder) as own:
+    with _held(spool), Spool.opened(spool.folder) as own:
         about = own.about
         if not about:
             raise TrackingError(
@@ -37,6 +41,22 @@ def send_kept(spool: Spool) -> Sent:
         sender = Sender(own, server)
         sender.send()
         return Sent(about["run_id"], shown(server.uri), sender.sent, sender.refused)
+
+
+@contextmanager
+def _held(spool: Spool) -> Iterator[None]:
+    """If the run is in an object store, no other process uses it, and what the block changes is changed there."""
+    copy = RemoteCopy.of(spool.folder)
+    if copy is None:
+        yield
+        return
+    try:
+        with leased(copy.place.parent):
+            copy.fetch()
+            with copy.sent():
+                yield
+    except BusyError as error:
+        raise SpoolBusyError(str(error)) from None
 
 
 def _uri_of(about: Event, spool: Spool) -> str:

@@ -16,6 +16,7 @@ from rich.console import Console
 from pipelines.console import followed
 from pipelines.settings import decisive_values, to_yaml
 from pipelines.store import recovered_groups
+from pipelines.store.remote_copy import RemoteCopy, here, shown
 from pipelines.store.schema import CLEAN
 from training.attacks import AttackError, LabelledImages
 from training.classifiers.any_classifier import AnyClassifier
@@ -93,7 +94,7 @@ def prepare(settings: CertifyClassifier, model: CertifiedModel, device: torch.de
     if (wanted := settings.data.images) and wanted > len(chosen.labels):
         notes.append(f"data.images={wanted}: {settings.split} has {len(chosen.labels)} images; all are certified")
     key = _key(settings, classifier.digest, chosen.dataset_digest, method, recovered and recovered.digest)
-    folder = settings.output_root / f"{folder_name(model.name)[:80]}-{settings.split}-{key[:12]}"
+    folder = here(settings.output_root) / f"{folder_name(model.name)[:80]}-{settings.split}-{key[:12]}"
     return Plan(settings, model, certifier, method, chosen, folder, [note for note in notes if note])
 
 
@@ -128,6 +129,8 @@ def certify(plan: Plan, device: torch.device, console: Console) -> tuple[pa.Tabl
 
 def _outcomes(plan: Plan, device: torch.device, console: Console) -> list[Outcome]:
     """In order of the images' ids; blocks that an earlier process has written are read."""
+    if copy := RemoteCopy.of(plan.folder):
+        copy.fetch()
     ids = plan.chosen.image_ids.tolist()
     starts = range(0, len(ids), BLOCK)
     paths = {start: plan.folder / "blocks" / f"{start:06d}.parquet" for start in starts}
@@ -135,7 +138,9 @@ def _outcomes(plan: Plan, device: torch.device, console: Console) -> list[Outcom
     missing = [start for start in starts if start not in there]
     if there:
         done = sum(len(ids[start : start + BLOCK]) for start in there)
-        console.print(f"{done:,} of {len(ids):,} images were certified before, in {plan.folder}; going on from there")
+        console.print(
+            f"{done:,} of {len(ids):,} images were certified before, in {shown(plan.folder)}; going on from there"
+        )
     data = plan.settings.data_at(plan.model.classifier.shape.size_px).model_copy(update={"verify": False})
     wanted = [name for start in missing for name in ids[start : start + BLOCK]]
     stored = images_by_id(data, plan.settings.split, CLEAN, wanted)
@@ -147,6 +152,8 @@ def _outcomes(plan: Plan, device: torch.device, console: Console) -> list[Outcom
         found = outcomes(plan.certifier, plan.settings, examples, plan.chosen.predicted[rows])
         with replacing(paths[start]) as partial:
             pq.write_table(image_rows(found), partial)
+        if copy:
+            copy.send_later()
     return [one for start in starts for one in _read(paths[start], ids[start : start + BLOCK])]
 
 

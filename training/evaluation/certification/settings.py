@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, field_validator, model_validator
 
-from pipelines.settings import LocalPath, PathOrName, Settings, choose, describe
+from pipelines.settings import LocalPath, PathOrName, Settings, StorePath, choose, describe
 from pipelines.store.schema import Split
 from training.attacks import ATTACKS, FixedStrength
 from training.evaluation.certification.bounds import least_samples
@@ -64,7 +64,7 @@ class CertifyClassifier(Settings):
     seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=CHUNK, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: LocalPath = Path("data/certifications")
+    output_root: StorePath = Path("data/certifications")
     groups: Literal["recorded", "recovered"] = "recorded"
     groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
 

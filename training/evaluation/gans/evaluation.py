@@ -14,7 +14,8 @@ from pydantic import Field, field_validator
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, decisive_values, to_yaml
+from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, StorePath, decisive_values, to_yaml
+from pipelines.store.remote_copy import here
 from pipelines.store.schema import Split
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.files import replacing
@@ -65,7 +66,7 @@ class GanEvaluation(Settings):
     thresholds: Thresholds = Thresholds()
     batch_size: int = Field(default=256, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: LocalPath = Path("data/evaluations")
+    output_root: StorePath = Path("data/evaluations")
 
     @field_validator("runs", "features", mode="before")
     @classmethod
@@ -144,7 +145,7 @@ def write_gan_result(settings: GanEvaluation, gans: Mapping[str, EvaluatedGan], 
     It contains gan_evaluation.parquet, .csv and .yaml (the settings), flags.txt if there are any flags, and for each
     generator <name>/samples.png and <name>/nearest_training_images.png. Raises EvaluationError."""
     names = "+".join(folder_name(name) for name in gans)
-    folder = settings.output_root / f"{names[:80]}-{settings.data.split}-{result.key[:12]}"
+    folder = here(settings.output_root) / f"{names[:80]}-{settings.data.split}-{result.key[:12]}"
     write_table(result.table, folder, "gan_evaluation")
     with replacing(folder / "gan_evaluation.yaml") as partial:
         partial.write_text(to_yaml(settings))

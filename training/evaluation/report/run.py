@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipelines.datasets.card import DatasetCard
 from pipelines.settings import to_yaml
+from pipelines.store.remote_copy import here
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.report.abstention import abstention_section
 from training.evaluation.report.answer import answer_section, first_to_break
@@ -96,7 +97,7 @@ def write_report(settings: RobustnessReport, report: Report, version: str) -> Pa
     report.html, report.yaml (the settings), figures/, tables/, and cards/ with a model card of each network. Raises
     EvaluationError."""
     names = "+".join(folder_name(subject.name) for subject in report.subjects)
-    folder = settings.output_root / f"{names[:60]}-{settings.split}-{report.result.key[:12]}"
+    folder = here(settings.output_root) / f"{names[:60]}-{settings.split}-{report.result.key[:12]}"
     with figure_style():
         write_files(folder, report.sections)
         with replacing(folder / "report.yaml") as partial:

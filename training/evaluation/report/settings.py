@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipelines.settings import LocalPath
+from pipelines.settings import LocalPath, StorePath
 from training.evaluation.report.hazards import Hazards
 from training.evaluation.report.model_card import LICENCE
 from training.evaluation.robustness.settings import ShownImages
@@ -22,7 +22,7 @@ class RobustnessReport(ShownImages):
     shown to the networks; 0: none. `certificates` are folders that jobs/certify_classifier.py made of networks in the
     report. `licence` is that of the weights, as an identifier of the Hugging Face Hub, for the model cards."""
 
-    output_root: LocalPath = Path("data/reports")
+    output_root: StorePath = Path("data/reports")
     names: tuple[str, ...] = ()
     failure: Criterion = Criterion()
     hazards: Hazards | None = None

@@ -14,6 +14,7 @@ from pipelines.console import followed
 from pipelines.settings import to_yaml
 from pipelines.store import recovered_groups
 from pipelines.store.recovered_groups import RecoveredGroups
+from pipelines.store.remote_copy import here
 from pipelines.store.schema import CLEAN, Split
 from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers import figures
@@ -126,7 +127,7 @@ def write_result(settings: Evaluation, models: Mapping[str, EvaluatedModel], res
     accuracy_over_pixels.png and flags.txt if there are any flags, and for each model <model>/reports and
     <model>/figures. Raises EvaluationError and StreamError."""
     names = "+".join(folder_name(name) for name in models)
-    folder = settings.output_root / f"{names[:80]}-{settings.split}-{result.key[:12]}"
+    folder = here(settings.output_root) / f"{names[:80]}-{settings.split}-{result.key[:12]}"
     write_table(result.table, folder)
     if result.recipes:
         write_table(result.recipes, folder, "recipes")

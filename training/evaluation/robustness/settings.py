@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.settings import LocalPath, PathOrName, Settings
+from pipelines.settings import LocalPath, PathOrName, Settings, StorePath
 from pipelines.store.schema import CLEAN, Split
 from training.evaluation.classifiers.predicting import EvaluationError
 from training.evaluation.classifiers.variants import has_images, variants_of
@@ -37,7 +37,7 @@ class ShownImages(Settings):
     split: Split = "test"
     batch_size: int = Field(default=512, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: LocalPath
+    output_root: StorePath
     groups: Literal["recorded", "recovered"] = "recorded"
     groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
 
@@ -75,6 +75,6 @@ class ShownImages(Settings):
 class Evaluation(ShownImages):
     """What jobs/evaluate_classifiers.py makes besides."""
 
-    output_root: LocalPath = Path("data/evaluations")
+    output_root: StorePath = Path("data/evaluations")
     saliency: Saliency = Saliency()
     unit_load: UnitLoad = UnitLoad()

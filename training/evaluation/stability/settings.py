@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.settings import LocalPath, PathOrName, Settings
+from pipelines.settings import LocalPath, PathOrName, Settings, StorePath
 from pipelines.store.schema import CLEAN, Split
 from training.attacks.deepfool import Deepfool
 from training.streams.stream import Data
@@ -47,7 +47,7 @@ class Stability(Settings):
     seed: int = Field(default=0, ge=0)
     batch_size: int = Field(default=64, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_root: LocalPath = Path("data/stability")
+    output_root: StorePath = Path("data/stability")
     groups: Literal["recorded", "recovered"] = "recorded"
     groups_file: LocalPath = Path("data/groups/gtsrb-test.parquet")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.settings import to_yaml
 from pipelines.store import recovered_groups
+from pipelines.store.remote_copy import here
 from training.classifiers.any_classifier import AnyClassifier
 from training.evaluation.classifiers.figures import save
 from training.evaluation.classifiers.files import replacing
@@ -87,7 +88,7 @@ def write_stability(settings: Stability, name: str, classifier: AnyClassifier, r
         *found.image_ids,
     ]
     digest = hashlib.sha256("\n".join(map(str, facts)).encode()).hexdigest()
-    folder = settings.output_root / f"{name[:80]}-{settings.split}-{digest[:12]}"
+    folder = here(settings.output_root) / f"{name[:80]}-{settings.split}-{digest[:12]}"
     write_table(
         pa.Table.from_pylist([{key: row.get(key) for key in SCHEMA.names} for row in rows], SCHEMA), folder, "stability"
     )
