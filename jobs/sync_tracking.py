@@ -13,7 +13,7 @@ from pipelines.errors import StoreError
 from pipelines.job.run import run_job
 from pipelines.places import Remote
 from pipelines.settings import Settings, StorePath, parse_arguments
-from pipelines.store.remote_copy import RemoteCopy, here, shown
+from pipelines.store.remote_copy import RemoteCopy, here
 from training.tracking import Spool, SpoolBusyError, TrackingError, send_kept
 
 CONFIG = Path(__file__).parents[1] / "conf" / "sync_tracking.yaml"
@@ -24,15 +24,14 @@ class SyncTracking(Settings):
 
 
 def sync(spool: Spool) -> None:
-    name = shown(spool.folder)
     try:
         sent = send_kept(spool)
     except SpoolBusyError:
-        print(f"{name}: its run is still in progress and sends by itself; skipped")
+        print(f"{spool.name}: its run is still in progress and sends by itself; skipped")
         return
-    print(f"{name}: {sent.events} events of run {sent.run_id} sent to {sent.uri}")
+    print(f"{spool.name}: {sent.events} events of run {sent.run_id} sent to {sent.uri}")
     if sent.refused:
-        print(f"{name}: {len(sent.refused)} of them rejected, kept in refused.jsonl: {sent.refused[0]}")
+        print(f"{spool.name}: {len(sent.refused)} of them rejected, kept in refused.jsonl: {sent.refused[0]}")
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -48,7 +47,7 @@ def run(arguments: Sequence[str]) -> None:
                 continue
             told += 1
             if dry_run:
-                print(f"{shown(spool.folder)}: {unsent} events to send to {spool.about.get('uri')}")
+                print(f"{spool.name}: {unsent} events to send to {spool.about.get('uri')}")
             else:
                 sync(spool)
         except (TrackingError, StoreError) as error:  # of one run; the others are still sent

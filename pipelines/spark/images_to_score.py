@@ -1,12 +1,13 @@
-"""The files of an unorganized folder: links, special files, names that are not UTF-8."""
+"""The files of an unorganized folder: links, special files, names that are not UTF-8; or of one in an object store."""
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.errors import SourceError
+from pipelines.places import Place, Remote, below, refusing_store_errors
 
 __all__ = ["IMAGE_SUFFIXES", "PARQUET", "ImageFolder", "ListedFile", "list_folder", "suffix"]
 
@@ -45,13 +46,19 @@ def suffix(path: str) -> str:
     return Path(path).suffix.lower()
 
 
-def list_folder(images: Path) -> ImageFolder:
-    """Image and Parquet files in `images` and below; if it is a file, the file itself. Raises SourceError."""
+def list_folder(images: Place) -> ImageFolder:
+    """Image and Parquet files in `images` and below; if it is a file, the file itself. Raises SourceError and
+    StoreError."""
+    if not isinstance(images, Path):
+        return _remote_folder(images)
     if not images.exists():
         raise SourceError(f"{images}: no such file or folder; images=<folder of images, or Parquet files>")
     root = str(images.absolute())
     within = root if images.is_dir() else os.path.dirname(root)  # noqa: PTH120 - keeps names that are not UTF-8
-    entries = list(_entries(root) if images.is_dir() else [_entry(root)])
+    return _sorted(within, list(_entries(root) if images.is_dir() else [_entry(root)]))
+
+
+def _sorted(within: str, entries: Sequence[Entry]) -> ImageFolder:
     left_out = [(entry.left_out, _spelled(os.path.relpath(entry.path, within))) for entry in entries if entry.left_out]
     said = []
     for why in (OTHER, HIDDEN, LOOP):
@@ -93,6 +100,22 @@ def _entries(root: str) -> Iterator[Entry]:
                 yield Entry(path, left_out=LOOP)
             else:
                 pending.append((path, (*above, real)))
+
+
+def _remote_folder(images: Remote) -> ImageFolder:
+    """Raises SourceError and StoreError."""
+    with refusing_store_errors(images):
+        found = below(images)
+    if not found:
+        raise SourceError(f"{images}: no such folder, or nothing in it; images=<folder of images, or Parquet files>")
+    if set(found) == {""}:
+        images, found = images.parent, {images.name: found[""]}
+    entries = []
+    for path in found:
+        hidden = any(part[0] in "._" for part in path.split("/"))
+        known = suffix(path) in (*IMAGE_SUFFIXES, PARQUET)
+        entries.append(Entry(f"{images}/{path}", left_out=HIDDEN if hidden else None if known else OTHER))
+    return _sorted(str(images), entries)
 
 
 def _entry(path: str) -> Entry:

@@ -1,9 +1,10 @@
-"""Scores of images, computed on Spark's executors and written to a folder that appears complete or not at all."""
+"""Scores of images, computed on Spark's executors and written to a folder that appears complete or not at all; for a
+folder in an object store see remote_scores.py."""
 
 import math
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from py4j.protocol import Py4JJavaError
@@ -24,7 +24,9 @@ from pipelines.datasets import FileReader, Location, UnreadableImageError
 from pipelines.errors import SourceError, StoreError
 from pipelines.geometry import Geometry, Roi
 from pipelines.noise.estimation import noise_std_grey
+from pipelines.places import Place, open_to_read, read_place
 from pipelines.spark.frames import read_image
+from pipelines.spark.remote_scores import has_strangers, published, task_file
 from pipelines.store.folders import lock_folder, staging_folder, swap, write_durably
 from pipelines.store.image_batches import Scores
 from pipelines.store.writer import cause_of
@@ -76,23 +78,28 @@ class Scoring(NamedTuple):
         return self.size_px, self.size_px, self.channels
 
 
-def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: Path) -> list[Path]:
-    """Scores the images that the frame of a ListedImages names into files of `folder`, one for each task. `make_score`
-    is called once per task. The result does not contain files of tasks that failed, or that Spark ran twice."""
+def _written(frame: DataFrame, make_score: MakeScore, scoring: Scoring, folder: Place, run: str = "") -> list[str]:
+    """Scores the images that the frame of a ListedImages names into files of `folder`, one for each task, whose names
+    the result has. `make_score` is called once per task. Files of tasks that failed, or that Spark ran twice, are not
+    in the result."""
 
     def score_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         task = TaskContext.get()
         assert task is not None
         gpu = task.resources().get("gpu")
         score = make_score(Path(SparkFiles.getRootDirectory()), task.cpus(), gpu.addresses[0] if gpu else None)
-        path = folder / f"{task.partitionId():05d}-{uuid.uuid4().hex}.parquet"
-        with FileReader() as reader, pq.ParquetWriter(path, SCORES_SCHEMA, write_page_checksum=True) as writer:
+        name = f"part-{task.partitionId():05d}-{run}{uuid.uuid4().hex}.parquet"
+        with (
+            task_file(folder, name) as path,
+            FileReader() as reader,
+            pq.ParquetWriter(path, SCORES_SCHEMA, write_page_checksum=True) as writer,
+        ):
             for batch in batches:
                 for shown in _read(reader, batch.to_pylist(), scoring):
                     writer.write(_scored(shown, score, scoring.noisy_above_std_grey))
-        yield pa.record_batch({"name": [path.name]})
+        yield pa.record_batch({"name": [name]})
 
-    return [folder / row["name"] for row in frame.mapInArrow(score_all, "name string").toArrow().to_pylist()]
+    return [row["name"] for row in frame.mapInArrow(score_all, "name string").toArrow().to_pylist()]
 
 
 def _read(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring) -> Iterable[Shown]:
@@ -121,7 +128,7 @@ def _from_files(reader: FileReader, rows: list[dict[str, Any]], scoring: Scoring
 
 def _from_row_group(path: str, number: int, image_shape: tuple[int, int, int]) -> Shown:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_to_read(read_place(path)) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
             dtype = np.dtype(file.schema_arrow.metadata[b"pixel_dtype"].decode())
             table = file.read_row_group(number, columns=["image_id", "image"], use_threads=False)
         image_ids = table["image_id"].to_pylist()
@@ -182,14 +189,18 @@ class Summary(BaseModel):
         return f"{self.images:,} images, {self.noisy:,} look noisy, {self.unreadable:,} are unreadable{first}"
 
 
-def refuse_strangers(output: Path) -> None:
+def refuse_strangers(output: Place) -> None:
     """Raises StoreError if `output` exists and was not written by an earlier run of the job."""
-    if output.exists() and not (output / SUMMARY_NAME).is_file():
+    if isinstance(output, Path):
+        strange = output.exists() and not (output / SUMMARY_NAME).is_file()
+    else:
+        strange = has_strangers(output, SUMMARY_NAME)
+    if strange:
         raise StoreError(f"{output}: exists and does not contain scores, so it is not replaced; choose another output")
 
 
 def write_scores(
-    frame: DataFrame, make_score: MakeScore, scoring: Scoring, output: Path, images: int, **about: Any
+    frame: DataFrame, make_score: MakeScore, scoring: Scoring, output: Place, images: int, **about: Any
 ) -> Summary:
     """The frame of a ListedImages of `images` images → SCORES_SCHEMA, a row for each image, as Parquet files in
     `output`, replacing those of an earlier run; `about` are the fields of Summary that are not counted. Raises
@@ -198,34 +209,53 @@ def write_scores(
     Executors write with pyarrow: Spark's own writer interprets a path as a URL, and in the encoding of Java's
     locale."""
     refuse_strangers(output)
+
+    def write(folder: Place, run: str = "") -> list[str]:
+        try:
+            return _written(frame, make_score, scoring, folder, run)
+        except (PySparkException, Py4JJavaError) as error:  # an aborted job raises the Java error itself
+            raise StoreError(f"{output}: nothing was changed there; {cause_of(error)}") from error
+
+    def summarize(folder: Place, names: Sequence[str]) -> Summary:
+        summary = _summary(folder, names, about)
+        if summary.images != images:
+            raise StoreError(f"{output}: {summary.images} images written, {images} expected; run again")
+        return summary
+
+    if not isinstance(output, Path):
+        with published(output, write) as names:
+            summary = summarize(output, names)
+            (output / SUMMARY_NAME).write_text(summary.model_dump_json(indent=1))
+        return summary
     target = output.resolve() if output.is_symlink() else output.absolute()
     with _staging(target, output) as staging:
         attempts, whole = staging / "attempts", staging / "whole"
         attempts.mkdir()
         whole.mkdir()
-        try:
-            written = _written(frame, make_score, scoring, attempts)
-        except (PySparkException, Py4JJavaError) as error:  # an aborted job raises the Java error itself
-            raise StoreError(f"{output}: nothing was changed there; {cause_of(error)}") from error
-        for number, path in enumerate(sorted(written)):
-            path.replace(whole / f"part-{number:05d}.parquet")
-        summary = _summary(whole, about)
-        if summary.images != images:
-            raise StoreError(f"{output}: {summary.images} images written, {images} expected; run again")
+        parts = []
+        for number, name in enumerate(sorted(write(attempts))):
+            parts.append(f"part-{number:05d}.parquet")
+            (attempts / name).replace(whole / parts[-1])
+        summary = summarize(whole, parts)
         write_durably(whole / SUMMARY_NAME, summary.model_dump_json(indent=1))
         swap(whole, target, staging / "replaced")
     return summary
 
 
-def _summary(folder: Path, about: dict[str, Any]) -> Summary:
-    table = ds.dataset(folder, schema=SCORES_SCHEMA, format="parquet").to_table(columns=["source", "noisy", "reason"])
-    unreadable = table.filter(pc.field("reason").is_valid())
+def _summary(folder: Place, names: Sequence[str], about: dict[str, Any]) -> Summary:
+    images = noisy = unreadable = 0
     first = None
-    if len(unreadable):
-        row = unreadable.slice(0, 1).to_pylist()[0]
-        first = f"{row['source']}: {row['reason']}"
-    noisy = pc.sum(table["noisy"]).as_py() or 0
-    return Summary(images=len(table), noisy=noisy, unreadable=len(unreadable), first_unreadable=first, **about)
+    for name in names:
+        with open_to_read(folder / name) as file:
+            table = pq.read_table(file, columns=["source", "noisy", "reason"])
+        images += len(table)
+        noisy += pc.sum(table["noisy"]).as_py() or 0
+        refused = table.filter(pc.field("reason").is_valid())
+        unreadable += len(refused)
+        if len(refused) and first is None:
+            row = refused.slice(0, 1).to_pylist()[0]
+            first = f"{row['source']}: {row['reason']}"
+    return Summary(images=images, noisy=noisy, unreadable=unreadable, first_unreadable=first, **about)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Unlabelled images: which of them a classifier is shown."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, Self
 
 import pyarrow as pa
@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.errors import SettingsError, SourceError
 from pipelines.geometry import GEOMETRIES, Geometry
-from pipelines.settings import LocalPath, PathOrName, Settings
+from pipelines.places import Place, full_name, open_to_read, read_place
+from pipelines.settings import PathOrName, Settings, StorePath
 from pipelines.spark.frames import partition_by_part, rows_frame
 from pipelines.spark.images_to_score import IMAGE_SUFFIXES, PARQUET, ListedFile, list_folder, suffix
 from pipelines.store.schema import parquet_schema
@@ -30,8 +31,8 @@ class ScoreImages(Settings):
     which is compared with noise_std_grey of the model's input."""
 
     model: PathOrName
-    images: LocalPath
-    output: LocalPath
+    images: StorePath
+    output: StorePath
     geometry: Literal["crop_or_pad", "resize"] | None = None
     size_px: int | None = Field(default=None, ge=1)
     noisy_above_std_grey: float = Field(ge=0, allow_inf_nan=False)
@@ -42,7 +43,7 @@ class ScoreImages(Settings):
     def _apart(self) -> Self:
         if not self.output.name:
             raise ValueError("output: choose a folder to be created")
-        if self.output.resolve().is_relative_to(self.images.resolve()):
+        if _resolved(self.output).is_relative_to(_resolved(self.images)):
             raise ValueError("output is inside images, so the next run would read its scores as images; choose another")
         return self
 
@@ -66,6 +67,11 @@ class ScoreImages(Settings):
                 "crop the signs yourself and use geometry=resize"
             )
         return GEOMETRIES[kind]()
+
+
+def _resolved(place: Place) -> PurePosixPath:
+    """Without links; a URL as s3:/bucket/folder, which is in no local folder."""
+    return PurePosixPath(place.resolve() if isinstance(place, Path) else full_name(place, place.path))
 
 
 class ImageFile(NamedTuple):
@@ -107,7 +113,7 @@ class ListedImages(NamedTuple):
         return partition_by_part(rows_frame(spark, row_type, rows), tasks)
 
 
-def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
+def list_images(images: Place, size_px: int, channels: int) -> ListedImages:
     """All Parquet files in `images` and below, or all image files, except names that begin with a dot or an underscore;
     links are followed. Image files that cannot be opened are listed with the reason. Raises SourceError."""
     found = list_folder(images)
@@ -127,16 +133,17 @@ def list_images(images: Path, size_px: int, channels: int) -> ListedImages:
         if file.reason is not None:
             raise SourceError(f"{file.path}: {file.reason}; repair it, or remove it from {images}")
     groups = [
-        (file.path, number, rows) for file in stored for number, rows in _row_groups(Path(file.path), size_px, channels)
+        (file.path, number, rows) for file in stored for number, rows in _row_groups(file.path, size_px, channels)
     ]
     row_groups = [(path, number) for path, number, _ in groups]
     return ListedImages([], row_groups, sum(rows for *_, rows in groups), found.left_out)
 
 
-def _row_groups(path: Path, size_px: int, channels: int) -> Iterator[tuple[int, int]]:
+def _row_groups(path: str, size_px: int, channels: int) -> Iterator[tuple[int, int]]:
     """Number and rows of each row group."""
     try:
-        footer = pq.read_metadata(path)
+        with open_to_read(read_place(path)) as file:
+            footer = pq.read_metadata(file)
         schema = footer.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path}: not readable as Parquet ({error})") from None

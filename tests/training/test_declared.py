@@ -51,22 +51,26 @@ def test_no_key_of_a_menu_is_text_in_one_member_and_silently_not_in_another() ->
     assert [(one, key) for one, key, field in fields if mixed(types_of(field.annotation))] == []
 
 
-def test_all_paths_in_settings_are_local_ones_or_those_of_datasets() -> None:
+def test_all_paths_in_settings_are_local_ones_or_may_be_in_an_object_store() -> None:
     """So that ~ and schemes mean the same everywhere."""
-    paths, of_datasets = 0, set()
+    paths, anywhere = 0, set()
     for one in all_settings():
         for key, field in one.model_fields.items():
             if Path in types_of(field.annotation) and not isabstract(one):
                 paths += 1
                 refusal = "s3: is not supported yet"
                 if UPath in types_of(field.annotation):
-                    of_datasets.add(f"{one.__name__}.{key}")
+                    anywhere.add(f"{one.__name__}.{key}")
                     refusal = "names no folder inside the bucket"
                 with pytest.raises(ValueError, match=refusal):
                     one.__pydantic_validator__.validate_assignment(one.model_construct(), key, "s3://x")
     assert paths >= 14
-    assert of_datasets == {
-        "NoisyDatasets.output_root", "AttackedData.root", "SourceData.root", "Gtsrb.root", "ImageFolder.root"
+    assert anywhere == {
+        "NoisyDatasets.output_root", "AttackedData.root", "SourceData.root", "Gtsrb.root", "ImageFolder.root",
+        "TrainClassifier.runs_root", "TrainGan.runs_root", "TrainRobust.runs_root", "TrainingRun.runs_root",
+        "ShownImages.output_root", "Evaluation.output_root", "RobustnessReport.output_root",
+        "GanEvaluation.output_root", "CertifyClassifier.output_root", "Stability.output_root", "ScoreImages.images",
+        "ScoreImages.output",
     }  # fmt: skip
 
 

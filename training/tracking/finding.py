@@ -57,7 +57,7 @@ def find_models(
         if reference and _is(path, Path.is_file):
             found.append(FoundModel(reference, _name(path), None, path))
             continue
-        if path.suffix in FILES or _is(path, Path.is_dir):
+        if path.suffix in FILES or (reference and _is(path, Path.is_dir)):
             raise TrackingError(
                 f"{reference}: no such file; use a checkpoint (<run folder>/model.pt), a run id, latest or "
                 "models:/name@alias"

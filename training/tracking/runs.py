@@ -170,8 +170,8 @@ def _recorded(folder: Path, experiment: str, name: str, run_id: str | None) -> I
         uri = tracking_uri()
         if spool.unsent() and spool.about.get("uri") != uri:
             raise TrackingError(
-                f"{spool.folder}: holds events for {spool.about.get('uri')}, but MLFLOW_TRACKING_URI is now {uri}; "
-                f"send them first: {sync_command(folder)}"
+                f"{spool.name}: holds events for {spool.about.get('uri')}, but MLFLOW_TRACKING_URI is now {uri}; send "
+                f"them first: {sync_command(folder)}"
             )
         server = Server(uri)
         if run_id:
@@ -212,7 +212,7 @@ def _warn(sender: Sender, spool: Spool, folder: Path) -> None:
     if unsent := spool.unsent():
         log.warning(
             "warning: the tracking server is unreachable; %d events of this run are in %s. Send them later with: %s",
-            unsent, shown(spool.folder), sync_command(folder),
+            unsent, spool.name, sync_command(folder),
         )  # fmt: skip
     if sender.refused:
         log.warning(

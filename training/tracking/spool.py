@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.errors import RoadsignError
 from pipelines.store.atomic_file import atomic_file
+from pipelines.store.remote_copy import shown
 from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["Event", "Spool", "SpoolBusyError", "TrackingError"]
@@ -42,6 +43,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.name = shown(folder)
         self._writing = threading.Lock()  # the run and its system metrics write from two threads
 
     @classmethod
@@ -80,9 +82,13 @@ class Spool:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise TrackingError(f"{path}: not readable ({error}); restore it from a copy of the run's folder") from None
+            raise TrackingError(
+                f"{self.name}/{path.name}: not readable ({error}); restore it from a copy of the run's folder"
+            ) from None
         if not isinstance(about, dict) or not all(isinstance(about.get(name), str) for name in ("uri", "run_id")):
-            raise TrackingError(f"{path}: does not name a run_id and the uri of its server; restore it from a copy")
+            raise TrackingError(
+                f"{self.name}/{path.name}: does not name a run_id and the uri of its server; restore it from a copy"
+            )
         return about
 
     @about.setter
@@ -174,7 +180,7 @@ class Spool:
         except (OSError, ValueError):
             position = -1
         if position < 0:
-            raise TrackingError(f"{path}: not readable; remove it, then all events are sent again")
+            raise TrackingError(f"{self.name}/{path.name}: not readable; remove it, then all events are sent again")
         return position
 
     def _read(self) -> Iterator[tuple[Event, int]]:
@@ -190,7 +196,7 @@ class Spool:
                 position += len(line)
                 event = _event(line)
                 if event is None:
-                    raise TrackingError(f"{path}: corrupt before byte {position}; remove that line")
+                    raise TrackingError(f"{self.name}/{path.name}: corrupt before byte {position}; remove that line")
                 yield event, position
 
     def _drop_cut_line(self) -> None:

@@ -33,9 +33,7 @@ def send_kept(spool: Spool) -> Sent:
     with _held(spool), Spool.opened(spool.folder) as own:
         about = own.about
         if not about:
-            raise TrackingError(
-                f"{spool.folder}: its run has no about.json; restore it from a copy of the run's folder"
-            )
+            raise TrackingError(f"{spool.name}: its run has no about.json; restore it from a copy of the run's folder")
         server = Server(os.environ.get("MLFLOW_TRACKING_URI") or _uri_of(about, spool))
         server.run(about["run_id"])
         sender = Sender(own, server)
@@ -65,7 +63,7 @@ def _uri_of(about: Event, spool: Spool) -> str:
     given = [name for name in CREDENTIALS if os.environ.get(name)]
     if given and not about["uri"].startswith("sqlite:"):
         raise TrackingError(
-            f"{spool.folder}: is for {about['uri']}, but {given[0]} is set; set MLFLOW_TRACKING_URI to the server that "
+            f"{spool.name}: is for {about['uri']}, but {given[0]} is set; set MLFLOW_TRACKING_URI to the server that "
             "it is for"
         )
     return str(about["uri"])
