@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def here(path: Path) -> str:
     return path.relative_to(REPOSITORY).as_posix()
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Full names of everything that a file imports anywhere, including in functions and for type checking only."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -131,7 +133,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import; a search for a name must find every user"
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+    return frozenset(found)
 
 
 def is_of(name: str, package: str) -> bool:

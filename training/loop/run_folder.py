@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
-from pipelines.places import Place, Remote, is_remote, read_remote
+from pipelines.places import Place, is_remote, read_remote
 from pipelines.store.atomic_file import atomic_file
 from pipelines.store.object_lease import leased
 from pipelines.store.remote_copy import RemoteCopy, here, shown
@@ -96,20 +96,37 @@ def hold_run_folder(runs_root: Place, resume: str, name: str, fingerprint: str, 
     """A new folder, or that of the run that `resume` asks for (settings.TrainingRun), locked until the end of the
     block: no other process can resume the same run. Raises RunError, and StoreError if it is in an object store that
     does not answer."""
-    if isinstance(runs_root, Remote):
-        RemoteCopy(runs_root).fetch(f"*-{fingerprint[:6]}/{RECORD}")
-    resume = _local(resume)
-    folder = _to_resume(here(runs_root), resume, fingerprint) or _new(here(runs_root), name, fingerprint, command)
-    try:
-        with lock_folder(folder.path), leased(folder.copy.place) if folder.copy else nullcontext():
-            if folder.copy:
-                folder.copy.fetch()
-                folder.copy.send()  # a new run is there from its start, so that others find it
-            with folder.copy.sent() if folder.copy else nullcontext():
+    with _records(runs_root, fingerprint) as root:
+        folder = _to_resume(root, _local(resume), fingerprint) or _new(root, name, fingerprint, command)
+        try:
+            with lock_folder(folder.path), _sent(folder.copy) if folder.copy else nullcontext():
                 yield folder
-    except FolderError as error:
-        why = "this run is being trained by another process; wait for it, or stop it" if error.busy else error.reason
-        raise RunError(f"{folder.path}: {why}") from None
+        except FolderError as error:
+            why = "this run is being trained by another process; wait for it, or stop it"
+            raise RunError(f"{folder.path}: {why if error.busy else error.reason}") from None
+
+
+@contextmanager
+def _records(runs_root: Place, fingerprint: str) -> Iterator[Path]:
+    """A folder of this machine that has at least the records of the runs in `runs_root` that may be resumed."""
+    if isinstance(runs_root, Path):
+        yield runs_root
+        return
+    try:
+        RemoteCopy(runs_root).fetch(f"*-{fingerprint[:6]}/{RECORD}")
+        yield here(runs_root)
+    finally:
+        shutil.rmtree(here(runs_root), ignore_errors=True)
+
+
+@contextmanager
+def _sent(copy: RemoteCopy) -> Iterator[None]:
+    """Locked for other machines, and at its place from the start, so that they find it."""
+    with leased(copy.place):
+        copy.fetch()
+        copy.send()
+        with copy.sent():
+            yield
 
 
 def _local(resume: str) -> str:
