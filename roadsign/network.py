@@ -11,6 +11,7 @@ from torch import nn
 from pipelines.console import make_console
 from pipelines.errors import SettingsError
 from pipelines.geometry import GEOMETRIES, Roi
+from pipelines.job.process import tidy_process
 from roadsign.pixels import GivenImage, pixels_of
 from training.classifiers.any_classifier import AnyClassifier
 from training.classifiers.opening import open_models, unlabelled
@@ -87,11 +88,12 @@ class Network:
 
 
 def load(reference: str, *, geometry: str | None = None, size_px: int | None = None, device: str = "cpu") -> Network:
-    """A network by `latest`, a run id, models:/name@alias, models:/name/version, a file (.pt, .pt2, .onnx), or
-    <python.path>:<factory>. `geometry` and `size_px` are for those from outside that do not say them. Raises
+    """A network by `latest`, a run id, models:/name@alias, models:/name/version, a file or its s3:// URL (.pt, .pt2,
+    .onnx), or <python.path>:<factory>. `geometry` and `size_px` are for those from outside that do not say them. Raises
     RoadsignError; a registered name is looked up at MLFLOW_TRACKING_URI, or else in mlruns/ of the current folder."""
     on = torch.device(device)
     if geometry is not None and geometry not in GEOMETRIES:
         raise SettingsError(f"geometry={geometry}: there are {', '.join(GEOMETRIES)}")
-    (opened,) = open_models([reference], on, unlabelled("your images", size_px), make_console(stderr=True))
+    with tidy_process():  # the copy of a file that is not on this machine
+        (opened,) = open_models([reference], on, unlabelled("your images", size_px), make_console(stderr=True))
     return Network(opened.classifier, reference, geometry, on)

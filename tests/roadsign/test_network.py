@@ -1,5 +1,6 @@
 """A loaded network sees images as it was trained on them."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from small_datasets import CARD
+from upath import UPath
 
 import roadsign
 from pipelines.errors import SettingsError, SourceError
@@ -71,3 +73,22 @@ def test_the_geometry_of_a_network_from_outside_is_asked_for(tmp_path: Path) -> 
 def test_other_arrays_are_refused(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(SourceError, match="an array"):
         roadsign.load(written(tmp_path, "resize")).predict(array)
+
+
+def test_a_network_in_a_bucket_leaves_nothing_on_this_machine(
+    root: UPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = torch.export.export(
+        BaselineCnn().build(8, 43, (0.5,) * 3, (0.3,) * 3, 0).eval(), (torch.zeros(1, 3, 8, 8),)
+    )
+    torch.export.save(exported, tmp_path / "mine.pt2")
+    ours = Path(written(tmp_path, "resize"))
+    for file in (ours, tmp_path / "mine.pt2"):
+        (root / file.name).write_bytes(file.read_bytes())
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    there, here = roadsign.load(f"{root}/model.pt"), roadsign.load(str(ours))
+    assert np.array_equal(there.probabilities(PHOTO), here.probabilities(PHOTO))
+    assert roadsign.load(f"{root}/mine.pt2", geometry="resize").predict(PHOTO)
+    assert not list(temporary.iterdir())

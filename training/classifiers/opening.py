@@ -33,7 +33,7 @@ def open_models(
     references: Sequence[str], device: torch.device, images: FindImages, console: Console
 ) -> list[OpenedModel]:
     """A reference is one of training.tracking.find_models, or a model from outside: <python.path>:<callable>, or the
-    path of a .pt2 or .onnx file; what is not known of one is printed. Raises TrackingError, UnreachableError,
+    path or URL of a .pt2 or .onnx file; what is not known of one is printed. Raises TrackingError, UnreachableError,
     CheckpointError and ForeignError."""
     forms = {reference: form_of(reference) for reference in references}
     files = [reference for reference, form in forms.items() if form is None or form.kind != "factory"]
@@ -62,7 +62,7 @@ def _opened(
     if form is None:
         assert found is not None
         return OpenedModel(found, Classifier.read(found.path, device))
-    opened = form.open(reference)
+    opened = form.open(str(found.path) if found else reference)
     classifier = ForeignClassifier.fitted(opened, images(reference, opened.declared), device)
     return OpenedModel(found or FoundModel(reference, reference, None, Path(reference)), classifier)
 
