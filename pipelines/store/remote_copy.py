@@ -65,6 +65,8 @@ class RemoteCopy:
         with refusing_store_errors(self.place):
             paths = [path for path in below(self.place) if _is_ours(path) and fnmatchcase(path, pattern)]
             for path in paths:
+                if ".." in path.split("/"):
+                    raise StoreError(f"{self.place}: has an object named {path}, which is in no folder; remove it")
                 target = self.folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.place.fs.get_file((self.place / path).path, str(target))

@@ -72,6 +72,12 @@ def test_what_is_fetched_is_not_sent_back_and_can_be_removed(root: UPath) -> Non
     assert sorted(below(copy.folder)) == ["model.pt", "run.json", "tracking/sent"]
 
 
+def test_the_name_of_an_object_does_not_lead_out_of_the_copy(root: UPath) -> None:
+    root.fs.pipe_file(f"{root.path}/run/../../../out.txt", b"of somebody else")
+    with pytest.raises(StoreError, match=r"has an object named .*\.\./out.txt, which is in no folder"):
+        RemoteCopy(root).fetch()
+
+
 def test_the_file_that_readers_go_by_is_sent_last(root: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
     copy, sent = RemoteCopy(root, last="a.json"), []
     write(copy.folder, a_json="{}", z__b_txt="", c_txt="")
