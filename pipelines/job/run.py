@@ -27,6 +27,8 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
             job(arguments)
             sys.stdout.flush()
     except RoadsignError as error:
+        if interrupt := _interrupt_before(error):
+            return _end_interrupted(interrupt)
         print(f"error: {as_typed(error)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
@@ -37,9 +39,20 @@ def run_job(job: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> i
         print(f"error: {describe_refusal(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        print("error: " + "; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
-        return 130
+        return _end_interrupted(error)
     return 0
+
+
+def _interrupt_before(error: BaseException | None) -> KeyboardInterrupt | None:
+    """PySpark collects a frame's rows with a `finally` that raises what the interrupted job has raised."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _end_interrupted(error: KeyboardInterrupt) -> int:
+    print("error: " + "; ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
+    return 130
 
 
 def _refuse_mangled(arguments: Sequence[str]) -> None:

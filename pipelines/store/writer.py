@@ -134,8 +134,8 @@ def _written(frame: DataFrame, writer: StagingWriter) -> list[Written]:
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.record_batch({"written": [pickle.dumps(writer.write(batches))]})
 
-    written = frame.mapInArrow(write, "written binary").toArrow()
-    return [pickle.loads(row) for row in written["written"].to_pylist()]  # noqa: S301 - this run's own tasks made it
+    written = frame.mapInArrow(write, "written binary").collect()
+    return [pickle.loads(row["written"]) for row in written]  # noqa: S301 - this run's own tasks made it
 
 
 def _clear(plan: Plan) -> None:

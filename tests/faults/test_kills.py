@@ -18,6 +18,7 @@ from pipelines.datasets import SyntheticSigns
 
 pytestmark = pytest.mark.slow
 
+NAME = "synthetic_signs"
 SETTINGS = ("sizes_px=[40,75]", "images_per_part=200", "images_per_row_group=100")
 
 
@@ -31,7 +32,9 @@ def undisturbed(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     folder = tmp_path_factory.mktemp("undisturbed")
     job = job_runs.start(folder / "log", f"dataset.root={raw}", f"output_root={folder}", *SETTINGS)
     assert job_runs.finish(job) == 0, (folder / "log").read_text()
-    return job_runs.digests(folder / "gtsrb")
+    found = job_runs.digests(folder / NAME)
+    assert len(found) == 20
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def test_one_core_makes_the_same_datasets(raw: Path, undisturbed: dict[str, str]
     arguments = (f"dataset.root={raw}", f"output_root={tmp_path / 'out'}", *SETTINGS)
     job = job_runs.start(tmp_path / "log", *arguments, submit=("--master", "local[1]"))
     assert job_runs.finish(job) == 0, (tmp_path / "log").read_text()
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
+    assert job_runs.digests(tmp_path / "out" / NAME) == undisturbed
 
 
 @pytest.mark.parametrize("victim", [python_worker, python_driver, java_driver])
@@ -79,11 +82,11 @@ def test_a_killed_local_run_leaves_nothing_and_a_rerun_makes_the_same(
     victim(job).kill()
     assert job_runs.finish(job) != 0
     job_runs.wait_until_gone(family)
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == {}
+    assert job_runs.digests(tmp_path / "out" / NAME) == {}
     again = job_runs.start(tmp_path / "log", *arguments)
     assert job_runs.finish(again) == 0, (tmp_path / "log").read_text()
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["gtsrb"]
+    assert job_runs.digests(tmp_path / "out" / NAME) == undisturbed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
 
 
 def test_ctrl_c_ends_a_run_with_130_in_one_line_and_a_rerun_makes_the_same(
@@ -104,11 +107,11 @@ def test_ctrl_c_ends_a_run_with_130_in_one_line_and_a_rerun_makes_the_same(
     log = (tmp_path / "log").read_text()
     assert "error: interrupted\n" in log  # Spark's progress bar may come after it
     assert "KeyboardInterrupt" not in log, "a traceback of the job; Spark's tasks may say that they were aborted"
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == {}
+    assert job_runs.digests(tmp_path / "out" / NAME) == {}
     again = job_runs.start(tmp_path / "log", *arguments)
     assert job_runs.finish(again) == 0, (tmp_path / "log").read_text()
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["gtsrb"]
+    assert job_runs.digests(tmp_path / "out" / NAME) == undisturbed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
 
 
 def test_a_killed_run_over_an_older_dataset_leaves_the_older_one(
@@ -122,7 +125,7 @@ def test_a_killed_run_over_an_older_dataset_leaves_the_older_one(
     java_driver(job).kill()
     job_runs.finish(job)
     job_runs.wait_until_gone(family)
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
+    assert job_runs.digests(tmp_path / "out" / NAME) == undisturbed
 
 
 def test_a_cluster_makes_the_same_datasets_and_continues_after_an_executor_is_killed(
@@ -139,14 +142,14 @@ def test_a_cluster_makes_the_same_datasets_and_continues_after_an_executor_is_ki
     assert len(executors) == 2
     executors[0].kill()
     assert job_runs.finish(job) == 0, (tmp_path / "log").read_text()
-    assert job_runs.digests(tmp_path / "out" / "gtsrb") == undisturbed
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["gtsrb"]
+    assert job_runs.digests(tmp_path / "out" / NAME) == undisturbed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [NAME]
 
 
 FULL_DISK = """
 mount -t tmpfs -o size=30m none "$OUT" || exit 77
 "$@" > "$LOG.full" 2>&1
-echo "exit $?"; find "$OUT" -mindepth 1 -not -path "$OUT/gtsrb"
+echo "exit $?"; find "$OUT" -mindepth 1 -not -path "$OUT/synthetic_signs"
 mount -o remount,size=600m "$OUT"
 "$@" > "$LOG.room" 2>&1
 echo "exit $?"; cp -r "$OUT" "$COPY"
@@ -170,4 +173,4 @@ def test_a_full_disk_is_named_and_a_rerun_with_room_makes_the_same(
     assert done.stdout.splitlines() == ["exit 1", "exit 0"], said
     assert "error: " in said and "no space left on its disk; free some, or make fewer sizes" in said
     assert "Traceback" not in said.rpartition("error: ")[2]
-    assert job_runs.digests(tmp_path / "copy" / "gtsrb") == undisturbed
+    assert job_runs.digests(tmp_path / "copy" / NAME) == undisturbed

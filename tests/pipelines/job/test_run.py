@@ -48,6 +48,23 @@ def test_every_error_is_one_line_and_an_exit_code(
     assert told.out == "" and told.err.endswith(said) and told.err.startswith("error: ") and told.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_error_that_comes_of_an_interruption_is_the_interruption(
+    capsys: pytest.CaptureFixture[str], wrapped: bool
+) -> None:
+    def job(_: object) -> None:
+        try:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise OSError("broken pipe") if wrapped else StoreError("x: y")
+        except OSError as error:
+            raise StoreError("x: y") from error
+
+    assert run_job(job, []) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
 def test_an_error_of_the_system_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "x", tmp_path / ("x" * 300), tmp_path / "nowhere" / "x", tmp_path):
