@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
+from rich.text import Text
 
-__all__ = ["followed", "make_console", "time_of_day"]
+__all__ = ["at_work", "followed", "make_console", "time_of_day"]
 
 Item = TypeVar("Item")
 EVERY_S = 30.0
@@ -33,6 +35,17 @@ def followed(
             said = clock()
             console.print(f"{time_of_day(console)}{what}: {done} of {len(items)}")
         yield item
+
+
+@contextmanager
+def at_work(what: str, console: Console) -> Iterator[None]:
+    """A spinner on a terminal while the block runs, and elsewhere one line: 14:05:31 vanilla, 28 px."""
+    if console.is_terminal:
+        with console.status(Text(what)):
+            yield
+    else:
+        console.print(f"{time_of_day(console)}{what}")
+        yield
 
 
 def time_of_day(console: Console) -> str:

@@ -3,7 +3,7 @@ import re
 
 from rich.console import Console
 
-from pipelines.console import followed, time_of_day
+from pipelines.console import at_work, followed, time_of_day
 
 
 def on_screen(*, terminal: bool, seconds_each: float) -> tuple[list[str], str]:
@@ -33,6 +33,16 @@ def test_a_line_at_most_every_half_minute_where_there_is_no_terminal() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d letters: 2 of 4\n", shown)
     assert on_screen(terminal=False, seconds_each=1) == (came, "")
     assert on_screen(terminal=False, seconds_each=30)[1].count("\n") == 3
+
+
+def test_what_is_at_work_is_said_once_where_there_is_no_terminal() -> None:
+    for terminal in (True, False):
+        screen = io.StringIO()
+        with at_work("vanilla [28 px]", Console(file=screen, force_terminal=terminal, markup=False)):
+            during = screen.getvalue()
+        assert "vanilla [28 px]" in screen.getvalue()
+        assert terminal or during == screen.getvalue()
+        assert terminal or re.fullmatch(r"\d\d:\d\d:\d\d vanilla \[28 px\]\n", screen.getvalue())
 
 
 def test_a_line_has_the_time_where_there_is_no_terminal() -> None:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import torch
 from pydantic import Field, field_validator
 from rich.console import Console
-from rich.text import Text
 
+from pipelines.console import at_work
 from pipelines.settings import AddedLater, LocalPath, PathOrName, Settings, StorePath, decisive_values, to_yaml
 from pipelines.store.remote_copy import here
 from pipelines.store.schema import Split
@@ -123,7 +123,7 @@ def evaluate_gans(
         real = RealImages(train, test, extractors, splits.num_classes)
         for subject in _subjects(settings, {name: gans[name].gan for name in names}, splits, device):
             name = subject.name
-            with console.status(Text(f"{name}, {size_px} px")):
+            with at_work(f"{name}, {size_px} px", console):
                 described = describe_images(subject.images, extractors, settings.batch_size)
                 training = Neighbours.of(described, train)
                 scores = settings.measures(described, training, real, subject.conditional, settings.seed, device)
