@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -73,17 +73,29 @@ class RemoteCopy:
                 self._same[path] = _state(target)
 
     def send(self) -> None:
-        """Sends what has changed here, and removes there what was removed here. Raises StoreError."""
-        files = sorted((path for path in self.folder.rglob("*") if path.is_file()), key=self._order)
-        states = {path.relative_to(self.folder).as_posix(): _state(path) for path in files}
+        """Sends what has changed here, and removes there what was removed here; other threads may write and remove
+        files meanwhile. Raises StoreError."""
+        states: dict[str, tuple[int, int]] = {}
+        for file in sorted((path for path in self.folder.rglob("*") if path.is_file()), key=self._order):
+            with suppress(FileNotFoundError):
+                states[file.relative_to(self.folder).as_posix()] = _state(file)
         with refusing_store_errors(self.place):
             for path, state in states.items():
-                if _is_ours(path) and self._same.get(path) != state:
-                    self.place.fs.put_file(str(self.folder / path), (self.place / path).path)
+                if _is_ours(path) and self._same.get(path) != state and self._put(path):
                     self._same[path] = state
             for path in self._same.keys() - states.keys():
                 (self.place / path).unlink(missing_ok=True)
                 del self._same[path]
+
+    def _put(self, path: str) -> bool:
+        """False if the file has been removed here since it was listed."""
+        try:
+            self.place.fs.put_file(str(self.folder / path), (self.place / path).path)
+        except FileNotFoundError:
+            if (self.folder / path).exists():
+                raise
+            return False
+        return True
 
     def send_later(self) -> None:
         """As `send`, for a program that goes on and sends again: a failure is a warning."""

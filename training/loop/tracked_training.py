@@ -1,5 +1,6 @@
 """What every training run has around its loop: streams, a locked folder, a tracked run, checkpoints, the console."""
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from pipelines.console import make_console, time_of_day
 from pipelines.places import Place, Remote
-from pipelines.store.remote_copy import RemoteCopy, here, shown
+from pipelines.store.remote_copy import RemoteCopy, shown
 from pipelines.store.schema import Split
 from training.loop.checkpoints import Checkpoint, fitting
 from training.loop.machine import machine_facts
@@ -195,7 +196,8 @@ def run_folder(
 ) -> Iterator[RunFolder]:
     """The run folder, locked by rank 0 and known to all ranks."""
     if not ranks.is_first:
-        yield _of_first(settings.runs_root, ranks)
+        with _of_first(settings.runs_root, ranks) as path:
+            yield RunFolder(path)
         return
     name = _run_name(settings, kind)
     fingerprint = settings.fingerprint(digests, ranks.world_size)
@@ -204,13 +206,19 @@ def run_folder(
         yield folder
 
 
-def _of_first(runs_root: Place, ranks: Ranks) -> RunFolder:
+@contextmanager
+def _of_first(runs_root: Place, ranks: Ranks) -> Iterator[Path]:
     """The folder of rank 0; a copy of it, where it is in an object store."""
     path = ranks.from_first(Path())
-    if isinstance(runs_root, Remote):
-        path = here(runs_root) / path.name
-        RemoteCopy(runs_root / path.name).fetch()
-    return RunFolder(path)
+    if not isinstance(runs_root, Remote):
+        yield path
+        return
+    copy = RemoteCopy(runs_root / path.name)
+    try:
+        copy.fetch()
+        yield copy.folder
+    finally:
+        shutil.rmtree(copy.folder, ignore_errors=True)
 
 
 def _run_name(settings: Recipe, kind: str) -> str:

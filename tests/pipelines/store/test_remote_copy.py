@@ -87,6 +87,20 @@ def test_the_file_that_readers_go_by_is_sent_last(root: UPath, monkeypatch: pyte
     assert [path.rpartition("/")[2] for path in sent] == ["c.txt", "b.txt", "a.json"]
 
 
+def test_a_file_that_another_thread_removes_meanwhile_is_left_out(root: UPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = RemoteCopy(root)
+    write(copy.folder, a_txt="1", b_txt="2", c_txt="3")
+    put = root.fs.put_file
+
+    def removing(here: str, there: str) -> None:
+        (copy.folder / "b.txt").unlink(missing_ok=True)
+        put(here, there)
+
+    monkeypatch.setattr(root.fs, "put_file", removing)
+    copy.send()
+    assert there(root) == {"a.txt": "1", "c.txt": "3"}
+
+
 def test_one_file_is_fetched(root: UPath) -> None:
     (root / "model.pt").write_bytes(b"weights")
     path = fetched(f"{root}/model.pt")
