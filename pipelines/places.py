@@ -76,11 +76,12 @@ def stamps(names: Iterable[str]) -> dict[str, str]:
 
 def below(folder: Place) -> dict[str, int]:
     """The sizes in bytes of all files in a folder and its sub-folders, by their paths relative to it; none if it does
-    not exist."""
+    not exist. An object whose name ends with / stands for a folder, as consoles of object stores make them, and is
+    none of them."""
     if isinstance(folder, Path):
         files = (path for path in folder.rglob("*") if path.is_file())
         return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-    found = folder.fs.find(folder.path, detail=True)
+    found = {path: info for path, info in folder.fs.find(folder.path, detail=True).items() if not path.endswith("/")}
     return {path.removeprefix(folder.path).strip("/"): int(info["size"]) for path, info in found.items()}
 
 

@@ -112,7 +112,7 @@ def _remote_folder(images: Remote) -> ImageFolder:
         images, found = images.parent, {images.name: found[""]}
     entries = []
     for path in found:
-        hidden = any(part[0] in "._" for part in path.split("/"))
+        hidden = any(part.startswith((".", "_")) for part in path.split("/"))
         known = suffix(path) in (*IMAGE_SUFFIXES, PARQUET)
         entries.append(Entry(f"{images}/{path}", left_out=HIDDEN if hidden else None if known else OTHER))
     return _sorted(str(images), entries)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines.errors import StoreError
 from pipelines.places import Place, Remote, below, read_remote, refusing_store_errors
 
-__all__ = ["RemoteCopy", "fetched", "here", "kept", "shown"]
+__all__ = ["RemoteCopy", "fetched", "here", "kept", "named", "shown"]
 
 LOG = logging.getLogger(__name__)
 NOT_SENT = Path("not_sent")
@@ -35,9 +35,17 @@ def _copies() -> Path:
     return Path(tempfile.gettempdir()) / f"copies-{os.getpid()}"
 
 
+def named(url: str) -> Remote:
+    """What a URL that a user has typed names. Raises StoreError."""
+    try:
+        return read_remote(url)
+    except ValueError as error:
+        raise StoreError(f"{url}: {error}") from None
+
+
 def fetched(url: str) -> Path:
     """A copy of one file. Raises StoreError."""
-    file = read_remote(url)
+    file = named(url)
     here(file).parent.mkdir(parents=True, exist_ok=True)
     with refusing_store_errors(file):
         file.fs.get_file(file.path, str(here(file)))
@@ -65,7 +73,7 @@ class RemoteCopy:
         with refusing_store_errors(self.place):
             paths = [path for path in below(self.place) if _is_ours(path) and fnmatchcase(path, pattern)]
             for path in paths:
-                if ".." in path.split("/"):
+                if {"", ".."} & set(path.split("/")):
                     raise StoreError(f"{self.place}: has an object named {path}, which is in no folder; remove it")
                 target = self.folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)

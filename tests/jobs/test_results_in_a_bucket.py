@@ -17,6 +17,7 @@ from pipelines.store.remote_copy import RemoteCopy
 from training.classifiers.trained import Classifier, Shape
 from training.evaluation.certification import run as certification
 from training.evaluation.certification.images import Outcome
+from training.gans.trained import TrainedGan
 from training.models.baseline_cnn import BaselineCnn
 from training.tracking import Spool
 
@@ -34,7 +35,7 @@ def weights(file: UPath | Path) -> str:
 
 def test_a_training_and_what_is_made_of_it(
     root: UPath, tmp_path: Path, run_here: RunHere, train_classifier: ModuleType, evaluate_classifiers: ModuleType,
-    report_robustness: ModuleType,
+    report_robustness: ModuleType, measure_stability: ModuleType,
 ) -> None:  # fmt: skip
     data = write_dataset(tmp_path / "datasets" / "gtsrb")
     trained = run_here(train_classifier, tmp_path, f"data.root={data}", f"runs_root={root}/runs", *SMALL)
@@ -69,7 +70,30 @@ def test_a_training_and_what_is_made_of_it(
     page = reported.stdout.rpartition("report: ")[2].strip()
     assert page.startswith(f"{root}/reports/") and page.endswith("/report.html")
     assert UPath(page).read_text().startswith("<!")
+    measured = run_here(
+        measure_stability, tmp_path, f"model={model}", f"output_root={root}/stability", "data.images=4", *arguments
+    )
+    assert measured.returncode == 0, measured.stderr
+    folder = measured.stdout.rpartition("tables and figures: ")[2].strip()
+    assert folder.startswith(f"{root}/stability/")
+    assert {"stability.parquet", "stability.yaml", "images.csv"} <= set(below(UPath(folder)))
     assert not [path for path in tmp_path.rglob("*") if path.name == "not_sent"]
+
+
+def test_a_generator_in_a_bucket_has_the_weights_of_one_on_a_disk(
+    root: UPath, tmp_path: Path, run_here: RunHere, train_gan: ModuleType
+) -> None:
+    data = write_dataset(tmp_path / "datasets" / "gtsrb")
+    for place in (f"{root}/runs", "runs"):
+        arguments = [f"data.root={data}", "gan=vanilla", f"runs_root={place}", *SMALL]
+        done = run_here(train_gan, tmp_path, *arguments)
+        assert done.returncode == 0, done.stderr
+    (here,) = (tmp_path / "runs").glob("*/model.pt")
+    (there,) = [path for path in below(root / "runs") if path.endswith("/model.pt")]
+    (tmp_path / "there.pt").write_bytes((root / "runs" / there).read_bytes())
+    digests = [TrainedGan.read(path, torch.device("cpu")).digest for path in (here, tmp_path / "there.pt")]
+    assert digests[0] == digests[1]
+    assert any(path.endswith(".png") for path in below(root / "runs"))
 
 
 def test_certificates_go_on_after_an_interruption(

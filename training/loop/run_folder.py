@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import RoadsignError
-from pipelines.places import Place, is_remote, read_remote
+from pipelines.places import Place, is_remote
 from pipelines.store.atomic_file import atomic_file
 from pipelines.store.object_lease import leased
-from pipelines.store.remote_copy import RemoteCopy, here, shown
+from pipelines.store.remote_copy import RemoteCopy, here, named, shown
 from training.tracking.locks import FolderError, lock_folder
 
 __all__ = ["RunError", "RunFolder", "find_runs", "hold_run_folder"]
@@ -103,7 +103,7 @@ def hold_run_folder(runs_root: Place, resume: str, name: str, fingerprint: str, 
                 yield folder
         except FolderError as error:
             why = "this run is being trained by another process; wait for it, or stop it"
-            raise RunError(f"{folder.path}: {why if error.busy else error.reason}") from None
+            raise RunError(f"{shown(folder.path)}: {why if error.busy else error.reason}") from None
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def _local(resume: str) -> str:
     """The copy of the run folder that `resume` names, if it is a URL."""
     if not is_remote(resume):
         return resume
-    place = read_remote(resume)
+    place = named(resume)
     RemoteCopy(place).fetch(RECORD)
     return str(here(place))
 

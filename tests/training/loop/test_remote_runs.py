@@ -4,21 +4,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from held_runs import MINE, OTHER, begin
 from upath import UPath
 
 from pipelines.errors import StoreError
 from pipelines.places import below
 from pipelines.store.remote_copy import shown
 from training.loop.run_folder import RunError, RunFolder, hold_run_folder
-
-MINE, OTHER = "a" * 64, "a" * 6 + "b" * 58  # whose folders' names end alike
-
-
-def begin(root: UPath, fingerprint: str = MINE, resume: str = "never", finish: bool = False) -> RunFolder:
-    with hold_run_folder(root, resume, "net-40px-seed0", fingerprint, "python jobs/x.py") as folder:
-        if finish:
-            folder.add_to_record(finished=True)
-        return folder
 
 
 @pytest.fixture

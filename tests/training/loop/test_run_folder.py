@@ -3,17 +3,9 @@ import os
 from pathlib import Path
 
 import pytest
+from held_runs import MINE, OTHER, begin
 
 from training.loop.run_folder import RunError, RunFolder, hold_run_folder
-
-MINE, OTHER = "a" * 64, "a" * 6 + "b" * 58  # whose folders' names end alike
-
-
-def begin(root: Path, fingerprint: str = MINE, resume: str = "never", finish: bool = False) -> RunFolder:
-    with hold_run_folder(root, resume, "net-40px-seed0", fingerprint, "python jobs/x.py") as folder:
-        if finish:
-            folder.add_to_record(finished=True)
-        return folder
 
 
 def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
