@@ -1,6 +1,7 @@
 """Robust accuracy by this project's ensemble and by AutoAttack of an independent library, on the same images.
 
     python benchmarks/autoattack.py MODEL.pt … --root DATASET_ROOT [--geometry …] [--images 1000] [--eps 1 2 4 8]
+        [--device cuda]
 
 Radii are in 1/255, L∞. AutoAttack (F. Croce, M. Hein 2020, standard version: APGD on cross entropy, targeted APGD,
 targeted FAB, Square) is that of torchattacks. The images are the first ones in the order of a hash of their ids, as in
@@ -27,7 +28,7 @@ BATCH_SIZE = 250
 HEADER = "| model | ε · 255 | images | clean | ensemble | AutoAttack | only ensemble | only AutoAttack | s | s |"
 
 
-def read_images(data: Data, count: int) -> LabelledImages:
+def read_images(data: Data, count: int, device: torch.device) -> LabelledImages:
     found = {}
     for batch in open_stream(data, "test", seed=0, batch_size=512).epoch(0):
         images = to_unit_floats(batch.images, torch.device("cpu"))
@@ -35,7 +36,9 @@ def read_images(data: Data, count: int) -> LabelledImages:
             found[batch.image_ids[row]] = images[row], batch.labels[row]
     ids = random_sample(np.array(list(found)), count).tolist()
     return LabelledImages(
-        torch.stack([found[name][0] for name in ids]), torch.stack([found[name][1] for name in ids]), ids
+        torch.stack([found[name][0] for name in ids]).to(device),
+        torch.stack([found[name][1] for name in ids]).to(device),
+        ids,
     )
 
 
@@ -45,7 +48,7 @@ def right(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> tor
 
 
 def by_ensemble(network: nn.Module, examples: LabelledImages, eps: float) -> torch.Tensor:
-    rows = torch.arange(len(examples)).split(BATCH_SIZE)
+    rows = torch.arange(len(examples), device=examples.labels.device).split(BATCH_SIZE)
     attacked = [Ensemble()(network, examples.at(some), [Eps(eps)])[0].images for some in rows]
     return right(network, torch.cat(attacked), examples.labels)
 
@@ -71,13 +74,15 @@ def main() -> None:
     parser.add_argument("--geometry", default="crop_or_pad")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--eps", type=float, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     arguments = parser.parse_args()
+    device = torch.device(arguments.device)
     print(HEADER, "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|", sep="\n", flush=True)
     for path in arguments.models:
-        classifier = Classifier.read(path, torch.device("cpu"))
+        classifier = Classifier.read(path, device)
         network = classifier.network.eval().requires_grad_(False)
         data = Data(root=arguments.root, geometry=arguments.geometry, size_px=classifier.shape.size_px)
-        examples = read_images(data, arguments.images)
+        examples = read_images(data, arguments.images, device)
         clean = right(network, examples.images, examples.labels).float().mean()
         for grey in arguments.eps:
             start = time.perf_counter()
