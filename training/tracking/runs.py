@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,9 +62,9 @@ class TrackedRun:
         self._spool = spool
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Names may contain letters, digits and / - _ . : and space. A step may be repeated, for example after a
-        resume."""
-        values = {name: float(value) for name, value in metrics.items()}
+        """Other characters of names than MLflow takes become _ (`taken_by_mlflow`). A step may be repeated, for example
+        after a resume."""
+        values = {taken_by_mlflow(name): float(value) for name, value in metrics.items()}
         self._tell("metrics", metrics=values, step=step, at_ms=_now_ms())
 
     def log_file(self, path: Path, folder: str = "") -> None:
@@ -224,18 +225,25 @@ def sync_command(folder: Path) -> str:
     return f"uv run python jobs/sync_tracking.py runs_root={shown(folder)}"
 
 
+def taken_by_mlflow(name: str) -> str:
+    """The name of a parameter or metric in MLflow, which takes letters, digits and / - _ . : and space: adv+psv, a row
+    of a grid, is adv_psv there."""
+    return re.sub(r"[^\w/\-. :]", "_", name)
+
+
 def flattened(settings: Mapping[str, Any], within: str = "") -> dict[str, str]:
     """{"data": {"mixture": {"clean": 1.0}}} → {"data.mixture.clean": "1.0"}, values as JSON (text without quotes).
 
-    Values that are too long for MLflow are cut, and keys that are too long are omitted; the artefact settings.json is
-    complete."""
+    Values that are too long for MLflow are cut, characters of keys that it does not take become _, and keys that are
+    too long are omitted; the artefact settings.json is complete."""
     flat: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
             flat.update(flattened(value, f"{within}{key}."))
         elif len(within + key) <= LONGEST_KEY:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            flat[within + key] = text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+            cut = text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+            flat[taken_by_mlflow(within + key)] = cut
     return flat
 
 
