@@ -1,6 +1,7 @@
 """One training run of a classifier from its settings to a tracked model."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from training.classifiers.image_norms import mean_norm
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.smoothness_figure import save_smoothness
 from training.classifiers.teachers import check_teachers
-from training.classifiers.trained import Shape
+from training.classifiers.trained import Classifier, Shape
 from training.classifiers.training import ClassifierTraining
 from training.loop.bfloat16_check import check_bfloat16
 from training.loop.progress import pace_line
@@ -19,16 +20,17 @@ from training.loop.ranks import Ranks
 from training.loop.tracked_training import (
     Command,
     TrackedTraining,
-    dataset_digests,
     describe_training,
     opened_split,
     run_training,
+    variant_digests,
 )
 from training.streams.beside import Joined, open_beside
+from training.streams.open_split import open_split
 from training.streams.stream import Batches, to_unit_floats
 from training.tracking import TrackedRun
 
-__all__ = ["TrackedClassifier", "describe_run", "make_training", "open_splits", "train_classifier"]
+__all__ = ["TrackedClassifier", "decisive_digests", "describe_run", "make_training", "open_splits", "train_classifier"]
 
 
 def train_classifier(settings: TrainClassifier, command: Command) -> None:
@@ -39,6 +41,26 @@ def train_classifier(settings: TrainClassifier, command: Command) -> None:
 def describe_run(settings: TrainClassifier) -> str:
     """What would be trained, in one line. Raises RoadsignError if it could not be trained."""
     return describe_training(settings, lambda ranks: TrackedClassifier(settings, ranks))
+
+
+def decisive_digests(settings: TrainClassifier) -> dict[str, str]:
+    """What the fingerprint of a run depends on besides its settings: the digests of its images, of those beside them,
+    and of the teachers. Reads manifests and the teachers' files. Raises StreamError, CheckpointError."""
+    data = settings.data
+    digests = variant_digests(open_split(data.root, data.geometry, data.size_px, list(data.mixture), "train"))
+    if beside := settings.beside:
+        other = open_split(beside.root, data.geometry, data.size_px, list(beside.mixture), "train")
+        digests |= _beside(variant_digests(other))
+    teachers = [Classifier.read(path, torch.device("cpu")) for path in settings.objective.teacher_files or ()]
+    return {**digests, **_of_teachers(teachers)}
+
+
+def _beside(digests: Mapping[str, str]) -> dict[str, str]:
+    return {f"beside/{name}": digest for name, digest in digests.items()}
+
+
+def _of_teachers(teachers: Sequence[Classifier]) -> dict[str, str]:
+    return {f"teacher_{number}": teacher.digest for number, teacher in enumerate(teachers)}
 
 
 def open_splits(settings: TrainClassifier, ranks: Ranks) -> tuple[Batches, Batches | None]:
@@ -82,12 +104,12 @@ class TrackedClassifier(TrackedTraining):
         train, validation = open_splits(settings, ranks)
         training = make_training(settings, ranks, train, validation)
         streams = [train, validation] if validation else [train]
-        self.datasets = dataset_digests(train)
+        self.datasets = variant_digests(train.source)
         if isinstance(training.train, Joined):
             beside = training.train.other.batches
             streams.insert(1, beside)
-            self.datasets |= {f"beside/{name}": digest for name, digest in dataset_digests(beside).items()}
-        teachers = {f"teacher_{number}": teacher.digest for number, teacher in enumerate(training.teachers)}
+            self.datasets |= _beside(variant_digests(beside.source))
+        teachers = _of_teachers(training.teachers)
         super().__init__(training, training.settings, settings.model.kind, streams, {**self.datasets, **teachers})
         self.facts = teachers
         self.card = train.source.card

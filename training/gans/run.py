@@ -22,10 +22,10 @@ from training.loop.ranks import Ranks
 from training.loop.tracked_training import (
     Command,
     TrackedTraining,
-    dataset_digests,
     describe_training,
     opened_split,
     run_training,
+    variant_digests,
 )
 from training.streams.stream import Batches
 from training.tracking import TrackedRun
@@ -89,7 +89,7 @@ class TrackedGan(TrackedTraining):
 
     def __init__(self, settings: TrainGan, ranks: Ranks, outside: Outside) -> None:
         training = open_gan(settings, ranks, outside)
-        digests = {**dataset_digests(training.train), **outside.digests}
+        digests = {**variant_digests(training.train.source), **outside.digests}
         super().__init__(training, settings, settings.gan.kind, [training.train], digests)
 
     def describe(self) -> str:

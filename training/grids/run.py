@@ -17,7 +17,7 @@ from pipelines.store.recovered_groups import RecoveredGroups
 from pipelines.store.remote_copy import here
 from pipelines.store.schema import CLEAN
 from pipelines.store.shown import Shown
-from training.classifiers.run import TrackedClassifier, describe_run
+from training.classifiers.run import TrackedClassifier, decisive_digests, describe_run
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.files import replacing
@@ -119,7 +119,7 @@ def _trained(settings: TrainClassifier, trainings: Trainings, row: str, command:
         opened.append(_Child(settings, ranks, row, parent))
         return opened[-1]
 
-    fingerprint = settings.fingerprint(_digests(settings.data), world_size=1)
+    fingerprint = settings.fingerprint(decisive_digests(settings), world_size=1)
     for folder in find_runs(here(settings.runs_root), f"*-{fingerprint[:6]}"):
         if folder.finished and folder.record.get("fingerprint") == fingerprint:
             return folder
@@ -156,12 +156,6 @@ def _variants(settings: RunGrid, data: Data) -> list[str]:
     if missing := [name for name in dict.fromkeys([CLEAN, *wanted]) if name not in there]:
         raise GridError(f"variants: {missing} not in {data.root}, {data.geometry}, {data.size_px} px; there: {there}")
     return list(dict.fromkeys([CLEAN, *wanted]))
-
-
-def _digests(data: Data) -> dict[str, str]:
-    """Those of the training images, as in the fingerprint of a run."""
-    opened = open_split(data.root, data.geometry, data.size_px, list(data.mixture), "train")
-    return {name: variant.manifest.content_digest for name, variant in opened.variants.items()}
 
 
 def _key(settings: RunGrid, data: Data, variants: Sequence[str], recovered: RecoveredGroups | None) -> str:

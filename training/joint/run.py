@@ -19,10 +19,10 @@ from training.loop.ranks import Ranks
 from training.loop.tracked_training import (
     Command,
     TrackedTraining,
-    dataset_digests,
     describe_training,
     opened_split,
     run_training,
+    variant_digests,
 )
 from training.streams.rounds import Rounds
 from training.streams.stream import to_unit_floats
@@ -62,7 +62,7 @@ class TrackedJoint(TrackedTraining):
         training = open_joint(settings, ranks)
         batches = training.train.batches
         streams = [batches, training.validation]
-        super().__init__(training, settings, f"joint-{settings.gan.kind}", streams, dataset_digests(batches))
+        super().__init__(training, settings, f"joint-{settings.gan.kind}", streams, variant_digests(batches.source))
         self.card = batches.source.card
 
     def describe(self) -> str:

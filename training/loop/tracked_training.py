@@ -17,10 +17,11 @@ from training.loop.progress import EpochProgress
 from training.loop.ranks import Ranks, keep_freed_memory, ranks_on
 from training.loop.run_folder import RunFolder, hold_run_folder
 from training.loop.training import Training
+from training.streams.open_split import OpenSplit
 from training.streams.stream import Batches, Cache, Data, open_stream
 from training.tracking import DatasetUsed, TrackedRun, Tracking, tracked_run
 
-__all__ = ["Command", "TrackedTraining", "dataset_digests", "describe_training", "opened_split", "run_training"]
+__all__ = ["Command", "TrackedTraining", "describe_training", "opened_split", "run_training", "variant_digests"]
 
 
 class Command(NamedTuple):
@@ -185,9 +186,9 @@ def opened_split(
     )  # fmt: skip
 
 
-def dataset_digests(batches: Batches) -> dict[str, str]:
-    """The digests of the variants, by name."""
-    return {name: variant.manifest.content_digest for name, variant in batches.source.variants.items()}
+def variant_digests(source: OpenSplit) -> dict[str, str]:
+    """The content digests of the variants, by name."""
+    return {name: variant.manifest.content_digest for name, variant in source.variants.items()}
 
 
 @contextmanager
