@@ -78,6 +78,31 @@ def test_a_grid_that_failed_in_one_row_goes_on_and_trains_nothing_twice(
     assert "epoch 1/1" in changed.stdout, "other settings are another training"
 
 
+def test_rows_with_images_beside_and_with_teachers_are_not_trained_twice(
+    root: Path, tmp_path: Path, run_grid: ModuleType, run_here: RunHere
+) -> None:
+    other = write_dataset(tmp_path / "drawn" / "signs", variants=("clean",))
+    rows = f"grid.rows={{real: [], real+drawn: ['beside={{root: {other}, share: 0.5}}']}}"
+    arguments = (f"data.root={root}", "seeds=[0]", *SMALL, rows, "grid.attacks=[]")
+    first = run_here(run_grid, tmp_path, *arguments)
+    assert first.returncode == 0, first.stderr
+    assert "rejected" not in first.stdout + first.stderr
+    again = run_here(run_grid, tmp_path, *arguments)
+    assert again.returncode == 0, again.stderr
+    assert first.stdout.count("epoch 2/2") == 2 and "epoch" not in again.stdout
+
+    teacher = next((tmp_path / "data/grids/small/runs").glob("*/model.pt"))
+    taught = (*arguments[:-2], f"grid.rows={{taught: ['objective={{kind: distillation, teachers: [{teacher}]}}']}}")
+    assert "epoch 2/2" in run_here(run_grid, tmp_path, *taught, "grid.attacks=[]").stdout
+    assert "epoch" not in run_here(run_grid, tmp_path, *taught, "grid.attacks=[]").stdout
+
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("grids")
+    assert experiment
+    parents = [run for run in client.search_runs([experiment.experiment_id]) if "row" not in run.data.tags]
+    assert any("accuracy/real_drawn/clean" in run.data.metrics for run in parents), "MLflow takes no + in names"
+
+
 def test_a_dry_run_names_the_rows_and_makes_nothing(
     root: Path, tmp_path: Path, run_grid: ModuleType, run_here: RunHere
 ) -> None:
