@@ -23,6 +23,7 @@ from training.classifiers.trained import Classifier
 from training.evaluation.classifiers.files import replacing
 from training.evaluation.classifiers.table import write_table
 from training.evaluation.classifiers.variants import has_images, variants_of
+from training.grids.differences import differences, differences_markdown
 from training.grids.evaluating import evaluate_network
 from training.grids.outcomes import GridError, Outcome, read_outcomes, write_outcomes
 from training.grids.settings import RunGrid, Trainings
@@ -172,10 +173,12 @@ def _key(settings: RunGrid, data: Data, variants: Sequence[str], recovered: Reco
 def _write(settings: RunGrid, results: Results, run: TrackedRun, console: Console) -> None:
     """The table as far as there are results, and what is suspicious in it."""
     there = {row: seeds for row, seeds in results.items() if seeds}
-    table, folder = grid_table(settings, there), settings.folder
+    found = differences(there)
+    table, folder = grid_table(settings, there, found), settings.folder
     flags = find_flags(settings, there)
+    compared = "\n" + differences_markdown(found, next(iter(there))) if found else ""
     with replacing(folder / "grid.md") as partial:
-        partial.write_text(markdown(table) + "".join(f"\n- {flag}" for flag in flags) + "\n")
+        partial.write_text(markdown(table) + compared + "".join(f"\n- {flag}" for flag in flags) + "\n")
     with replacing(folder / "grid.yaml") as partial:
         partial.write_text(to_yaml(settings))
     for path in (*write_table(table, folder, "grid"), folder / "grid.md", folder / "grid.yaml"):

@@ -11,7 +11,9 @@ from rich.table import Table
 from pipelines.store.shown import NONE, Shown
 from training.attacks import Eps, SnrDb, Strength
 from training.evaluation.classifiers.table import SCHEMA as EVALUATION
+from training.evaluation.intervals.proportions import Interval
 from training.evaluation.intervals.seeds import over_seeds
+from training.grids.differences import Differences
 from training.grids.outcomes import Outcome
 from training.grids.settings import RunGrid
 
@@ -29,18 +31,25 @@ SCHEMA = pa.schema(
         pa.field("accuracy", pa.float64(), nullable=False),
         pa.field("sd", pa.float64()),
         *(EVALUATION.field(name) for name in ("low", "high", "images", "groups", "design_effect", "unit")),
+        pa.field("difference", pa.float64()),
+        pa.field("difference_low", pa.float64()),
+        pa.field("difference_high", pa.float64()),
     ]
 )
 """`snr_db` or `eps` is the strength of an attack. `accuracy` is the mean over `seeds`, `sd` their standard deviation
-(null for a single one), low and high the 95 % interval over seeds and objects; the rest as in classifiers.table."""
+(null for a single one), low and high the 95 % interval over seeds and objects; `difference` is that to the grid's first
+row (grids.differences), null in that row; the rest as in classifiers.table."""
 Results = Mapping[str, Sequence[Sequence[Outcome]]]
 """By row, for each seed that has a result."""
 
 
-def grid_table(settings: RunGrid, results: Results) -> pa.Table:
+def grid_table(settings: RunGrid, results: Results, found: Differences) -> pa.Table:
+    """`found` are the differences between the rows."""
     strengths = {shown: one for attack in settings.grid.attacks for shown, one in attack.strengths.items()}
     rows = [
-        {"row": row, "split": settings.split} | _measured(same, strengths.get(same[0].shown))
+        {"row": row, "split": settings.split}
+        | _measured(same, strengths.get(same[0].shown))
+        | _compared(found.get((row, same[0].shown)))
         for row, seeds in results.items()
         for same in zip(*seeds, strict=True)
     ]
@@ -61,6 +70,12 @@ def _measured(same: Sequence[Outcome], strength: Strength | None) -> dict[str, A
         "snr_db": strength.snr_db if isinstance(strength, SnrDb) else None,
         "eps": strength.eps if isinstance(strength, Eps) else None,
     }  # fmt: skip
+
+
+def _compared(found: Interval | None) -> dict[str, float | None]:
+    if found is None:
+        return {}
+    return {"difference": found.value, "difference_low": found.low, "difference_high": found.high}
 
 
 def find_flags(settings: RunGrid, results: Results) -> list[str]:

@@ -16,6 +16,7 @@ from training.classifiers.trained import Classifier, Shape
 from training.evaluation.classifiers.predicting import predict
 from training.evaluation.intervals.proportions import DesignEffect
 from training.evaluation.intervals.seeds import over_seeds
+from training.grids.differences import differences, differences_markdown
 from training.grids.evaluating import evaluate_network
 from training.grids.outcomes import GridError, Outcome, read_outcomes, write_outcomes
 from training.grids.settings import RunGrid, Trainings
@@ -120,7 +121,7 @@ def test_outcomes_are_the_same_after_a_file(tmp_path: Path) -> None:
 def test_the_table_has_means_over_seeds_with_intervals_by_object() -> None:
     random, groups = np.random.default_rng(0), [f"sign {number // 5}" for number in range(50)]
     seeds = [[outcome(Shown(), random.integers(2, size=50).tolist(), groups)] for _ in range(3)]
-    table = grid_table(settings(), {"one": seeds}).to_pylist()
+    table = grid_table(settings(), {"one": seeds}, {}).to_pylist()
     expected = over_seeds(seeds[0][0].units, np.array([one.right for (one,) in seeds]))
     (row,) = table
     assert row["accuracy"] == pytest.approx(np.mean([one.right.mean() for (one,) in seeds]))
@@ -129,8 +130,40 @@ def test_the_table_has_means_over_seeds_with_intervals_by_object() -> None:
     assert (row["seeds"], row["split"], row["snr_db"]) == (3, "test", None)
 
 
+def test_differences_to_the_first_row_are_paired_by_image() -> None:
+    random, groups = np.random.default_rng(0), [f"sign {number // 5}" for number in range(100)]
+    base = [random.integers(2, size=100).tolist() for _ in range(3)]
+    better = [[1] * 40 + right[40:] for right in base]
+    results = {
+        row: [[outcome(Shown(), right, groups)] for right in seeds]
+        for row, seeds in {"base": base, "same": base, "better": better}.items()
+    }
+    found = differences(results)
+    assert list(found) == [("same", Shown()), ("better", Shown())]
+    same, gain = found.values()
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert gain.value is not None
+    assert gain.value == pytest.approx(np.mean(better) - np.mean(base))
+    by_sign = (np.mean(better, axis=0) - np.mean(base, axis=0)).reshape(20, 5).mean(axis=1)
+    half = 2.093 * by_sign.std(ddof=1) / 20**0.5  # Student's t of 19 degrees; the seeds differ by little here
+    assert gain.low == pytest.approx(gain.value - half, abs=0.02)
+    assert gain.high == pytest.approx(gain.value + half, abs=0.02)
+    text = differences_markdown(found, "base")
+    assert text.startswith("| points more than base | same | better |\n")
+    assert f"| clean | +0.00 (+0.00 to +0.00) | **+{100 * gain.value:.2f}** (" in text
+    rows = grid_table(settings(), results, found).to_pylist()
+    assert [row["difference"] for row in rows] == [None, 0, gain.value]
+
+
+def test_differences_of_different_numbers_of_seeds_are_over_the_smaller_one() -> None:
+    one, groups = [outcome(Shown(), [1, 1, 0, 0], ["a", "a", "b", "b"])], ["a", "a", "b", "b"]
+    (found,) = differences({"base": [one], "worse": [[outcome(Shown(), [1, 0, 0, 0], groups)], one]}).values()
+    assert found.value == -0.25 and found.low is not None and found.low < -0.25 < 0 < (found.high or 0)
+    assert differences({"base": [one], "none": []}) == {}
+
+
 def test_a_single_seed_is_said_to_be_one() -> None:
-    table = grid_table(settings(), {"one": [of_strengths([1] * 4, [1, 1, 1, 0], [1, 0, 0, 0], [0] * 4)]})
+    table = grid_table(settings(), {"one": [of_strengths([1] * 4, [1, 1, 1, 0], [1, 0, 0, 0], [0] * 4)]}, {})
     assert [row["sd"] for row in table.to_pylist()] == [None] * 4
     assert [row["snr_db"] for row in table.to_pylist()] == [None, 50, 33, 33]
     assert "75.00 (one seed)" in markdown(table)
