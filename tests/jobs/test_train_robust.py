@@ -102,6 +102,22 @@ def test_the_run_has_the_comparison_its_charts_and_metrics(cwd: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_generator_that_makes_one_image_is_warned_of(
+    train_robust: ModuleType,
+    root: Path,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from training.gans.watch import Watch
+
+    monkeypatch.setattr("training.joint.run.Watch", lambda: Watch(from_step=0, same_rms=1.0))
+    assert train_robust.main([f"data.root={root}", *SMALL, "classifier_seeds=[0]"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("the generator has collapsed: 100% of its samples are duplicates of others") == 1
+    assert "warning: iteration 2:" in said and "try a smaller gan.width or lr" in said
+
+
 def test_dry_run_says_what_would_be_trained_and_makes_nothing(
     train_robust: ModuleType, root: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from training.classifiers.trained import Classifier, Shape
 from training.gans.figures import draw_grid
 from training.gans.step import loss_names
 from training.gans.trained import GanShape, TrainedGan
+from training.gans.watch import Watch, Watcher, duplicate_rate
 from training.joint.comparison import as_markdown, compare, labels_of, write_comparison
 from training.joint.figures import loss_curves
 from training.joint.settings import TrainRobust
@@ -31,6 +32,7 @@ from training.tracking import TrackedRun
 __all__ = ["TrackedJoint", "describe_joint_run", "open_joint", "train_robust"]
 
 COLUMNS = 10
+REMEDY = "try a smaller gan.width or lr, or another seed"
 
 
 def train_robust(settings: TrainRobust, command: Command) -> None:
@@ -64,6 +66,7 @@ class TrackedJoint(TrackedTraining):
         streams = [batches, training.validation]
         super().__init__(training, settings, f"joint-{settings.gan.kind}", streams, variant_digests(batches.source))
         self.card = batches.source.card
+        self.watcher = Watcher(Watch())
 
     def describe(self) -> str:
         training, settings = self.training, self.settings
@@ -109,6 +112,11 @@ class TrackedJoint(TrackedTraining):
         images = trained.sample(labels, torch.Generator().manual_seed(self.settings.seed))
         grid = draw_grid(images, COLUMNS, self.folder.path / "samples" / f"{path.stem}.png")
         self.run.log_file(grid, "samples")
+        rate = duplicate_rate(images, labels, self.watcher.watch.same_rms)
+        self.run.log_metrics({"samples/duplicates": rate}, self.training.iteration)
+        for warning in self.watcher.samples(rate, self.training.steps_taken):
+            self.console.print(f"warning: iteration {self.training.iteration:,}: {warning}; {REMEDY}")
+            self.run.set_tags({"warning": warning})
 
     def finish(self, run: TrackedRun) -> None:
         classifiers = {
