@@ -37,6 +37,7 @@ from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import Shape
 from training.classifiers.training import ClassifierTraining
 from training.loop.ranks import Ranks, ranks_on
+from training.loop.workers import end_with_parent
 from training.streams.order import Share, generator
 from training.streams.stream import Batch, Epochs
 
@@ -187,6 +188,7 @@ def units(pixels: torch.Tensor) -> torch.Tensor:
 
 def work(folder: Path, out: Path, device: Any, waiting: Any, done: Any) -> None:
     """A process: one training after the other, until there is a None."""
+    end_with_parent()
     torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False
     with ranks_on(device, "float32") as ranks:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
@@ -11,7 +12,7 @@ import torch
 
 from pipelines.errors import RoadsignError, describe_refusal
 
-__all__ = ["WorkerError", "run_in_workers"]
+__all__ = ["WorkerError", "end_with_parent", "run_in_workers"]
 
 SAID = 3
 """The exit code of a worker that has put its error into the queue; Python's own is 1."""
@@ -27,15 +28,17 @@ def run_in_workers(work: Callable[[Iterator[Item]], None], items: Sequence[Item]
     the queue; `work` and the items are pickled. Raises WorkerError, with the message of the first worker that failed;
     the others are then stopped."""
     context = multiprocessing.get_context("spawn")
-    waiting, errors = context.Queue(), context.Queue()
+    waiting, errors, works = context.Queue(), context.Queue(), context.Queue()
+    works.cancel_join_thread()  # a worker that ended early has left its copy there
     for item in items:
         waiting.put(item)
-    count = min(workers, len(items))
+    count, pickled = min(workers, len(items)), pickle.dumps(work)
     for _ in range(count):
         waiting.put(None)
+        works.put(pickled)  # as an argument of Process, a large one would start the workers one after the other
     threads = max(1, (os.cpu_count() or 1) // count)
     processes = [
-        context.Process(target=_work, args=(work, waiting, errors, threads), daemon=True) for _ in range(count)
+        context.Process(target=_work, args=(works, waiting, errors, threads), daemon=True) for _ in range(count)
     ]
     for process in processes:
         process.start()
@@ -54,10 +57,11 @@ def run_in_workers(work: Callable[[Iterator[Item]], None], items: Sequence[Item]
             process.join()
 
 
-def _work(work: Callable[[Iterator[Any]], None], waiting: Any, errors: Any, threads: int) -> None:
+def _work(works: Any, waiting: Any, errors: Any, threads: int) -> None:
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
+        work = pickle.loads(works.get())  # noqa: S301 - of the parent
         work(iter(waiting.get, None))
     except (RoadsignError, OSError) as error:
         errors.put(describe_refusal(error) if isinstance(error, OSError) else str(error))
@@ -68,9 +72,14 @@ def _work(work: Callable[[Iterator[Any]], None], waiting: Any, errors: Any, thre
         raise SystemExit(130) from None
 
 
-def _end_with_parent() -> None:
-    """A killed parent cannot stop its workers, and the next command would find their trainings in use."""
+def end_with_parent() -> None:
+    """Ends this process when its parent has ended. A killed parent cannot stop its workers: they would go on unseen,
+    and the next command would find their trainings in use."""
     parent = multiprocessing.parent_process()
     assert parent
-    wait([parent.sentinel])
-    os._exit(1)
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
