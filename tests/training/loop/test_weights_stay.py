@@ -16,7 +16,7 @@ from small_runs import training, write_dataset
 from pipelines.settings import load
 from training.classifiers.settings import TrainClassifier
 from training.classifiers.trained import weights_digest
-from training.loop.tracked_training import dataset_digests
+from training.loop.tracked_training import variant_digests
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "training.json"
 EPOCHS = 2
@@ -52,7 +52,7 @@ def test_of_a_classifier(root: Path, repository: Path) -> None:
     )  # fmt: skip
     trained = training(settings)
     exact = {
-        "fingerprint": trained.settings.fingerprint(dataset_digests(trained.train), 1),
+        "fingerprint": trained.settings.fingerprint(variant_digests(trained.train.source), 1),
         "initial_weights": weights_digest(trained.network[1]),  # without mean and std of the images
         "order": order_digest(trained.train),
     }
@@ -69,7 +69,7 @@ def test_of_a_gan(root: Path) -> None:
     settings = gan_recipe(root)
     trained = gan_training(settings)
     exact = {
-        "fingerprint": settings.fingerprint(dataset_digests(trained.train), 1),
+        "fingerprint": settings.fingerprint(variant_digests(trained.train.source), 1),
         "order": order_digest(trained.train),
     }
     metrics = run_epochs(trained, EPOCHS)
